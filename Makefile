@@ -1,0 +1,47 @@
+# The two commands of the README are `make demo` and `make test`; the others are their parts.
+#
+#   make install            .venv with everything; TORCH=cpu takes PyTorch's CPU build
+#   make demo               the whole pipeline on drawn faces, to demo/report.html
+#   make test               all tests but those that need a GPU
+#   make check              format, lint, types
+#   make docs               docs/cli.md from --help
+#   make benchmarks         every figure of docs/benchmarks.md
+
+PYTHON ?= python3.11
+TORCH ?=
+VENV := .venv
+BIN := $(VENV)/bin
+BACKEND := $(if $(filter cpu,$(TORCH)),--torch-backend cpu,)
+
+.PHONY: install demo test check docs benchmarks clean
+
+install: $(VENV)/.installed
+
+# uv resolves and installs in seconds where pip takes minutes. Weights are tried once: without
+# them everything works, with OpenCV's own detector.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) --constraint constraints.txt --editable '.[all,dev]'
+	@$(BIN)/openaffect weights yunet || echo "YuNet's weights could not be fetched now; OpenCV's Haar detector is used until \`openaffect weights yunet\` succeeds."
+	@touch $@
+
+demo: install
+	$(BIN)/openaffect demo demo --overwrite
+
+test: install
+	$(BIN)/python -m pytest -m "not gpu" $(PYTEST)
+
+check: install
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python docs/make_cli.py
+
+benchmarks: install
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,96 @@
+"""OpenAffect: the open implementation of the AffectNet system.
+
+The names below are loaded when they are first used, so that `import openaffect` is fast and
+needs no extra.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from openaffect.analysis import analyze
+    from openaffect.curation import check_dataset, clean_dataset, split_dataset
+    from openaffect.dataset import Dataset, open_dataset, save_dataset
+    from openaffect.dataset_writer import FaceRow, write_dataset
+    from openaffect.errors import OpenAffectError
+    from openaffect.faces import Box, CropRule, Face, crop, find_faces
+    from openaffect.faces.drawn import draw_face
+    from openaffect.formats import export_dataset, import_dataset
+    from openaffect.images import read_image
+    from openaffect.inference import predict_dataset
+    from openaffect.labels import Expression, parse_expression, parse_labels
+    from openaffect.model import Card, Model, open_model
+    from openaffect.predictions import Predictions, open_predictions
+    from openaffect.reports import Report, compare, evaluate, open_report
+    from openaffect.training import load_recipe, train
+
+_HOMES = {
+    "openaffect.analysis": ("analyze",),
+    "openaffect.curation": ("check_dataset", "clean_dataset", "split_dataset"),
+    "openaffect.dataset": ("Dataset", "open_dataset", "save_dataset"),
+    "openaffect.dataset_writer": ("FaceRow", "write_dataset"),
+    "openaffect.errors": ("OpenAffectError",),
+    "openaffect.faces": ("Box", "CropRule", "Face", "crop", "find_faces"),
+    "openaffect.faces.drawn": ("draw_face",),
+    "openaffect.formats": ("export_dataset", "import_dataset"),
+    "openaffect.images": ("read_image",),
+    "openaffect.inference": ("predict_dataset",),
+    "openaffect.labels": ("Expression", "parse_expression", "parse_labels"),
+    "openaffect.model": ("Card", "Model", "open_model"),
+    "openaffect.predictions": ("Predictions", "open_predictions"),
+    "openaffect.reports": ("Report", "compare", "evaluate", "open_report"),
+    "openaffect.training": ("load_recipe", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Box",
+    "Card",
+    "CropRule",
+    "Dataset",
+    "Expression",
+    "Face",
+    "FaceRow",
+    "Model",
+    "OpenAffectError",
+    "Predictions",
+    "Report",
+    "__version__",
+    "analyze",
+    "check_dataset",
+    "clean_dataset",
+    "compare",
+    "crop",
+    "draw_face",
+    "evaluate",
+    "export_dataset",
+    "find_faces",
+    "import_dataset",
+    "load_recipe",
+    "open_dataset",
+    "open_model",
+    "open_predictions",
+    "open_report",
+    "parse_expression",
+    "parse_labels",
+    "predict_dataset",
+    "read_image",
+    "save_dataset",
+    "split_dataset",
+    "train",
+    "write_dataset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'openaffect' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

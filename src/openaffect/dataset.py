@@ -1,0 +1,428 @@
+"""Dataset: a folder of labelled faces.
+
+::
+
+    DATASET/
+    ├── faces.parquet          one row a face, never pixels
+    ├── annotations.parquet    one row a judgement, where raters are known one by one
+    ├── images/                unless dataset.json names another folder
+    ├── dataset.json           name, images, crop, licence, shareable, source, rows, fingerprint …
+    ├── rejected.csv           what an import could not take, and why
+    └── README.md              so that Hugging Face's load_dataset(folder) reads it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+import openaffect
+from openaffect import schemas
+from openaffect.errors import FormatError, InputError, NewerSchema
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import CropRule, crop
+from openaffect.images import Pixels, read_image
+from openaffect.labels import EXPRESSIONS
+from openaffect.storage import atomic_folder, recover_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What `dataset.json` holds.
+
+    Attributes:
+        name: a short name for tables and titles.
+        images: the folder that `image` paths start from; relative to the dataset, or absolute.
+        crop: how pictures whose box is null were framed, where that is known.
+        licence: of pictures and labels.
+        shareable: whether pictures may be shown in reports that leave the machine.
+        source: where it came from, such as the format and the name of the file.
+        rows: number of faces.
+        rejected: number of source rows that an import could not take.
+        fingerprint: SHA-256 over the rows, whatever their order.
+        made_by: the openaffect version that wrote it.
+        schema: version of the tables.
+    """
+
+    name: str
+    images: str = "images"
+    crop: CropRule | None = None
+    licence: str | None = None
+    shareable: bool = False
+    source: str = ""
+    rows: int = 0
+    rejected: int = 0
+    fingerprint: str = ""
+    made_by: str = f"openaffect {openaffect.__version__}"
+    schema: int = schemas.VERSION
+
+    def to_json(self) -> str:
+        """The text of `dataset.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> DatasetInfo:
+        """What a `dataset.json` says; keys that are not known are ignored.
+
+        Raises:
+            FormatError: no JSON object, or a key is missing.
+            NewerSchema: written by a newer openaffect.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise FormatError(f"{where} is no JSON: {error}") from error
+        if not isinstance(data, dict) or "name" not in data or "schema" not in data:
+            raise FormatError(f"expected an object with 'name' and 'schema' in {where}")
+        if not isinstance(data["schema"], int) or data["schema"] > schemas.VERSION:
+            raise NewerSchema(
+                f"{where} has schema {data['schema']}, but openaffect {openaffect.__version__} "
+                f"reads schema {schemas.VERSION}; update openaffect"
+            )
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {key: value for key, value in data.items() if key in known}
+        if values.get("crop") is not None:
+            values["crop"] = CropRule.from_dict(values["crop"], where)
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled faces: a table, and where their pictures lie.
+
+    Attributes:
+        path: the folder.
+        info: what `dataset.json` says.
+        faces: the table, columns of `schemas.FACES` and any others.
+        annotations: one row a judgement, or None.
+
+    `len(dataset)` is the number of faces.
+    """
+
+    path: Path
+    info: DatasetInfo
+    faces: pa.Table
+    annotations: pa.Table | None = None
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.info.name!r}, {len(self)} faces, {str(self.path)!r})"
+
+    @property
+    def images_folder(self) -> Path:
+        """The folder that `image` paths start from, absolute."""
+        return (self.path / self.info.images).absolute()
+
+    @property
+    def ids(self) -> list[str]:
+        """Every `face_id`, in row order."""
+        ids: list[str] = self.faces["face_id"].to_pylist()
+        return ids
+
+    @property
+    def image_paths(self) -> list[Path]:
+        """The path of every row's picture, in row order."""
+        folder = self.images_folder
+        return [folder / image for image in self.faces["image"].to_pylist()]
+
+    @property
+    def expression_ids(self) -> NDArray[np.int8]:
+        """AffectNet's id of every row's expression, int8 (n,); −1 where it is null."""
+        found = pc.index_in(self.faces["expression"], value_set=pa.array([*EXPRESSIONS]))
+        result: NDArray[np.int8] = found.fill_null(-1).to_numpy().astype(np.int8)
+        return result
+
+    @property
+    def affect(self) -> NDArray[np.float32]:
+        """Valence and arousal of every row, float32 (n, 2); NaN where they are null."""
+        columns = [self.faces[name].to_numpy() for name in ("valence", "arousal")]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def lists(self, column: str) -> NDArray[np.float32]:
+        """A list column such as `box`, `landmarks` or `soft_label` as float32 (n, k); NaN where null."""
+        array = self.faces[column].combine_chunks()
+        width = array.type.list_size
+        # The slots of a null list hold values of no meaning.
+        values = array.values.slice(array.offset * width, len(array) * width)
+        result: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
+        result = result.reshape(-1, width)
+        result[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        return result
+
+    def box(self, row: int) -> Box | None:
+        """The box of a row, or None where the picture already is the face crop."""
+        values = self.faces["box"][row].as_py()
+        return None if values is None else Box(*values)
+
+    def image(self, row: int) -> Pixels:
+        """The whole picture of a row, RGB uint8 (h, w, 3).
+
+        Raises:
+            ImageError: it is missing or broken.
+        """
+        return read_image(self.images_folder / self.faces["image"][row].as_py())
+
+    def crop(self, row: int, rule: CropRule, size: tuple[int, int] | None = None) -> Pixels:
+        """The face of a row by a crop rule, RGB uint8; `size` is (width, height)."""
+        return crop(self.image(row), self.box(row), rule, size)
+
+    def where(self, **conditions: str | Sequence[str | None] | None) -> Dataset:
+        """The rows whose columns hold a value, or one of several; None stands for null.
+
+        Raises:
+            InputError: a column that the table does not have.
+
+        For example `dataset.where(split="train", expression=["happy", "sad"])`.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for column, wanted in conditions.items():
+            if column not in self.faces.column_names:
+                known = ", ".join(self.faces.column_names)
+                raise InputError(f"{self.path} has no column '{column}'; it has {known}")
+            values = [wanted] if wanted is None or isinstance(wanted, str) else list(wanted)
+            options = pa.array(values, self.faces[column].type)
+            keep &= pc.is_in(self.faces[column], value_set=options).to_numpy()
+        return self.select(keep)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.integer] | Sequence[int]) -> Dataset:
+        """The rows of a mask (n,) or of indices, in their order; annotations follow their faces."""
+        picked = np.asarray(rows)
+        if picked.dtype == bool:
+            faces = self.faces.filter(pa.array(picked))
+        else:
+            faces = self.faces.take(pa.array(picked.astype(np.int64)))
+        annotations = self.annotations
+        if annotations is not None:
+            kept = pc.is_in(annotations["face_id"], value_set=faces["face_id"].combine_chunks())
+            annotations = annotations.filter(kept)
+        return dataclasses.replace(self, faces=faces, annotations=annotations)
+
+    def with_column(self, name: str, values: pa.Array | Sequence[Any]) -> Dataset:
+        """The dataset with a column replaced or added."""
+        names = self.faces.column_names
+        if name in schemas.FACES.names:
+            values = pa.array(values, schemas.FACES.field(name).type)
+        if name in names:
+            faces = self.faces.set_column(names.index(name), name, [values])
+        else:
+            faces = self.faces.append_column(name, [values])
+        return dataclasses.replace(self, faces=faces)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as a pandas DataFrame; needs pandas."""
+        frame: pd.DataFrame = self.faces.to_pandas()
+        return frame
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the rows, whatever their order; see `RowsHash`."""
+        rows = RowsHash()
+        for batch in self.faces.to_batches(max_chunksize=65_536):
+            rows.update(batch)
+        return rows.hexdigest()
+
+
+class RowsHash:
+    """A hash of rows that does not depend on their order and needs no memory to speak of.
+
+    The sum, modulo 2²⁵⁶, of the SHA-256 of each row's face_id, image, box, expression, valence,
+    arousal (six decimals), votes, soft label and split, hashed once more with their number.
+    """
+
+    def __init__(self) -> None:
+        self._sum = 0
+        self._count = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        texts = [
+            [_text(value) for value in batch.column(name).to_pylist()]
+            for name in (
+                *("face_id", "image", "box", "expression", "valence", "arousal"),
+                *("votes", "soft_label", "split"),
+            )
+        ]
+        for row in zip(*texts, strict=True):
+            digest = hashlib.sha256("\t".join(row).encode()).digest()
+            self._sum += int.from_bytes(digest, "big")
+        self._count += batch.num_rows
+
+    def hexdigest(self) -> str:
+        """64 hexadecimal digits."""
+        total = (self._sum % 2**256).to_bytes(32, "big")
+        return hashlib.sha256(total + str(self._count).encode()).hexdigest()
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value + 0.0:.6f}"  # adding zero turns -0.0 into 0.0
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    return str(value)
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a dataset folder; pictures are not touched.
+
+    Raises:
+        FormatError: not a dataset, or a table that is broken or of the wrong types.
+        NewerSchema: written by a newer openaffect.
+        InputError: repeated ids, or values that the schema does not allow.
+    """
+    path = Path(path)
+    recover_folder(path)
+    if not (path / "dataset.json").is_file():
+        raise FormatError(
+            f"expected a dataset folder at {path}, but "
+            + (f"{path} has no dataset.json" if path.is_dir() else "there is no such folder")
+            + "; make one with `openaffect import` or `openaffect draw`"
+        )
+    info = DatasetInfo.from_json(
+        (path / "dataset.json").read_text(encoding="utf-8"), str(path / "dataset.json")
+    )
+    where = str(path / "faces.parquet")
+    faces = schemas.read_parquet(where, "the faces of a dataset")
+    faces = schemas.conform(faces, schemas.FACES, where)
+    check_faces(faces, where)
+    annotations = None
+    if (path / "annotations.parquet").exists():
+        where = str(path / "annotations.parquet")
+        annotations = schemas.read_parquet(where, "the annotations of a dataset")
+        annotations = schemas.conform(annotations, schemas.ANNOTATIONS, where)
+    return Dataset(path, info, faces, annotations)
+
+
+def check_faces(faces: pa.Table, where: str) -> None:
+    """Raise an InputError if a faces table breaks a rule of the schema.
+
+    Ids are unique; names of expressions, splits and origins are known; valence and arousal are
+    both there or neither, in [−1, 1].
+    """
+    schemas.reject_repeated(faces, "face_id", where)
+    for column, allowed in (
+        ("expression", EXPRESSIONS),
+        ("split", schemas.SPLITS),
+        ("expression_origin", schemas.ORIGINS),
+        ("affect_origin", schemas.ORIGINS),
+    ):
+        strange = set(pc.unique(faces[column]).to_pylist()) - {*allowed, None}
+        if strange:
+            raise InputError(
+                f"expected {column} in {where} to be one of {', '.join(allowed)}, "
+                f"but got {', '.join(sorted(strange)[:3])}"
+            )
+    valence, arousal = faces["valence"].to_numpy(), faces["arousal"].to_numpy()
+    if (np.isnan(valence) != np.isnan(arousal)).any():
+        raise InputError(f"{where} has rows with only one of valence and arousal")
+    with np.errstate(invalid="ignore"):
+        outside = (np.abs(valence) > 1) | (np.abs(arousal) > 1)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise InputError(
+            f"expected valence and arousal of {where} in [-1, 1], but {faces['face_id'][row]} "
+            f"has {valence[row]:g}, {arousal[row]:g}"
+        )
+
+
+def save_dataset(
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    files: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Write a dataset (a selection, say) as a new folder that links to the same pictures.
+
+    Args:
+        dataset: what to write.
+        path: the folder to make.
+        overwrite: replace an existing dataset.
+        files: more text files for the folder, by name.
+
+    Raises:
+        DestinationExists: `path` exists and `overwrite` is false.
+        InputError: `path` is the dataset's own folder, or the one that holds its pictures.
+    """
+    path = Path(path)
+    pictures = dataset.images_folder.resolve()
+    if path.resolve() in (dataset.path.resolve(), pictures, *pictures.parents):
+        raise InputError(
+            f"cannot write a dataset onto {path}: it holds the dataset itself, or its pictures"
+        )
+    info = dataclasses.replace(
+        dataset.info,
+        images=str(dataset.images_folder),
+        rows=len(dataset),
+        fingerprint=dataset.fingerprint(),
+    )
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        write_table(dataset.faces, folder / "faces.parquet")
+        if dataset.annotations is not None:
+            write_table(dataset.annotations, folder / "annotations.parquet")
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        write_info(info, folder, annotations=dataset.annotations is not None)
+    return open_dataset(path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as one Parquet file with the settings that all of openaffect's tables share."""
+    with parquet_writer(path, table.schema) as writer:
+        writer.write_table(table, row_group_size=65_536)
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer with the settings that all of openaffect's tables share."""
+    # Dictionaries pay for names; on ids, paths and coordinates they cost time and give nothing.
+    names = [
+        field.name
+        for field in schema
+        if pa.types.is_string(field.type) and field.name not in ("face_id", "image", "url", "extra")
+    ]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=names)
+
+
+def write_info(info: DatasetInfo, folder: Path, *, annotations: bool) -> None:
+    """Write README.md and, last, dataset.json: a folder without it is not a dataset."""
+    (folder / "README.md").write_text(_readme(info, annotations), encoding="utf-8")
+    (folder / "dataset.json").write_text(info.to_json(), encoding="utf-8")
+
+
+def _readme(info: DatasetInfo, annotations: bool) -> str:
+    tables = ["faces", *(["annotations"] if annotations else [])]
+    configs = "".join(
+        f"- config_name: {name}\n  data_files: {name}.parquet\n"
+        + ("  default: true\n" if name == "faces" else "")
+        for name in tables
+    )
+    return (
+        f"---\npretty_name: {json.dumps(info.name, ensure_ascii=False)}\nconfigs:\n{configs}---\n\n"
+        f"# {info.name}\n\n{info.rows:,} faces, one row each in `faces.parquet`"
+        + ("; one row a judgement in `annotations.parquet`" if annotations else "")
+        + f".\n\n- Pictures: `{info.images}`\n- Source: {info.source or 'not stated'}\n"
+        f"- Licence: {info.licence or 'not stated'}\n- Rejected rows: {info.rejected:,}\n"
+        f"- Made by: {info.made_by}\n"
+    )
+
+
+def iterate_rows(table: pa.Table, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a table as dictionaries, a few thousand in memory at a time."""
+    for batch in table.select(list(columns)).to_batches(max_chunksize=4096):
+        yield from batch.to_pylist()

@@ -1,0 +1,402 @@
+"""Writing a dataset row by row: every format's reader hands its rows to one `DatasetWriter`.
+
+The writer holds the one rule for dirt (docs/formats.md): a row that cannot be used is rejected
+and named in `rejected.csv`; one that is odd is kept and counted. Memory does not grow with the
+number of rows, but for the hashes (some 60 bytes a row) that find repeated ids.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from openaffect import schemas
+from openaffect.circumplex import REGIONS, Region, inside_disc
+from openaffect.dataset import (
+    Dataset,
+    DatasetInfo,
+    RowsHash,
+    open_dataset,
+    parquet_writer,
+    write_info,
+    write_table,
+)
+from openaffect.errors import InputError
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import CropRule
+from openaffect.images import check_header, encode_image
+from openaffect.labels import Expression
+from openaffect.storage import atomic_folder
+
+BATCH = 4096
+
+
+@dataclass(slots=True)
+class FaceRow:
+    """One face on its way into a dataset; the columns of `schemas.FACES`.
+
+    `box` is (x, y, w, h) and may still be invalid: the writer judges it. `landmarks` is
+    float32 (136,) or (68, 2). `extra` is any JSON-ready object.
+    """
+
+    face_id: str
+    image: str
+    box: Sequence[float] | None = None
+    landmarks: NDArray[np.floating] | None = None
+    expression: Expression | None = None
+    votes: Sequence[int] | None = None
+    soft_label: Sequence[float] | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    expression_origin: str | None = None
+    affect_origin: str | None = None
+    split: str | None = None
+    group: str | None = None
+    query: str | None = None
+    url: str | None = None
+    licence: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class ImportSummary:
+    """What happened to the rows of a source.
+
+    Attributes:
+        rows: faces written.
+        rejected: number of rows left out, by reason.
+        warnings: number of rows kept although odd, by what is odd.
+        notes: one line each for what no single row can show.
+        classes: number of faces by split and expression.
+    """
+
+    rows: int = 0
+    rejected: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    warnings: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    classes: collections.Counter[tuple[str | None, str | None]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+
+
+class DatasetWriter:
+    """Takes rows, judges each, and writes them in batches; made by `write_dataset`.
+
+    Attributes:
+        folder: the folder being written; it gets its final name when all is done.
+        images_folder: where the pictures of the rows are to be found while writing.
+        summary: what happened so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        images_folder: Path,
+        check_images: bool,
+        copy_to: Path | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.images_folder = images_folder
+        self.summary = ImportSummary()
+        self._images_prefix = f"{images_folder}/"
+        self._check_images = check_images
+        self._copy_to = copy_to
+        self._progress = progress
+        self._done = 0
+        self._rows: list[FaceRow] = []
+        self._ids: set[int] = set()
+        self._hash = RowsHash()
+        self._table = parquet_writer(folder / "faces.parquet", schemas.FACES)
+        self._rejected = open(folder / "rejected.csv", "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self._rejections = csv.writer(self._rejected)
+        self._rejections.writerow(["row", "face", "reason"])
+        self.annotations: list[dict[str, Any]] = []
+
+    def add(self, row: FaceRow, where: str = "") -> bool:
+        """Judge a row and keep it, or reject it; whether it was kept.
+
+        Args:
+            row: the face.
+            where: its place in the source, such as `training.csv line 12`.
+        """
+        reason = self._why_not(row)
+        if reason is not None:
+            self.reject(reason, row.face_id, where)
+            return False
+        self._warn_of(row)
+        if self._copy_to is not None:
+            _copy_once(self.images_folder / row.image, self._copy_to / row.image)
+        self._rows.append(row)
+        self.summary.rows += 1
+        self.summary.classes[row.split, row.expression] += 1
+        if len(self._rows) >= BATCH:
+            self._flush()
+        self._count_done()
+        return True
+
+    def reject(self, reason: str, face_id: str = "", where: str = "") -> None:
+        """Leave a row out, count it by its reason, and name it in `rejected.csv`.
+
+        A reason before the first `:` is what the summary counts; details follow it.
+        """
+        self.summary.rejected[reason.split(":", maxsplit=1)[0]] += 1
+        self._rejections.writerow([where, face_id, reason])
+        self._count_done()
+
+    def warn(self, what: str) -> None:
+        """Count a row that is kept although odd."""
+        self.summary.warnings[what] += 1
+
+    def note(self, text: str) -> None:
+        """Say once what no single row can show, such as a class count that is one short."""
+        self.summary.notes.append(text)
+
+    def write_image(self, image: str, pixels: NDArray[np.uint8], quality: int = 95) -> None:
+        """Encode a picture into the images folder of the dataset being written."""
+        path = self.images_folder / image
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_image(pixels, path.suffix, quality))
+
+    def _count_done(self) -> None:
+        self._done += 1
+        if self._progress is not None and self._done % 256 == 0:
+            self._progress(self._done)
+
+    def _why_not(self, row: FaceRow) -> str | None:
+        if not row.face_id:
+            return "no face_id"
+        if not row.image or row.image[0] == "/" or ".." in row.image.split("/"):
+            return f"picture path leaves the images folder: {row.image}"
+        if row.box is not None and not _is_box(row.box):
+            return f"box without a size: {_shown(row.box)}"
+        if row.landmarks is not None and not np.isfinite(row.landmarks).all():
+            return "landmarks that are not finite"
+        if (row.valence is None) != (row.arousal is None):
+            return "only one of valence and arousal"
+        affect = (row.valence or 0.0, row.arousal or 0.0)
+        if not (abs(affect[0]) <= 1 and abs(affect[1]) <= 1):  # written so that NaN is caught
+            return f"valence or arousal outside [-1, 1]: {affect[0]:g}, {affect[1]:g}"
+        if row.split is not None and row.split not in schemas.SPLITS:
+            return f"unknown split: {row.split}"
+        if self._check_images:
+            broken = check_header(self._images_prefix + row.image)
+            if broken is not None:
+                return f"{broken}: {row.image}"
+        key = int.from_bytes(hashlib.blake2b(row.face_id.encode(), digest_size=8).digest(), "big")
+        if key in self._ids:
+            return "repeated face_id"
+        self._ids.add(key)
+        return None
+
+    def _warn_of(self, row: FaceRow) -> None:
+        if row.valence is not None and row.arousal is not None:
+            # Plain numbers first: NumPy's answer for one point costs more than the rest of a row.
+            near_rim = row.valence**2 + row.arousal**2 > 1
+            if near_rim and not inside_disc(row.valence, row.arousal):
+                self.warn("valence/arousal outside the unit disc")
+            region = REGIONS.get(row.expression) if row.expression else None
+            if region is not None and not _contains(region, row.valence, row.arousal):
+                self.warn("valence/arousal outside the region of the expression")
+        if row.box is not None and self._check_images:
+            size = _image_size(self._images_prefix + row.image)
+            if size is not None and leaves_picture(row.box, size):
+                self.warn("box leaves the picture")
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        batch = pa.RecordBatch.from_arrays(
+            [_column(self._rows, field) for field in schemas.FACES], schema=schemas.FACES
+        )
+        self._hash.update(batch)
+        self._table.write_batch(batch)
+        self._rows.clear()
+
+    def _close(self, info: DatasetInfo) -> None:
+        self._flush()
+        self._table.close()
+        self._rejected.close()
+        if self._progress is not None:
+            self._progress(self._done)
+        if not self.summary.rows:
+            raise InputError(_nothing_kept(self.summary, info.source))
+        if not self.summary.rejected:
+            (self.folder / "rejected.csv").unlink()
+        if self.annotations:
+            table = pa.Table.from_pylist(self.annotations, schema=schemas.ANNOTATIONS)
+            write_table(table, self.folder / "annotations.parquet")
+        info = dataclasses.replace(
+            info,
+            rows=self.summary.rows,
+            rejected=self.summary.rejected.total(),
+            fingerprint=self._hash.hexdigest(),
+        )
+        write_info(info, self.folder, annotations=bool(self.annotations))
+
+    def _abort(self) -> None:
+        self._table.close()
+        self._rejected.close()
+
+
+@contextmanager
+def write_dataset(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    images: str | Path | None = None,
+    copy_images: bool = False,
+    crop: CropRule | None = None,
+    licence: str | None = None,
+    shareable: bool = False,
+    source: str = "",
+    overwrite: bool = False,
+    check_images: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[DatasetWriter]:
+    """Write a dataset folder row by row; it appears, whole, when the block ends without an error.
+
+    Args:
+        path: the dataset folder to make.
+        name: of the dataset; the folder's name by default.
+        images: an existing folder to link to; by default pictures are written to `images/` inside.
+        copy_images: copy the pictures of the kept rows out of `images` instead of linking to it.
+        crop: how pictures whose box is null were framed.
+        licence: of pictures and labels.
+        shareable: whether pictures may be shown in reports.
+        source: where the rows come from.
+        overwrite: replace an existing dataset.
+        check_images: look at the first bytes of every picture.
+        progress: called now and then with the number of rows done, kept or rejected.
+
+    Raises:
+        DestinationExists: `path` exists and `overwrite` is false.
+        InputError: not one row was kept.
+    """
+    path = Path(path)
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        inside = folder / "images"
+        linked = Path(images).absolute() if images is not None else None
+        if linked is None or copy_images:
+            inside.mkdir()
+        copy_to = inside if linked is not None and copy_images else None
+        writer = DatasetWriter(folder, linked or inside, check_images, copy_to, progress)
+        try:
+            yield writer
+            writer._close(
+                DatasetInfo(
+                    name=name or path.absolute().name,
+                    images="images" if linked is None or copy_images else str(linked),
+                    crop=crop,
+                    licence=licence,
+                    shareable=shareable,
+                    source=source,
+                )
+            )
+        finally:
+            writer._abort()
+
+
+def keep_images(dataset: Dataset, folder: Path) -> None:
+    """Copy the pictures of a dataset into a folder, under their own relative paths."""
+    for image in dict.fromkeys(dataset.faces["image"].to_pylist()):
+        target = folder / image
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(dataset.images_folder / image, target)
+
+
+def _copy_once(source: Path, target: Path) -> None:
+    if not target.exists():  # several faces may share a picture
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _contains(region: Region, valence: float, arousal: float) -> bool:
+    left, right = region.valence
+    low, high = region.arousal
+    return left <= valence <= right and low <= arousal <= high
+
+
+def leaves_picture(box: Sequence[float], size: tuple[int, int]) -> bool:
+    """Whether a box (x, y, w, h) leaves a picture of (width, height)."""
+    x, y, w, h = box
+    return x < 0 or y < 0 or x + w > size[0] or y + h > size[1]
+
+
+def _image_size(path: str) -> tuple[int, int] | None:
+    """Width and height from the header, or None where only decoding can tell."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # EXIF orientations 5 to 8 lie on their side.
+            return (height, width) if image.getexif().get(0x0112, 1) >= 5 else (width, height)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+        return None
+
+
+def _is_box(box: Sequence[float]) -> bool:
+    try:
+        Box(*box)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _shown(box: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in box)
+
+
+def _column(rows: list[FaceRow], field: pa.Field) -> pa.Array:
+    values = [getattr(row, field.name) for row in rows]
+    if field.name == "extra":
+        values = [
+            None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+            for value in values
+        ]
+    if not pa.types.is_fixed_size_list(field.type):
+        return pa.array(values, field.type)
+    width = field.type.list_size
+    kind = field.type.value_type.to_pandas_dtype()
+    flat = np.zeros((len(rows), width), kind)
+    missing = np.ones(len(rows), dtype=bool)
+    for number, value in enumerate(values):
+        if value is not None:
+            flat[number] = np.asarray(value, kind).reshape(-1)
+            missing[number] = False
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(flat.reshape(-1), field.type.value_type), type=field.type, mask=pa.array(missing)
+    )
+
+
+def _nothing_kept(summary: ImportSummary, source: str) -> str:
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in summary.rejected.most_common(3))
+    return f"no face could be taken from {source or 'the source'}" + (
+        f" ({summary.rejected.total()} rows rejected: {reasons})"
+        if reasons
+        else " (it has no rows)"
+    )
+
+
+__all__ = [
+    "DatasetWriter",
+    "FaceRow",
+    "ImportSummary",
+    "keep_images",
+    "leaves_picture",
+    "open_dataset",
+    "write_dataset",
+]

@@ -1,0 +1,229 @@
+"""Predictions: one Parquet file keyed by face_id; the order of its rows never matters.
+
+Columns: `face_id`; `p_<name>` for each class of the model, each row summing to 1, all null with
+`error` where a picture could not be read; or `expression` alone for systems without scores;
+`valence` and `arousal`, null where the model has none. The model's name, its crop rule and the
+like are in the file's metadata under `openaffect`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+import openaffect
+from openaffect import schemas
+from openaffect.dataset import Dataset, write_table
+from openaffect.errors import FormatError, InputError, MismatchError, NewerSchema
+from openaffect.labels import EXPRESSIONS, Expression, parse_expression
+from openaffect.storage import atomic_file
+
+_METADATA = b"openaffect"
+_SUM_SLACK = 1e-3  # float32 columns, or percentages printed with three digits by other systems
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a system says of faces.
+
+    Attributes:
+        ids: face_id of every row.
+        labels: the classes that have a score, in the order of the ids; () if there are no scores.
+        probabilities: float64 (n, len(labels)), rows sum to 1; NaN rows could not be read; None
+            where the system gives no scores.
+        choices: AffectNet's id of the class that a system without scores chose, int8 (n,), −1
+            for a failed row; None where there are scores or no classes.
+        affect: valence and arousal, float64 (n, 2), NaN where there is none; None if no row has it.
+        errors: why a row failed, or None.
+        made_with: what made them: model name, recipe, crop rule, and the like; JSON-ready.
+    """
+
+    ids: list[str]
+    labels: tuple[Expression, ...] = ()
+    probabilities: NDArray[np.float64] | None = None
+    choices: NDArray[np.int8] | None = None
+    affect: NDArray[np.float64] | None = None
+    errors: list[str | None] = field(default_factory=list)
+    made_with: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def align(self, ids: Sequence[str], where: str = "the predictions") -> NDArray[np.int64]:
+        """For each of `ids`, the row of these predictions, int64 (len(ids),).
+
+        Raises:
+            MismatchError: ids that the predictions lack; the message names the first.
+        """
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=pa.array(self.ids, pa.string()))
+        if rows.null_count:
+            missing = [i for i, row in zip(ids, rows.to_pylist(), strict=True) if row is None]
+            raise MismatchError(
+                f"expected a prediction for each of {len(ids)} faces, but {where} lack "
+                f"{len(missing)}: {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}"
+            )
+        result: NDArray[np.int64] = rows.to_numpy(zero_copy_only=False).astype(np.int64)
+        return result
+
+    def to_table(self) -> pa.Table:
+        """The predictions as an Arrow table, metadata included."""
+        columns: dict[str, pa.Array] = {"face_id": pa.array(self.ids, pa.string())}
+        if self.probabilities is not None:
+            for number, label in enumerate(self.labels):
+                columns[f"p_{label}"] = _nullable(self.probabilities[:, number])
+        elif self.choices is not None:
+            names = [None if c < 0 else EXPRESSIONS[c].value for c in self.choices]
+            columns["expression"] = pa.array(names, pa.string())
+        affect = self.affect if self.affect is not None else np.full((len(self), 2), np.nan)
+        columns["valence"], columns["arousal"] = _nullable(affect[:, 0]), _nullable(affect[:, 1])
+        errors = self.errors or [None] * len(self)
+        columns["error"] = pa.array(errors, pa.string())
+        metadata = {"schema": schemas.VERSION, "made_by": _made_by(), **self.made_with}
+        return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(metadata)})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the predictions as one Parquet file, whole or not at all.
+
+        Raises:
+            DestinationExists: `path` exists and `overwrite` is false.
+        """
+        with atomic_file(path, overwrite=overwrite) as temporary:
+            write_table(self.to_table(), temporary)
+
+
+def open_predictions(path: str | Path) -> Predictions:
+    """Read a predictions file, openaffect's own or any other with the same columns.
+
+    Raises:
+        FormatError: no Parquet file, no face_id, or neither scores, an expression nor affect.
+        InputError: repeated ids, probabilities that are NaN, negative or do not sum to 1.
+        NewerSchema: written by a newer openaffect.
+    """
+    where = str(path)
+    return read_predictions(schemas.read_parquet(path, "predictions"), where)
+
+
+def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:
+    """Predictions from an Arrow table; see `open_predictions`."""
+    if "face_id" not in table.column_names:
+        raise FormatError(f"expected a column 'face_id' in {where}; it has {table.column_names}")
+    table = table.set_column(
+        table.column_names.index("face_id"), "face_id", table["face_id"].cast(pa.string())
+    )
+    schemas.reject_repeated(table, "face_id", where)
+    made_with = _read_metadata(table, where)
+    errors = table["error"].to_pylist() if "error" in table.column_names else [None] * len(table)
+    labels, probabilities = _read_probabilities(table, where)
+    choices = None
+    if probabilities is None and "expression" in table.column_names:
+        names = table["expression"].to_pylist()
+        choices = np.array(
+            [-1 if n is None else parse_expression(n, where).id for n in names], "i1"
+        )
+    affect = _read_affect(table, where)
+    if probabilities is None and choices is None and affect is None:
+        raise FormatError(
+            f"expected p_<name> columns, a column 'expression', or valence and arousal in {where}; "
+            f"it has {', '.join(table.column_names)}"
+        )
+    return Predictions(
+        table["face_id"].to_pylist(), labels, probabilities, choices, affect, errors, made_with
+    )
+
+
+def align_predictions(
+    dataset: Dataset, predictions: Predictions, ids: Sequence[str] | None = None
+) -> NDArray[np.int64]:
+    """For each of some faces of a dataset, by default all, the row of the predictions.
+
+    Raises:
+        MismatchError: a face without a prediction, or a prediction of a face that the dataset lacks.
+    """
+    known = pc.is_in(pa.array(predictions.ids), value_set=dataset.faces["face_id"].combine_chunks())
+    if not pc.all(known, min_count=0).as_py():
+        pairs = zip(predictions.ids, known.to_pylist(), strict=True)
+        foreign = [face_id for face_id, is_known in pairs if not is_known]
+        raise MismatchError(
+            f"{len(foreign)} predictions are of faces that {dataset.path} lacks: "
+            f"{', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}"
+        )
+    return predictions.align(dataset.ids if ids is None else ids)
+
+
+def _read_metadata(table: pa.Table, where: str) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(_METADATA)
+    if raw is None:
+        return {}
+    data: dict[str, Any] = json.loads(raw)
+    if data.pop("schema", schemas.VERSION) > schemas.VERSION:
+        raise NewerSchema(f"{where} was written by a newer openaffect; update openaffect")
+    data.pop("made_by", None)
+    return data
+
+
+def _read_probabilities(
+    table: pa.Table, where: str
+) -> tuple[tuple[Expression, ...], NDArray[np.float64] | None]:
+    columns = {
+        parse_expression(name.removeprefix("p_"), f"{where}, column {name}"): name
+        for name in table.column_names
+        if name.startswith("p_")
+    }
+    if not columns:
+        return (), None
+    labels = tuple(sorted(columns, key=lambda label: label.id))
+    arrays = [table[columns[label]] for label in labels]
+    nulls = np.stack([a.is_null().to_numpy() for a in arrays], axis=1)
+    values = np.stack([a.to_numpy() for a in arrays], axis=1).astype(np.float64)
+    ids = table["face_id"]
+    bad = ~nulls.all(axis=1) & ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"expected probabilities in {where}, but {ids[row]} (and {int(bad.sum()) - 1} more) has "
+            "NaN or a null beside numbers; a failed row has nulls in every p_ column"
+        )
+    failed = nulls.all(axis=1)
+    with np.errstate(invalid="ignore"):
+        sums = values.sum(axis=1)
+        wrong = ~failed & ((values < 0).any(axis=1) | (np.abs(sums - 1) > _SUM_SLACK))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"expected probabilities in {where} to be at least 0 and to sum to 1, but those of "
+            f"{ids[row]} sum to {sums[row]:g} (smallest {values[row].min():g})"
+        )
+    values[failed] = np.nan
+    values /= values.sum(axis=1, keepdims=True)
+    return labels, values
+
+
+def _read_affect(table: pa.Table, where: str) -> NDArray[np.float64] | None:
+    present = [name in table.column_names for name in ("valence", "arousal")]
+    if not any(present):
+        return None
+    if not all(present):
+        raise FormatError(f"{where} has only one of the columns valence and arousal")
+    columns = [table[name].to_numpy().astype(np.float64) for name in ("valence", "arousal")]
+    affect = np.stack(columns, axis=1)
+    if (np.isnan(affect[:, 0]) != np.isnan(affect[:, 1])).any():
+        raise InputError(f"{where} has rows with only one of valence and arousal")
+    if np.isinf(affect).any():
+        raise InputError(f"{where} has a valence or arousal that is not finite")
+    return None if np.isnan(affect).all() else affect
+
+
+def _nullable(values: NDArray[np.floating]) -> pa.Array:
+    return pa.array(values.astype(np.float32), pa.float32(), mask=np.isnan(values))
+
+
+def _made_by() -> str:
+    return f"openaffect {openaffect.__version__}"
