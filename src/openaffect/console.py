@@ -1,0 +1,188 @@
+"""What the command line prints: tables on stdout, progress and warnings on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from openaffect.training.loop import Moment
+
+
+def out() -> Console:
+    """Where results go. A pipe or a file gets whole lines, however long."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=10_000, no_color=True)
+
+
+def err() -> Console:
+    """Where progress, notes and warnings go."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A result for people, one line on stdout."""
+    out().print(Text(text), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A remark, one line on stderr."""
+    err().print(Text(text))
+
+
+def warn(text: str) -> None:
+    """A warning, one line on stderr."""
+    err().print(Text.assemble(("warning: ", "yellow"), text))
+
+
+def fail(text: str) -> None:
+    """An error, one line on stderr."""
+    err().print(Text.assemble(("error: ", "bold red"), text.replace("\n", " ")))
+
+
+def print_json(data: Any) -> None:
+    """Data for programs, on stdout."""
+    sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
+) -> None:
+    """A table on stdout; columns of numbers are set to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(header):
+        cells = [str(row[number]) for row in rows]
+        right = number > 0 and all(_is_number(cell) for cell in cells)
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_shown(cell)) for cell in row))
+    out().print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and values, one a line, on stdout."""
+    width = max(len(key) for key in facts)
+    for key, value in facts.items():
+        say(f"{key:<{width}}  {_shown(value)}")
+
+
+def print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Faces by expression, a column a split."""
+    labels = list(dict.fromkeys(label for classes in counts.values() for label in classes))
+    rows: list[list[object]] = [
+        [label, *(classes.get(label, 0) for classes in counts.values())] for label in labels
+    ]
+    rows.append(["total", *(sum(classes.values()) for classes in counts.values())])
+    print_table(["faces", *counts], rows)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while it is a terminal; yields a function that takes the number done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with _Bars(err()) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda done: bars.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
+    """Progress of a training: a bar on a terminal, and one line an epoch on stderr."""
+    console = err()
+    with contextlib.ExitStack() as stack:
+        bars = stack.enter_context(_Bars(console)) if sys.stderr.isatty() else None
+        tasks: dict[str, Any] = {}
+
+        def show(moment: Moment) -> None:
+            if moment.row is not None:
+                console.print(Text(f"{name}: {_epoch_line(moment)}"))
+            if bars is None:
+                return
+            what, total, done = _bar_of(name, moment)
+            if what not in tasks:
+                for task in tasks.values():
+                    bars.remove_task(task)
+                tasks.clear()
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total, note=_speed(moment))
+
+        yield show
+
+
+class _Bars(Progress):
+    """Bars with a remark at their end."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+
+    def add_task(self, description: str, *args: Any, **fields: Any) -> Any:
+        return super().add_task(description, *args, **{"note": "", **fields})
+
+
+def _bar_of(name: str, moment: Moment) -> tuple[str, int | None, int]:
+    if moment.phase == "training":
+        what = f"{name} epoch {moment.epoch}/{moment.epochs}"
+        return what, moment.steps, moment.step
+    if moment.phase == "reading":
+        return f"{name} reading pictures", moment.steps, moment.step
+    return f"{name} {moment.phase}", None, 0
+
+
+def _speed(moment: Moment) -> str:
+    if moment.phase != "training":
+        return ""
+    return f"{moment.rate:,.0f} faces/s · loss {moment.loss:.3f}"
+
+
+def _epoch_line(moment: Moment) -> str:
+    row = moment.row or {}
+    names = {"stop_accuracy": "accuracy", "stop_f1": "F1", "stop_ccc": "CCC", "stop_loss": "loss"}
+    scores = " · ".join(f"{text} {row[key]:.3f}" for key, text in names.items() if key in row)
+    best = " · best so far" if row.get("best") else ""
+    return (
+        f"epoch {row['epoch']}/{moment.epochs} · loss {row['loss']:.3f} · "
+        f"held-out {scores}{best} · {row['seconds']:.0f} s"
+    )
+
+
+def _is_number(text: str) -> bool:
+    return bool(text) and text.replace(",", "").lstrip("-−.0123456789 %±()[]–") == ""
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

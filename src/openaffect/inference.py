@@ -1,0 +1,282 @@
+"""Inference: a model over a dataset gives predictions; and the parts that analysis shares with it.
+
+Pictures are decoded and cropped by threads (OpenCV releases the interpreter's lock) a little
+ahead of the model, so memory is bounded by the batch and not by the dataset. A picture that
+cannot be read, or on which the model's outputs are not finite, is a failed row with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.dataset import Dataset
+from openaffect.errors import FormatError, ImageError, InputError
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import crop, crop_window
+from openaffect.images import MAX_PIXELS, Pixels
+from openaffect.labels import Expression
+from openaffect.model import Card, Model, Outputs
+from openaffect.predictions import Predictions
+
+NOT_FINITE = "the model gave values that are not finite"
+"""The `error` of a face whose outputs hold NaN or infinity."""
+
+_SUM_SLACK = 1e-3
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What a model says of n crops, checked and in the order that tables have.
+
+    Attributes:
+        labels: the classes in the order of their ids, whatever the order in the model's card.
+        probabilities: float64 (n, len(labels)), rows sum to 1; NaN in a failed row; None if the
+            model has no classes.
+        affect: valence and arousal, float64 (n, 2); NaN in a failed row; None if there is none.
+        errors: why a row failed, or None.
+    """
+
+    labels: tuple[Expression, ...]
+    probabilities: NDArray[np.float64] | None
+    affect: NDArray[np.float64] | None
+    errors: list[str | None]
+
+
+def predict_dataset(
+    model: Model,
+    dataset: Dataset,
+    *,
+    batch_size: int = 64,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Predictions:
+    """Predict every face of a dataset, framed by the crop rule of the model's card.
+
+    Args:
+        model: from `open_model`.
+        dataset: its pictures are read one by one; a null box says that the picture is the crop.
+        batch_size: faces that the model sees at once.
+        workers: threads that decode and crop; None for one a processor.
+        progress: called now and then with the number of rows done so far.
+    Returns:
+        One row a face, in the order of the dataset. A picture that cannot be read, and a face
+        with outputs that are not finite, is a row without values whose `error` says why.
+
+    Raises:
+        InputError: `batch_size` or `workers` below 1.
+        FormatError: the model's `expression` gives no probabilities.
+    """
+    _check_positive(batch_size=batch_size, workers=workers)
+    probabilities, affect = _empty(model.card, len(dataset))
+    errors: list[str | None] = [None] * len(dataset)
+    rows: list[int] = []
+    crops: list[Pixels] = []
+
+    def flush() -> None:
+        verdicts = predict_crops(model, crops, batch_size=batch_size)
+        for target, values in (
+            (probabilities, verdicts.probabilities),
+            (affect, verdicts.affect),
+        ):
+            if target is not None and values is not None:
+                target[rows] = values
+        for row, error in zip(rows, verdicts.errors, strict=True):
+            errors[row] = error
+        rows.clear()
+        crops.clear()
+
+    def take(row: int) -> Pixels | str:
+        return _take_row(dataset, row, model.card)
+
+    taken = map_in_order(take, range(len(dataset)), workers=workers, ahead=batch_size)
+    for row, piece in enumerate(taken):
+        if isinstance(piece, str):
+            errors[row] = piece
+        else:
+            rows.append(row)
+            crops.append(piece)
+        if len(crops) == batch_size:
+            flush()
+            if progress is not None:
+                progress(row + 1)
+    if crops:
+        flush()
+    if progress is not None:
+        progress(len(dataset))
+    if affect is not None and np.isnan(affect).all():
+        affect = None
+    made_with = describe_model(model) | {
+        "dataset": dataset.info.name,
+        "dataset_fingerprint": dataset.fingerprint(),
+    }
+    labels = sorted_labels(model.card)
+    return Predictions(dataset.ids, labels, probabilities, None, affect, errors, made_with)
+
+
+def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64) -> Verdicts:
+    """Predict crops that already have the size of the model's card, a batch at a time.
+
+    Args:
+        model: from `open_model`.
+        crops: each RGB uint8 (h, w, 3) with (w, h) = `model.card.size`.
+        batch_size: crops that the model sees at once.
+
+    Raises:
+        InputError: a crop of another shape or type.
+        FormatError: the model's `expression` gives no probabilities.
+    """
+    probabilities, affect = _empty(model.card, len(crops))
+    order = _column_order(model.card)
+    failed = np.zeros(len(crops), dtype=bool)
+    for start in range(0, len(crops), batch_size):
+        part = slice(start, start + batch_size)
+        outputs = model.predict(crops[part])
+        failed[part] = _not_finite(outputs)
+        if probabilities is not None and outputs.probabilities is not None:
+            probabilities[part] = outputs.probabilities[:, order]
+        if affect is not None and outputs.affect is not None:
+            affect[part] = outputs.affect
+    for values in (probabilities, affect):
+        if values is not None:
+            values[failed] = np.nan
+    if probabilities is not None:
+        _normalise(probabilities, ~failed, model)
+    errors = [NOT_FINITE if wrong else None for wrong in failed]
+    return Verdicts(sorted_labels(model.card), probabilities, affect, errors)
+
+
+def take_crop(image: Pixels, box: Box | None, card: Card) -> Pixels:
+    """The crop that a model wants to see of a face, RGB uint8 of `card.size`.
+
+    Args:
+        image: RGB uint8 (h, w, 3).
+        box: in pixels of `image`; None says that the picture already is the crop.
+        card: its crop rule and size are used.
+
+    Raises:
+        ImageError: a box so large or so far outside that its crop cannot be held in memory.
+    """
+    if box is not None:
+        window = crop_window(box, card.crop)
+        height, width = image.shape[:2]
+        # What must be padded: the picture and the window together.
+        w = max(window.x + window.w, width) - min(window.x, 0)
+        h = max(window.y + window.h, height) - min(window.y, 0)
+        if w * h > max(MAX_PIXELS, 4 * width * height):
+            raise ImageError(
+                f"the box {box.x:g}, {box.y:g}, {box.w:g}, {box.h:g} does not fit "
+                f"a picture of {width} × {height}"
+            )
+    return crop(image, box, card.crop, card.size)
+
+
+def sorted_labels(card: Card) -> tuple[Expression, ...]:
+    """The classes of a model in the order of their ids: the order of columns in every table."""
+    return tuple(card.labels[number] for number in _column_order(card))
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """What a table remembers of the model that made it; JSON-ready."""
+    card = model.card
+    with open(model.path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "model": card.name,
+        "model_sha256": sha256,
+        "recipe": card.recipe,
+        "labels": [label.value for label in sorted_labels(card)],
+        "crop": card.crop.to_dict(),
+        "size": list(card.size),
+        "temperature": card.temperature,
+    }
+
+
+def map_in_order(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    workers: int | None = None,
+    ahead: int = 0,
+) -> Iterator[_Result]:
+    """The results of a function over items, computed by threads, in the order of the items.
+
+    Args:
+        function: called in a thread; what it raises is raised here.
+        items: taken lazily.
+        workers: number of threads; None for one a processor.
+        ahead: items taken beyond those that the threads work on; this bounds the memory.
+
+    >>> list(map_in_order(str.upper, "abc"))
+    ['A', 'B', 'C']
+    """
+    count = workers or os.cpu_count() or 1
+    pending: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(count)
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= count + ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _take_row(dataset: Dataset, row: int, card: Card) -> Pixels | str:
+    """The crop of a row, or why there is none."""
+    try:
+        box = dataset.box(row)
+    except ValueError as error:  # a table of other tools may hold any numbers
+        return str(error)
+    try:
+        return take_crop(dataset.image(row), box, card)
+    except ImageError as error:
+        return str(error)
+
+
+def _empty(card: Card, count: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    return (
+        np.full((count, len(card.labels)), np.nan) if card.labels else None,
+        np.full((count, 2), np.nan) if card.affect else None,
+    )
+
+
+def _column_order(card: Card) -> list[int]:
+    return sorted(range(len(card.labels)), key=lambda number: card.labels[number].id)
+
+
+def _not_finite(outputs: Outputs) -> NDArray[np.bool_]:
+    parts = [part for part in (outputs.probabilities, outputs.affect) if part is not None]
+    values = np.concatenate(parts, axis=1)
+    return np.asarray(~np.isfinite(values).all(axis=1), dtype=bool)
+
+
+def _normalise(probabilities: NDArray[np.float64], whole: NDArray[np.bool_], model: Model) -> None:
+    """Undo float32 rounding; refuse a graph that gives scores instead of probabilities."""
+    sums = probabilities.sum(axis=1, keepdims=True)
+    values = probabilities[whole]
+    if (values < 0).any() or (np.abs(sums[whole] - 1) > _SUM_SLACK).any():
+        raise FormatError(
+            f"expected the output 'expression' of {model.path} to be probabilities, but a row "
+            f"sums to {sums[whole].max():g} (smallest {values.min():g}); the graph must end in a "
+            "softmax"
+        )
+    probabilities /= sums
+
+
+def _check_positive(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise InputError(f"expected {name} of 1 or more, but got {number}")

@@ -1,0 +1,1 @@
+"""Pipelines: the only rooms that join several stages."""

@@ -1,0 +1,512 @@
+"""The training loop: explicit, on accelerate, resumable at any step.
+
+::
+
+    RUN/
+    ├── recipe.toml      the recipe, resolved
+    ├── checkpoint.pt    weights, optimiser, random states, place; written whole or not at all
+    ├── log.csv          one row an epoch
+    └── model.onnx       the best epoch, when the training is over
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from openaffect import metrics
+from openaffect.dataset import Dataset
+from openaffect.errors import (
+    DestinationExists,
+    FormatError,
+    InputError,
+    MismatchError,
+    TrainingError,
+)
+from openaffect.storage import atomic_file
+from openaffect.training import losses
+from openaffect.training.imbalance import class_weights
+from openaffect.training.network import Network, load_weights
+from openaffect.training.recipe import Recipe, load_recipe
+from openaffect.training.samples import (
+    Batch,
+    CropReader,
+    Targets,
+    centre_pieces,
+    choose_targets,
+    hold_out,
+    iterate_batches,
+    plan_epoch,
+)
+from openaffect.training.to_onnx import Training, export_model, fit_temperature
+
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a training is, for whoever shows its progress.
+
+    Attributes:
+        phase: `reading`, `training`, `judging` or `exporting`.
+        epoch, epochs: from 1.
+        step, steps: done of this epoch; pictures while reading.
+        loss: of the last step; NaN while there is none.
+        rate: images a second over this call's training steps so far.
+        row: at the end of an epoch, its row of log.csv.
+    """
+
+    phase: str
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float = math.nan
+    rate: float = math.nan
+    row: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """What a checkpoint holds beside weights: the place, and what was best so far."""
+
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    best: float = -math.inf
+    best_epoch: int = -1
+    seconds: float = 0.0
+
+
+def train(
+    dataset: Dataset,
+    run: str | Path,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    show: Callable[[Moment], None] | None = None,
+) -> Path:
+    """Train a recipe on a dataset's split `train`, into a run folder, and export the best epoch.
+
+    Args:
+        dataset: labelled faces.
+        run: the folder to make; with `resume`, the folder to go on in.
+        recipe: every value of the training.
+        resume: go on from the last checkpoint (from the start if there is none yet).
+        overwrite: remove a run that is there.
+        show: called with every `Moment`.
+
+    Returns:
+        The path of `model.onnx`.
+
+    Raises:
+        DestinationExists: the run folder holds something, and neither `resume` nor `overwrite`.
+        MismatchError: `resume` with another recipe or other data than the run began with.
+        InputError: nothing to learn from; or another process works in this folder.
+        TrainingError: the loss is no number; the last checkpoint is whole.
+    """
+    run = Path(run)
+    accelerator = _start(recipe)
+    if accelerator.is_main_process:
+        _prepare_folder(run, recipe, resume=resume, overwrite=overwrite)
+    accelerator.wait_for_everyone()
+    try:
+        # The lock ends with the process, however that ends.
+        with FileLock(run / f".lock-{accelerator.process_index}", timeout=0):
+            return _Loop(dataset, run, recipe, accelerator, show or (lambda _: None)).run_all()
+    except Timeout:
+        raise InputError(
+            f"another process trains in {run}; wait for it or choose another"
+        ) from None
+
+
+def _start(recipe: Recipe) -> Accelerator:
+    torch.manual_seed(recipe.seed)
+    return Accelerator(
+        mixed_precision=recipe.precision,
+        # A head that a batch gives no target for has no gradient in that step.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def _prepare_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    if run.is_file():
+        raise DestinationExists(run)
+    if run.is_dir() and any(run.iterdir()) and not resume:
+        if not overwrite:
+            raise DestinationExists(f"the run {run}", "go on in it with --resume, ")
+        if not (run / "recipe.toml").is_file():
+            raise InputError(f"{run} is no run (it has no recipe.toml), so it is not replaced")
+        shutil.rmtree(run)
+    run.mkdir(parents=True, exist_ok=True)
+    if resume and (run / "recipe.toml").is_file():
+        before = asdict(load_recipe(run / "recipe.toml"))
+        now = asdict(recipe)
+        changed = [key for key in now if now[key] != before[key] and key != "epochs"]
+        if changed:
+            key = changed[0]
+            raise MismatchError(
+                f"{run} was begun with {key} = {before[key]!r}, but the recipe now has {now[key]!r}; "
+                "resume with the same recipe, or train into another folder"
+            )
+    with atomic_file(run / "recipe.toml") as temporary:
+        temporary.write_text(recipe.to_toml(), encoding="utf-8")
+
+
+class _Loop:
+    """One training; its methods are the steps of `run_all`, in that order."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        run: Path,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        show: Callable[[Moment], None],
+    ) -> None:
+        self.dataset, self.run, self.recipe = dataset, run, recipe
+        self.accelerator, self.show = accelerator, show
+        self.rank, self.world = accelerator.process_index, accelerator.num_processes
+        self.targets, self.held = hold_out(
+            dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed
+        )
+        self.reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
+        self.network = Network(recipe)
+        self.optimiser = make_optimiser(self.network, recipe)
+        self.steps = [len(plan_epoch(recipe, self.targets, e)) for e in range(recipe.epochs)]
+        counts = np.bincount(self.targets.classes, minlength=len(recipe.label_set))
+        weights = class_weights(recipe.strategy, counts)[: len(recipe.label_set)]
+        self.weights = torch.tensor(weights, dtype=torch.float32, device=accelerator.device)
+        self.state = State()
+        self.log: list[dict[str, Any]] = []
+        self.best_weights: dict[str, Tensor] | None = None
+        self.fingerprint = dataset.fingerprint()
+
+    def run_all(self) -> Path:
+        try:
+            # Loaded before accelerate wraps anything: plain names, any number of processes.
+            self._load()
+            self._read_pictures()
+            prepared = self.accelerator.prepare(self.network, self.optimiser)
+            self.wrapped: nn.Module = prepared[0]
+            self.optimiser = prepared[1]
+            while self.state.epoch < self.recipe.epochs and not self._has_stopped():
+                self._train_epoch()
+                self._end_epoch()
+            return self._export()
+        finally:
+            self.reader.close()
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def _read_pictures(self) -> None:
+        rows = np.concatenate([self.targets.rows, self.held.rows])
+        done = 0
+
+        def count(number: int) -> None:
+            nonlocal done
+            done += number
+            self.show(Moment("reading", step=done, steps=len(rows)))
+
+        self.reader.keep(rows, count)
+        if len(self.reader.broken) == len(rows):
+            first = next(iter(self.reader.broken.values()))
+            raise InputError(f"not one picture of {self.dataset.path} can be read; first: {first}")
+
+    # -- training --------------------------------------------------------------------------
+
+    def _train_epoch(self) -> None:
+        state, recipe = self.state, self.recipe
+        self.wrapped.train()
+        began = last = time.monotonic()
+        images = 0
+        batches = iterate_batches(
+            recipe,
+            self.targets,
+            self.reader,
+            epoch=state.epoch,
+            start=state.step,
+            rank=self.rank,
+            world=self.world,
+        )
+        for batch in batches:
+            loss = self._learn(batch)
+            state.step += 1
+            state.total_steps += 1
+            state.loss_sum += loss * batch.total
+            state.loss_count += batch.total
+            images += batch.total
+            now = time.monotonic()
+            state.seconds += now - last
+            last = now
+            if state.total_steps % recipe.checkpoint_steps == 0:
+                self._save()
+            self.show(
+                Moment(
+                    "training",
+                    epoch=state.epoch + 1,
+                    epochs=recipe.epochs,
+                    step=state.step,
+                    steps=self.steps[state.epoch],
+                    loss=loss,
+                    rate=images / (now - began),
+                )
+            )
+
+    def _learn(self, batch: Batch) -> float:
+        rate = learning_rate(self.recipe, self.state.total_steps, sum(self.steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        # Averaging over processes (DDP) and dividing by the whole batch gives the mean over faces.
+        self.accelerator.backward(loss * self.world)
+        if self.recipe.clip:
+            self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.clip)
+        value = float(self.accelerator.reduce(loss.detach(), reduction="sum"))
+        if not math.isfinite(value):
+            ids = [self.reader.face_id(row) for row in batch.targets.rows[:3]]
+            raise TrainingError(
+                f"the loss is {value} in epoch {self.state.epoch + 1}, step {self.state.step + 1} "
+                f"(faces {', '.join(ids)}, …), learning rate {rate:g}; the last checkpoint is whole: "
+                "try a lower rate, --set learning_rate=…, or --set clip=1"
+            )
+        self.optimiser.step()
+        return value
+
+    def _loss(self, batch: Batch) -> Tensor:
+        device = self.accelerator.device
+        images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
+        if not len(images):
+            # Every picture of this process's share was broken: no gradient, but the same steps.
+            return sum(
+                (p.sum() * 0.0 for p in self.wrapped.parameters()), torch.zeros((), device=device)
+            )
+        with self.accelerator.autocast():
+            logits, affect = self.wrapped(images)
+        loss = torch.zeros((), device=device)
+        if self.recipe.label_set:
+            shares = torch.from_numpy(batch.targets.shares).to(device)
+            loss = loss + losses.expression_loss(logits, shares, self.weights) / batch.total
+        if self.recipe.learns_affect:
+            truth = torch.from_numpy(batch.targets.affect).to(device)
+            if self.recipe.affect_loss == "ccc":
+                value = losses.ccc_loss(affect, truth) / self.world
+            else:
+                value = losses.euclidean_loss(affect, truth) / batch.total
+            loss = loss + self.recipe.affect_weight * value
+        return loss
+
+    # -- judging ---------------------------------------------------------------------------
+
+    def _end_epoch(self) -> None:
+        state = self.state
+        self.show(Moment("judging", state.epoch + 1, self.recipe.epochs))
+        scores = self._judge()
+        value = _watched(self.recipe, scores)
+        if value > state.best or state.best_epoch < 0:
+            state.best, state.best_epoch = value, state.epoch
+            self.best_weights = _copy_state(self._plain())
+        row = {
+            "epoch": state.epoch + 1,
+            "step": state.total_steps,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "loss": state.loss_sum / max(1, state.loss_count),
+            **{f"stop_{key}": number for key, number in scores.items()},
+            "best": state.best_epoch == state.epoch,
+            "seconds": round(state.seconds, 1),
+            "broken": len(self.reader.broken),
+        }
+        self.log.append(row)
+        state.epoch += 1
+        state.step, state.loss_sum, state.loss_count = 0, 0.0, 0
+        self._save()
+        self._write_log()
+        self.show(Moment("judging", state.epoch, self.recipe.epochs, row=row))
+
+    def _judge(self) -> dict[str, float]:
+        logits, affect, held = self._predict_held()
+        scores: dict[str, float] = {}
+        if self.recipe.label_set:
+            log_p = torch.log_softmax(logits, dim=1).numpy()
+            scores["loss"] = float(-(held.shares * log_p).sum(axis=1).mean())
+            matrix = metrics.confusion_matrix(held.classes, log_p.argmax(axis=1), logits.shape[1])
+            scores["accuracy"] = float(metrics.accuracy(matrix))
+            scores["f1"] = float(metrics.macro_f1(matrix))
+        known = ~np.isnan(held.affect[:, 0])
+        if self.recipe.learns_affect and known.any():
+            guess, truth = affect.numpy()[known], held.affect[known]
+            both = [metrics.ccc(truth[:, n], guess[:, n]) for n in (0, 1)]
+            scores["ccc"] = float(np.mean(both))
+            scores.setdefault("loss", float(0.5 * np.square(guess - truth).sum(axis=1).mean()))
+        return scores
+
+    def _predict_held(self) -> tuple[Tensor, Tensor, Targets]:
+        """Logits and affect of the held-out faces, on the CPU, and those that could be read."""
+        network = self._plain().eval()
+        logits, affect, kept = [], [], []
+        size = max(1, self.recipe.batch_size)
+        with torch.inference_mode():
+            for start in range(0, len(self.held), size):
+                part = np.arange(start, min(start + size, len(self.held)))
+                images, good = self.reader.read(self.held.rows[part])
+                if not good.any():
+                    continue
+                pieces = centre_pieces(self.recipe, images[good])
+                tensor = torch.from_numpy(pieces.transpose(0, 3, 1, 2).astype(np.float32))
+                outputs = network(tensor.to(self.accelerator.device))
+                logits.append(outputs[0].float().cpu())
+                affect.append(outputs[1].float().cpu())
+                kept.append(part[good])
+        if not kept:
+            raise InputError("not one of the faces held out for stopping can be read")
+        return torch.cat(logits), torch.cat(affect), self.held.select(np.concatenate(kept))
+
+    def _has_stopped(self) -> bool:
+        state = self.state
+        return state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= self.recipe.patience
+
+    # -- files -----------------------------------------------------------------------------
+
+    def _plain(self) -> nn.Module:
+        plain: nn.Module = self.accelerator.unwrap_model(self.wrapped)
+        return plain
+
+    def _save(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        checkpoint = {
+            "version": CHECKPOINT_VERSION,
+            "state": asdict(self.state),
+            "weights": self._plain().state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "best_weights": self.best_weights,
+            "random": torch.get_rng_state(),
+            "log": self.log,
+            "threads": torch.get_num_threads(),
+            "world": self.world,
+            "data": self.fingerprint,
+        }
+        with atomic_file(self.run / "checkpoint.pt") as temporary:
+            torch.save(checkpoint, temporary)
+
+    def _load(self) -> None:
+        path = self.run / "checkpoint.pt"
+        if not path.is_file():
+            return
+        checkpoint = read_checkpoint(path)
+        if checkpoint["data"] != self.fingerprint:
+            raise MismatchError(
+                f"{self.run} was begun on other data than {self.dataset.path}; "
+                "resume with the same dataset, or train into another folder"
+            )
+        load_weights(self.network, checkpoint["weights"], str(path))
+        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.best_weights = checkpoint["best_weights"]
+        self.state = State(**checkpoint["state"])
+        self.log = checkpoint["log"]
+        torch.set_rng_state(checkpoint["random"])
+
+    def _write_log(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        with (
+            atomic_file(self.run / "log.csv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, list(self.log[0]))
+            writer.writeheader()
+            writer.writerows(self.log)
+
+    def _export(self) -> Path:
+        self.show(Moment("exporting", self.state.epoch, self.recipe.epochs))
+        assert self.best_weights is not None
+        network = self._plain()
+        load_weights(network, self.best_weights, str(self.run / "checkpoint.pt"))
+        temperature, scores = 1.0, self.log[self.state.best_epoch]
+        if self.recipe.label_set and self.recipe.temperature:
+            logits, _, held = self._predict_held()
+            temperature = fit_temperature(logits, torch.from_numpy(held.shares))
+        path = self.run / "model.onnx"
+        if self.accelerator.is_main_process:
+            facts = Training(
+                dataset=self.dataset,
+                fingerprint=self.fingerprint,
+                targets=self.targets,
+                held=len(self.held),
+                broken=len(self.reader.broken),
+                best_epoch=self.state.best_epoch + 1,
+                scores={k: v for k, v in scores.items() if k.startswith("stop_")},
+            )
+            export_model(network, self.recipe, temperature, facts, path)
+        self.accelerator.wait_for_everyone()
+        return path
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser that a recipe names, over all trainable weights."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=decay)
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(parameters, rate, weight_decay=decay)
+    return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+
+
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """The rate of a step, counted from 0 over the whole training of `total` steps."""
+    rate = recipe.learning_rate
+    if step < recipe.warmup:
+        return rate * (step + 1) / recipe.warmup
+    if recipe.schedule == "step":
+        return float(rate * recipe.step_factor ** (step // recipe.step_every))
+    if recipe.schedule == "cosine":
+        share = (step - recipe.warmup) / max(1, total - recipe.warmup)
+        return 0.5 * rate * (1 + math.cos(math.pi * min(1.0, share)))
+    return rate
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        FormatError: not a whole checkpoint of this version.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise FormatError(f"expected a checkpoint at {path}, but it is broken: {error}") from error
+    if not isinstance(checkpoint, dict) or checkpoint.get("version") != CHECKPOINT_VERSION:
+        raise FormatError(f"{path} is no checkpoint of version {CHECKPOINT_VERSION}")
+    return checkpoint
+
+
+def _watched(recipe: Recipe, scores: dict[str, float]) -> float:
+    """The value that stopping watches, the larger the better; −∞ where it is undefined."""
+    value = scores.get(recipe.stop_metric, math.nan)
+    if math.isnan(value):
+        return -math.inf
+    return -value if recipe.stop_metric == "loss" else value
+
+
+def _copy_state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

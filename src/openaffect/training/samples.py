@@ -1,0 +1,391 @@
+"""From a dataset to batches: which rows are learned, what they should give, and their pixels.
+
+Everything random is drawn from (seed, epoch, step), for the whole batch at once, so a batch is
+the same whatever the number of threads and processes, and after a resume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.dataset import Dataset
+from openaffect.errors import InputError
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import crop
+from openaffect.images import read_image
+from openaffect.labels import EMOTIONS, Expression
+from openaffect.training.imbalance import epoch_rows
+from openaffect.training.recipe import Recipe
+
+MEMORY = 2_000_000_000
+"""Crops that together take no more bytes than this are decoded once and kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the rows of a training should give.
+
+    Attributes:
+        rows: positions in the dataset, int64 (n,).
+        classes: position in the label set of the likeliest expression, int64 (n,); zeros if the
+            recipe learns no expression.
+        shares: float32 (n, classes), one-hot or the raters' shares.
+        affect: float32 (n, 2), NaN where unknown.
+    """
+
+    rows: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    shares: NDArray[np.float32]
+    affect: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, picked: NDArray[np.bool_] | NDArray[np.integer]) -> Targets:
+        """Some of them, in the order of `picked`."""
+        return Targets(
+            self.rows[picked], self.classes[picked], self.shares[picked], self.affect[picked]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One process's share of one step's faces, those that could be read.
+
+    Attributes:
+        images: RGB uint8 (b, size, size, 3).
+        targets: of the faces, in the same order.
+    """
+
+    images: NDArray[np.uint8]
+    targets: Targets
+
+
+def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
+    """The faces of a dataset that a recipe can learn from.
+
+    Those of the split `train` (all, if no row has a split) whose expression is in the label set,
+    and, with soft labels, uncertain ones whose raters chose something in it; for a recipe of
+    affect alone, those that have valence and arousal.
+
+    Raises:
+        InputError: there are none; the message says why.
+    """
+    splits = np.array(dataset.faces["split"].to_pylist(), dtype=object)
+    has_splits = any(split is not None for split in splits)
+    in_train = splits == "train" if has_splits else np.ones(len(dataset), dtype=bool)
+    affect = dataset.affect
+    if recipe.label_set:
+        shares = _shares(dataset, recipe)
+        usable = in_train & (shares.sum(axis=1) > 0)
+    else:
+        shares = np.zeros((len(dataset), 0), np.float32)
+        usable = in_train & ~np.isnan(affect[:, 0])
+    if not usable.any():
+        lack = f"a label among {', '.join(recipe.label_set)}" if recipe.label_set else "affect"
+        raise InputError(
+            f"no face of {dataset.path} can be learned from: of {len(dataset)} faces "
+            f"{int(in_train.sum())} are in the split train, none of these with {lack}"
+        )
+    if recipe.learns_affect and np.isnan(affect[usable, 0]).all():
+        raise InputError(
+            f"recipe {recipe.name} learns valence and arousal, but no usable face of "
+            f"{dataset.path} has them"
+        )
+    classes = shares.argmax(axis=1) if recipe.label_set else np.zeros(len(dataset), np.int64)
+    everything = Targets(np.arange(len(dataset)), classes.astype(np.int64), shares, affect)
+    return everything.select(usable)
+
+
+def _shares(dataset: Dataset, recipe: Recipe) -> NDArray[np.float32]:
+    labels = recipe.label_set
+    ids = dataset.expression_ids
+    wanted = np.array([label.id for label in labels])
+    shares: NDArray[np.float32] = (ids[:, None] == wanted).astype(np.float32)
+    if not recipe.soft_labels:
+        return shares
+    emotions = [label for label in labels if label in EMOTIONS]
+    soft = np.zeros_like(shares)
+    columns = [labels.index(label) for label in emotions]
+    soft[:, columns] = np.nan_to_num(dataset.lists("soft_label"))[:, [e.id for e in emotions]]
+    total = soft.sum(axis=1)
+    # A label of none or no_face stands: raters' shares are only of the eight emotions.
+    emotional = (ids >= 0) & (ids < len(EMOTIONS)) & (shares.sum(axis=1) > 0)
+    uncertain = (ids == Expression.UNCERTAIN.id) & (Expression.UNCERTAIN not in labels)
+    use = (total > 0) & (emotional | uncertain)
+    shares[use] = soft[use] / total[use, None]
+    return shares
+
+
+def hold_out(
+    dataset: Dataset, targets: Targets, share: float, seed: int
+) -> tuple[Targets, Targets]:
+    """Split targets into those to learn from and those that stopping looks at.
+
+    Whole groups, as near to the share of each class as groups allow; which ones depends on the
+    seed and the ids alone, not on the order of the rows.
+
+    Raises:
+        InputError: too few faces to hold any out.
+    """
+    groups = dataset.faces["group"].to_pylist()
+    ids = dataset.ids
+    keys = [groups[row] or f"\0{ids[row]}" for row in targets.rows]
+    classes: dict[str, Counter[int]] = {}
+    for key, label in zip(keys, targets.classes.tolist(), strict=True):
+        classes.setdefault(key, Counter())[label] += 1
+    counts = np.bincount(targets.classes)
+    lacking = [round(float(count) * share) for count in counts]
+
+    def change(key: str) -> int:
+        """By how many faces a group more brings the held ones away from the wanted counts."""
+        return sum(abs(lacking[c] - n) - abs(lacking[c]) for c, n in classes[key].items())
+
+    order = sorted(classes, key=lambda key: _hash(key, seed))
+    held: set[str] = set()
+    if any(lacking) and min(map(change, order)) >= 0:
+        order = [min(order, key=change)]  # every group is too large: the least bad one
+        held.add(order[0])
+    for key in order:
+        if change(key) < 0:
+            held.add(key)
+            for label, number in classes[key].items():
+                lacking[label] -= number
+    mask = np.array([key in held for key in keys])
+    if not mask.any() or mask.all():
+        raise InputError(
+            f"cannot hold out {share:.0%} of {len(targets)} faces for stopping; "
+            "train on more faces or set another share: --set stop_on=0.2"
+        )
+    return targets.select(~mask), targets.select(mask)
+
+
+def _hash(key: str, seed: int) -> bytes:
+    return hashlib.blake2b(key.encode(), digest_size=8, salt=seed.to_bytes(8, "big")).digest()
+
+
+class CropReader:
+    """Reads the crops of rows, `resize` × `resize`, and counts those that cannot be read.
+
+    Small sets are decoded once and kept; large ones are decoded on threads when they are needed
+    (OpenCV releases the interpreter's lock).
+
+    Attributes:
+        broken: why a picture could not be read, by face_id.
+    """
+
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, threads: int = 4, memory: int = MEMORY
+    ) -> None:
+        self.broken: dict[str, str] = {}
+        self._ids = dataset.ids
+        self._paths = dataset.image_paths
+        self._boxes = dataset.lists("box")
+        self._rule = recipe.crop_rule
+        self._size = recipe.resize
+        self._pool = ThreadPoolExecutor(threads)
+        self._kept: NDArray[np.uint8] | None = None
+        self._place: dict[int, int] = {}
+        self._memory = memory
+
+    def face_id(self, row: int) -> str:
+        """The id of a row."""
+        return self._ids[row]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def keep(self, rows: NDArray[np.int64], progress: Callable[[int], None] | None = None) -> None:
+        """Decode rows once and keep them, if all of them fit into the memory that is allowed."""
+        if len(rows) * self._size**2 * 3 > self._memory:
+            return
+        kept = np.zeros((len(rows), self._size, self._size, 3), np.uint8)
+        for number, piece in enumerate(self._pool.map(self._read, rows)):
+            if piece is not None:
+                kept[number] = piece
+            if progress is not None:
+                progress(1)
+        self._kept = kept
+        self._place = {int(row): number for number, row in enumerate(rows)}
+
+    def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Crops uint8 (n, resize, resize, 3), and which of the rows could be read, bool (n,)."""
+        if self._kept is not None and all(int(row) in self._place for row in rows):
+            images = self._kept[[self._place[int(row)] for row in rows]]
+        else:
+            images = np.zeros((len(rows), self._size, self._size, 3), np.uint8)
+            for number, piece in enumerate(self._pool.map(self._read, rows)):
+                if piece is not None:
+                    images[number] = piece
+        good = np.array([self._ids[row] not in self.broken for row in rows], dtype=bool)
+        return images, good
+
+    def _read(self, row: int) -> NDArray[np.uint8] | None:
+        values = self._boxes[row]
+        try:
+            box = None if np.isnan(values).all() else Box(*map(float, values))
+            return crop(read_image(self._paths[row]), box, self._rule, (self._size, self._size))
+        except (InputError, ValueError) as error:  # ValueError: numbers that are no box
+            self.broken[self._ids[row]] = str(error)
+            return None
+
+
+def plan_epoch(recipe: Recipe, targets: Targets, epoch: int) -> list[NDArray[np.int64]]:
+    """The steps of an epoch, each the positions of its faces in `targets`.
+
+    A last step of a single face joins the one before: batch normalisation cannot do with one.
+    """
+    rng = np.random.default_rng((recipe.seed, epoch))
+    rows = epoch_rows(recipe.strategy, targets.classes, recipe.down_to, rng)
+    steps = [rows[i : i + recipe.batch_size] for i in range(0, len(rows), recipe.batch_size)]
+    if len(steps) > 1 and len(steps[-1]) == 1:
+        last = steps.pop()
+        steps[-1] = np.concatenate([steps[-1], last])
+    return steps
+
+
+def iterate_batches(
+    recipe: Recipe,
+    targets: Targets,
+    reader: CropReader,
+    *,
+    epoch: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """The batches of an epoch from step `start` on, for one process of several.
+
+    The next batch is read while the last one is learned.
+    """
+    steps = plan_epoch(recipe, targets, epoch)[start:]
+
+    def make(number: int) -> Batch:
+        return _make_batch(
+            recipe, targets, reader, steps[number], (epoch, start + number), rank, world
+        )
+
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(make, 0) if steps else None
+        for number in range(len(steps)):
+            assert following is not None
+            batch = following.result()
+            following = ahead.submit(make, number + 1) if number + 1 < len(steps) else None
+            yield batch
+
+
+def _make_batch(
+    recipe: Recipe,
+    targets: Targets,
+    reader: CropReader,
+    positions: NDArray[np.int64],
+    place: tuple[int, int],
+    rank: int,
+    world: int,
+) -> Batch:
+    rng = np.random.default_rng((recipe.seed, *place, 1))
+    changes = draw_changes(recipe, len(positions), rng)
+    mine = slice(rank, None, world)
+    chosen = targets.select(positions[mine])
+    images, good = reader.read(chosen.rows)
+    images = augment(recipe, images[good], {key: v[mine][good] for key, v in changes.items()})
+    return Batch(images, chosen.select(good))
+
+
+def draw_changes(
+    recipe: Recipe, count: int, rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Random numbers for the changes of `count` pictures, each (count,) or (count, 2)."""
+    edge = recipe.resize - recipe.size
+    if recipe.crops == "five":
+        places = np.array([[0, 0], [0, edge], [edge, 0], [edge, edge], [edge // 2, edge // 2]])
+        corner = places[rng.integers(5, size=count)]
+    elif recipe.crops == "random":
+        corner = rng.integers(edge + 1, size=(count, 2))
+    else:
+        corner = np.full((count, 2), edge // 2)
+    return {
+        "corner": corner.astype(np.float64),
+        "flip": (rng.random(count) < 0.5) * float(recipe.flip),
+        "angle": rng.uniform(-1, 1, count) * recipe.rotate,
+        "scale": np.exp(rng.uniform(-1, 1, count) * np.log1p(recipe.zoom)),
+        "shift": rng.uniform(-1, 1, (count, 2)) * recipe.shift * recipe.size,
+        "gain": 1 + rng.uniform(-1, 1, count) * recipe.light,
+        "offset": rng.uniform(-1, 1, count) * recipe.light * 128,
+    }
+
+
+def augment(
+    recipe: Recipe, images: NDArray[np.uint8], changes: dict[str, NDArray[np.float64]]
+) -> NDArray[np.uint8]:
+    """The pieces that the network sees, uint8 (n, size, size, 3), changed as drawn."""
+    size = recipe.size
+    warps = bool(recipe.rotate or recipe.zoom or recipe.shift)
+    result = np.empty((len(images), size, size, 3), np.uint8)
+    for n, image in enumerate(images):
+        x, y = changes["corner"][n].astype(int)
+        if warps:
+            piece = _warp(image, size, x, y, {key: value[n] for key, value in changes.items()})
+        else:
+            piece = image[y : y + size, x : x + size]
+        if changes["flip"][n]:
+            piece = piece[:, ::-1]
+        if recipe.light:
+            # 128 stays the middle of the contrast; the half rounds what the cast would cut off.
+            gain, offset = changes["gain"][n], changes["offset"][n]
+            bright = (piece.astype(np.float32) - 128) * gain + (128.5 + offset)
+            piece = np.clip(bright, 0, 255).astype(np.uint8)
+        result[n] = piece
+    return result
+
+
+def _warp(
+    image: NDArray[np.uint8], size: int, x: int, y: int, change: dict[str, NDArray[np.float64]]
+) -> NDArray[np.uint8]:
+    """The piece at (x, y) of the picture turned and zoomed about the piece's centre."""
+    middle = (x + size / 2 - 0.5, y + size / 2 - 0.5)
+    turn = cv2.getRotationMatrix2D(middle, float(change["angle"]), float(change["scale"]))
+    matrix = turn.astype(np.float64)
+    matrix[:, 2] += change["shift"] - np.array([x, y])
+    return cv2.warpAffine(  # type: ignore[return-value]
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def centre_pieces(recipe: Recipe, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What prediction sees of crops (n, resize, resize, 3): their centre, (n, size, size, 3)."""
+    edge = (recipe.resize - recipe.size) // 2
+    return images[:, edge : edge + recipe.size, edge : edge + recipe.size]
+
+
+def count_classes(targets: Targets, labels: Sequence[Expression]) -> dict[str, int]:
+    """Number of faces by the name of their likeliest expression, in the order of the ids."""
+    counts = np.bincount(targets.classes, minlength=len(labels))
+    return {
+        label.value: int(count)
+        for label, count in sorted(zip(labels, counts, strict=False), key=lambda p: p[0].id)
+    }
+
+
+__all__ = [
+    "Batch",
+    "CropReader",
+    "Targets",
+    "augment",
+    "centre_pieces",
+    "choose_targets",
+    "count_classes",
+    "draw_changes",
+    "hold_out",
+    "iterate_batches",
+    "plan_epoch",
+]
