@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A shared or busy machine must not turn a slow example into a failure.
+settings.register_profile("openaffect", deadline=None, derandomize=True)
+settings.load_profile("openaffect")
 
 
 def _folder(variable: str, what: str) -> Path:

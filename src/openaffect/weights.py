@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import sys
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,8 @@ def download_weights(name: str, timeout: float = 30.0) -> Path:
             data: bytes = answer.read()
     except (OSError, http.client.HTTPException) as error:  # refused, timed out, cut short
         reason = getattr(error, "reason", error)
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise MissingWeights(
             f"could not fetch {weights.url} ({reason}); "
             f"put the file into {path.parent} by hand, or try again"

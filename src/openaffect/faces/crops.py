@@ -124,13 +124,13 @@ def _take(image: Pixels, window: Window, border: int) -> Pixels:
             f"a crop of {window.w} × {window.h} pixels was asked of a picture of "
             f"{width} × {height}; the limit is {MAX_PIXELS:,}. Is the box of another picture?"
         )
+    if border == cv2.BORDER_CONSTANT and not _touches(window, width, height):
+        return np.zeros((window.h, window.w, *image.shape[2:]), np.uint8)
     x, left, right = _overlap(window.x, window.w, width)
     y, top, bottom = _overlap(window.y, window.h, height)
     piece = image[y, x]
     if not (left or top or right or bottom):
         return piece
-    if border == cv2.BORDER_CONSTANT and not _touches(window, width, height):
-        return np.zeros((window.h, window.w, *image.shape[2:]), np.uint8)
     return cv2.copyMakeBorder(piece, top, bottom, left, right, border)  # type: ignore[return-value]
 
 

@@ -1,0 +1,293 @@
+"""Drawing with soft edges: splines, tapered strokes, masks, a float canvas, smooth fields."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.faces.drawn.anatomy import Points
+from openaffect.faces.drawn.scene import Camera
+
+Floats = NDArray[np.float32]
+Window = tuple[slice, slice]
+
+_SHIFT = 4  # fractional bits of the coordinates that OpenCV fills
+
+
+@lru_cache(maxsize=128)
+def _basis(count: int, closed: bool, steps: int) -> NDArray[np.float64]:
+    """The matrix that takes `count` knots to the points of their Catmull–Rom spline."""
+    spans = count if closed else count - 1
+    rows = np.zeros((spans * steps + (not closed), count))
+    for row in range(len(rows)):
+        span, step = divmod(row, steps)
+        t = step / steps
+        if span == spans:
+            span, t = spans - 1, 1.0
+        weights = (
+            0.5 * (-(t**3) + 2 * t**2 - t),
+            0.5 * (3 * t**3 - 5 * t**2 + 2),
+            0.5 * (-3 * t**3 + 4 * t**2 + t),
+            0.5 * (t**3 - t**2),
+        )
+        for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
+            knot = (span + offset) % count if closed else min(max(span + offset, 0), count - 1)
+            rows[row, knot] += weight
+    rows.flags.writeable = False
+    return rows
+
+
+def spline(knots: Points, closed: bool = False, steps: int = 6) -> Points:
+    """A smooth curve through knots, shape (…, n, d): shape (…, m, d), Catmull–Rom.
+
+    >>> spline(np.array([[0.0, 0.0], [2.0, 2.0]]), steps=2).tolist()
+    [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
+    """
+    knots = np.asarray(knots, dtype=float)
+    curve: Points = _basis(knots.shape[-2], closed, steps) @ knots
+    return curve
+
+
+def ribbon(line: Points, width: float | Points, taper: tuple[float, float] = (0.0, 0.0)) -> Points:
+    """The outline of a stroke along a line, thick in the middle.
+
+    Args:
+        line: shape (n, 2).
+        width: full width, one for all or shape (n,); same unit as the line.
+        taper: width at the two ends, as shares.
+    Returns:
+        A polygon, shape (2n, 2).
+    """
+    outline: Points = ribbons(line[None], width, taper)[0]
+    return outline
+
+
+def ribbons(
+    lines: Points, width: float | Points, taper: tuple[float, float] = (0.0, 0.0)
+) -> Points:
+    """The outlines of many strokes with equally many points at once.
+
+    Args:
+        lines: shape (k, n, 2).
+        width: full width, or shape (k, 1) or (k, n).
+        taper: as for `ribbon`.
+    Returns:
+        Polygons, shape (k, 2n, 2).
+    """
+    along = np.empty_like(lines, dtype=float)
+    along[:, 1:-1] = lines[:, 2:] - lines[:, :-2]
+    along[:, 0], along[:, -1] = lines[:, 1] - lines[:, 0], lines[:, -1] - lines[:, -2]
+    x, y = along[..., 0], along[..., 1]
+    factor = (0.5 * _profile(lines.shape[1], *taper)) * width / (np.sqrt(x * x + y * y) + 1e-9)
+    reach = np.empty_like(along)
+    np.multiply(y, -factor, out=reach[..., 0])
+    np.multiply(x, factor, out=reach[..., 1])
+    return np.concatenate((lines + reach, (lines - reach)[:, ::-1]), axis=1)
+
+
+@lru_cache(maxsize=256)
+def _profile(count: int, start: float, end: float) -> Points:
+    """Widths along a stroke as shares of the full one."""
+    t = np.linspace(0, 1, count)
+    ends = start + (end - start) * t
+    profile: Points = ends + (1 - ends) * np.sin(np.pi * t) ** 0.7
+    profile.flags.writeable = False
+    return profile
+
+
+@lru_cache(maxsize=16)
+def circle(count: int) -> Points:
+    """Points of the unit circle at equal angles from the right by the bottom, shape (count, 2)."""
+    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    points = np.stack((np.cos(angles), np.sin(angles)), axis=1)
+    points.flags.writeable = False
+    return points
+
+
+def ring(centre: Points, radii: tuple[float, float], count: int = 20) -> Points:
+    """An upright ellipse as a polygon, shape (count, 2)."""
+    return np.asarray(centre) + circle(count) * radii
+
+
+class Canvas:
+    """A square RGB picture in float, painted from back to front.
+
+    `pixels` has shape (3, size, size), values 0 to 255; planes come first so that a mask is
+    applied along whole rows.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pixels: Floats = np.empty((3, size, size), np.float32)
+
+    def window(self, points: Points, pad: float = 0.0) -> Window:
+        """The rows and columns that contain points, with a margin, inside the canvas."""
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        edge = self.size
+        x0, y0 = max(0, int(left - pad) - 1), max(0, int(top - pad) - 1)
+        x1, y1 = min(edge, int(right + pad) + 2), min(edge, int(bottom + pad) + 2)
+        x0, y0 = min(x0, edge), min(y0, edge)
+        return slice(y0, max(y0, y1)), slice(x0, max(x0, x1))
+
+    def mask(
+        self,
+        polygons: list[Points],
+        window: Window,
+        blur: float = 0.0,
+        scale: int = 2,
+        levels: list[float] | None = None,
+    ) -> Floats:
+        """How far each pixel of a window lies in the union of polygons, 0 to 1.
+
+        Args:
+            polygons: pixels of the canvas.
+            window: from `window`.
+            blur: standard deviation in pixels.
+            scale: subpixels a pixel and axis.
+            levels: a value for each polygon instead of 1; later ones replace earlier ones.
+        """
+        rows, columns = window
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        if height == 0 or width == 0:
+            return np.zeros((height, width), np.float32)
+        fine = np.zeros((height * scale, width * scale), np.uint8)
+        factor = scale << _SHIFT
+        # Half a subpixel moves from edges to centres; the other half bit rounds.
+        half = (1 << _SHIFT) // 2 - 0.5
+        origin = np.array((columns.start * factor + half, rows.start * factor + half))
+        for number, polygon in enumerate(polygons):
+            corners = (polygon * factor - origin).astype(np.int32)
+            level = 255 if levels is None else round(255 * levels[number])
+            cv2.fillPoly(fine, [corners], level, cv2.LINE_8, _SHIFT)
+        small = np.asarray(
+            cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
+        if blur > 0:
+            small = soften(small, blur)
+        alpha: Floats = np.multiply(small, np.float32(1 / 255), dtype=np.float32)
+        return alpha
+
+    def blend(self, window: Window, colour: object, alpha: Floats | float) -> None:
+        """Move a window towards a colour (3 numbers) or planes (3, h, w) by alpha (h, w)."""
+        part = self.pixels[:, window[0], window[1]]
+        paint = np.asarray(colour, dtype=np.float32)
+        if paint.ndim == 1:
+            paint = paint[:, None, None]
+        change = paint - part
+        change *= alpha
+        part += change
+
+    def shade(self, window: Window, factor: Floats) -> None:
+        """Multiply a window by factors, shape (h, w) or (3, h, w)."""
+        self.pixels[:, window[0], window[1]] *= factor
+
+    def fill(
+        self,
+        polygons: list[Points],
+        colour: object,
+        opacity: float = 1.0,
+        blur: float = 0.0,
+        scale: int = 2,
+        within: tuple[Window, Floats] | None = None,
+    ) -> None:
+        """Paint the union of polygons in one colour, `within` a mask of a window if given."""
+        window = within[0] if within else self.window(np.concatenate(polygons), 3 * blur)
+        alpha = self.mask(polygons, window, blur, scale)
+        if opacity != 1:
+            alpha *= opacity
+        if within:
+            alpha *= within[1]
+        self.blend(window, colour, alpha)
+
+    def image(self) -> NDArray[np.uint8]:
+        """The picture as (size, size, 3) uint8."""
+        return np.asarray(cv2.merge([cv2.convertScaleAbs(p) for p in self.pixels]), dtype=np.uint8)
+
+
+def soften(picture: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    """A Gaussian blur; wide ones are made on a smaller copy, which looks the same.
+
+    Args:
+        picture: shape (h, w), uint8.
+        sigma: pixels.
+    """
+    height, width = picture.shape[:2]
+    if sigma > 1.8 and min(height, width) > 24:
+        factor = 2 if sigma < 4.5 else 4
+        small = cv2.resize(
+            picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA
+        )
+        blurred = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+        return np.asarray(cv2.resize(blurred, (width, height)), dtype=np.uint8)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), dtype=np.uint8)
+
+
+class Field:
+    """Sums of upright Gaussian bumps on a grid of the flat plane, and their slopes.
+
+    A bump is a product of a row and a column, so that a sum of many is one matrix product.
+    """
+
+    def __init__(self, camera: Camera, step_px: float = 2.4) -> None:
+        self.camera = camera
+        self.step = step_px / camera.scale
+        self.origin = (-1.5, -1.95)
+        self.u = self.origin[0] + self.step * (np.arange(int(3.0 / self.step)) + 0.5)
+        self.v = self.origin[1] + self.step * (np.arange(int(4.1 / self.step)) + 0.5)
+
+    def _factors(self, bumps: Points) -> tuple[Points, Points]:
+        u = np.exp(-0.5 * np.square((self.u - bumps[:, 0:1]) / bumps[:, 2:3]))
+        v = np.exp(-0.5 * np.square((self.v - bumps[:, 1:2]) / bumps[:, 3:4]))
+        return u.astype(np.float32), (v * bumps[:, 4:5]).astype(np.float32)
+
+    def total(self, bumps: Points) -> Floats:
+        """The sum of bumps, rows (u, v, σu, σv, height); shape (rows, columns)."""
+        u, v = self._factors(bumps)
+        return np.asarray(v.T @ u, dtype=np.float32)
+
+    def slopes(self, bumps: Points) -> tuple[Floats, Floats]:
+        """The derivatives of `total` along u and v."""
+        u, v = self._factors(bumps)
+        du = u * ((bumps[:, 0:1] - self.u) / np.square(bumps[:, 2:3])).astype(np.float32)
+        dv = v * ((bumps[:, 1:2] - self.v) / np.square(bumps[:, 3:4])).astype(np.float32)
+        return np.asarray(v.T @ du, np.float32), np.asarray(dv.T @ u, np.float32)
+
+    def project(self, values: Floats, window: Window) -> Floats:
+        """A field of the flat plane as a map of a window of the picture, shape (h, w)."""
+        rows, columns = window
+        matrix = self.camera.affine(self.origin, self.step)
+        matrix[:, 2] -= (columns.start, rows.start)
+        shape = (columns.stop - columns.start, rows.stop - rows.start)
+        return np.asarray(
+            cv2.warpAffine(
+                values, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            ),
+            dtype=np.float32,
+        )
+
+
+@lru_cache(maxsize=1)
+def _bezier() -> Points:
+    """Weights of the three points of a quadratic Bézier curve at 256 steps, shape (256, 3)."""
+    t = np.linspace(0, 1, 256)
+    weights = np.stack(((1 - t) ** 2, 2 * t * (1 - t), t * t), axis=1)
+    weights.flags.writeable = False
+    return weights
+
+
+def ramp(shadow: Points, middle: Points, top: Points, tone: Floats) -> Floats:
+    """Colours along a quadratic Bézier curve: planes first, shape (3, h, w).
+
+    Args:
+        shadow, middle, top: RGB at tone 0, of the control point, and at tone 1.
+        tone: shape (h, w); values beyond 0 to 1 are cut off.
+    """
+    table = (_bezier() @ np.stack((shadow, middle, top))).astype(np.float32)
+    index = cv2.convertScaleAbs(np.maximum(tone, 0), alpha=255)
+    planes = np.empty((3, *tone.shape), np.float32)
+    for plane, column in zip(planes, table.T, strict=True):
+        cv2.LUT(index, np.ascontiguousarray(column), dst=plane)
+    return planes
