@@ -1,0 +1,363 @@
+"""Drawings of an analysis: boxes, labels, and a small circumplex with a dot beside every face.
+
+Everything is blended through smooth masks, and sized by the face and the picture, so that a
+thumbnail and a poster look alike. Each expression has one colour; a dark edge under the lines and
+a dark disc under the circumplex keep them readable on any picture.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.analysis.layout import Place, place_all
+from openaffect.analysis.photos import Photo
+from openaffect.analysis.strokes import (
+    SHIFT,
+    Colour,
+    blend,
+    disc,
+    load_font,
+    ring,
+    round_rectangle,
+    segment,
+    text_mask,
+)
+from openaffect.analysis.table import NO_FACE_FOUND, Analysis
+from openaffect.errors import DestinationExists, ImageError, InputError
+from openaffect.faces.boxes import Box
+from openaffect.images import Pixels, encode_image, read_image
+from openaffect.inference import map_in_order
+from openaffect.labels import Expression
+from openaffect.storage import atomic_file
+
+Row: TypeAlias = Mapping[str, Any]
+
+COLOURS: dict[Expression, Colour] = {
+    Expression.NEUTRAL: (196, 205, 214),
+    Expression.HAPPY: (250, 196, 72),
+    Expression.SAD: (104, 160, 224),
+    Expression.SURPRISE: (247, 148, 92),
+    Expression.FEAR: (170, 136, 228),
+    Expression.DISGUST: (138, 190, 104),
+    Expression.ANGER: (236, 98, 92),
+    Expression.CONTEMPT: (222, 132, 178),
+}
+"""The colour of each expression, RGB; the others are `GREY`."""
+
+GREY: Colour = (176, 182, 190)
+INK: Colour = (18, 22, 28)
+WHITE: Colour = (255, 255, 255)
+
+_SMALLEST = 320  # the long side below which a picture is enlarged: less has no room for text
+
+
+def draw_analysis(image: Pixels, rows: Sequence[Row]) -> Pixels:
+    """A copy of a picture with the faces of its rows drawn in.
+
+    Args:
+        image: RGB uint8 (h, w, 3), upright.
+        rows: the rows of this picture, with the columns of `analysis_schema`; rows without a
+            box draw nothing, but a picture without a face says so.
+    Returns:
+        RGB uint8. A picture whose long side is less than 320 is enlarged by a whole factor.
+        Expression and confidence are on the label; valence (right) and arousal (up) place the
+        dot in the disc, whose rim is the unit circle. Where a disc would cover a face, the
+        numbers go on the label instead.
+    """
+    canvas = read_image(image).copy()
+    factor = math.ceil(_SMALLEST / max(canvas.shape[:2]))
+    if factor > 1:
+        canvas = _enlarge(canvas, factor)
+    height, width = canvas.shape[:2]
+    faces = [_Drawn.of(row, factor, (width, height)) for row in rows if row["box"] is not None]
+    places = _place(faces, (width, height))
+    for face in faces:
+        _draw_landmarks(canvas, face)
+        _draw_box(canvas, face)
+    for face, place in zip(faces, places, strict=True):
+        if place.inset is not None:
+            _draw_circumplex(canvas, face, place.inset)
+        _draw_label(canvas, face, place.label, face.text(place.inset is None))
+    if not faces and any(row["status"] == NO_FACE_FOUND for row in rows):
+        _draw_note(canvas, "no face found")
+    return canvas
+
+
+def draw_folder(
+    analysis: Analysis,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Path | None]:
+    """Draw every picture of an analysis into a folder, each file whole or not at all.
+
+    Pictures are read again from their paths. A drawing has the picture's path below the folder
+    that all pictures share, `.jpg`, `.jpeg` and `.png` kept, other endings turned to `.png`; of
+    two that would get the same name, the later one gets `-2`.
+
+    Args:
+        analysis: of pictures that are files.
+        folder: made if it is not there.
+        overwrite: replace drawings that are there; a picture itself is never replaced.
+        workers: threads; None for one a processor.
+        progress: called with the number of pictures done so far.
+    Returns:
+        For every source its drawing, or None where the picture cannot be read.
+
+    Raises:
+        InputError: a picture that was given as an array, or a drawing that would replace a picture.
+        DestinationExists: a drawing is there already and `overwrite` is false; nothing is written.
+    """
+    rows: dict[str, list[Row]] = {}
+    for row in analysis.table.to_pylist():
+        rows.setdefault(row["source"], []).append(row)
+    targets = _name_drawings(list(rows), Path(folder))
+    _check_targets(targets, overwrite)
+
+    def draw(source: str) -> Path | None:
+        try:
+            image = Photo(source).read()
+        except ImageError:
+            return None
+        target = targets[source]
+        data = encode_image(draw_analysis(image, rows[source]), target.suffix)
+        with atomic_file(target, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+        return target
+
+    drawn: dict[str, Path | None] = {}
+    results = map_in_order(draw, targets, workers=workers)
+    for source, target in zip(targets, results, strict=True):
+        drawn[source] = target
+        if progress is not None:
+            progress(len(drawn))
+    return drawn
+
+
+def _name_drawings(sources: list[str], folder: Path) -> dict[str, Path]:
+    """A path for the drawing of every source, no two alike even where case is ignored."""
+    arrays = [source for source in sources if source.startswith("array[")]
+    if arrays and not os.path.exists(arrays[0]):
+        raise InputError(
+            f"expected pictures that are files, but {arrays[0]} was given as an array; "
+            "draw it with draw_analysis(image, rows)"
+        )
+    paths = {source: Path(os.path.abspath(source)) for source in sources}
+    shared = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
+    targets: dict[str, Path] = {}
+    used: set[str] = set()
+    for source, path in paths.items():
+        suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else ".png"
+        stem = folder / path.relative_to(shared).with_suffix("")
+        target, number = stem.with_name(stem.name + suffix), 2
+        while str(target).lower() in used:
+            target, number = stem.with_name(f"{stem.name}-{number}{suffix}"), number + 1
+        used.add(str(target).lower())
+        targets[source] = target
+    return targets
+
+
+def _check_targets(targets: dict[str, Path], overwrite: bool) -> None:
+    pictures = {os.path.realpath(source) for source in targets}
+    for target in targets.values():
+        if os.path.realpath(target) in pictures:
+            raise InputError(f"a drawing would replace the picture {target}; choose another folder")
+        if target.exists() and not overwrite:
+            raise DestinationExists(target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A face on the canvas.
+
+    Attributes:
+        row: of the analysis.
+        box: in pixels of the canvas.
+        colour: of its expression.
+        letter: height of its text in pixels; all other measures follow from it.
+        landmarks: float32 (68, 2) in pixels of the canvas, or None.
+    """
+
+    row: Row
+    box: Box
+    colour: Colour
+    letter: float
+    landmarks: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, row: Row, factor: int, size: tuple[int, int]) -> _Drawn:
+        box = Box(*row["box"]).scale(factor)
+        usual = 0.029 * math.sqrt(size[0] * size[1])
+        letter = min(max(0.15 * box.w, 0.55 * usual), 1.25 * usual)
+        points = row["landmarks"]
+        colour = GREY
+        if row["expression"] is not None:
+            colour = COLOURS.get(Expression(row["expression"]), GREY)
+        elif row["confidence"] is None and row["valence"] is not None:
+            colour = WHITE  # a model without classes
+        scaled = None if points is None else np.reshape(points, (-1, 2)).astype(np.float32) * factor
+        return cls(row, box, colour, max(letter, 12.0), scaled)
+
+    @property
+    def has_affect(self) -> bool:
+        return self.row["valence"] is not None
+
+    @property
+    def line(self) -> int:
+        """Thickness of the box in pixels."""
+        return max(2, round(self.letter / 9))
+
+    @property
+    def inset(self) -> float:
+        """Side of the circumplex in pixels."""
+        return max(min(4.6 * self.letter, 0.62 * self.box.w), 2.4 * self.letter)
+
+    def text(self, with_affect: bool) -> str:
+        """What the label says; the affect in numbers where no circumplex shows it."""
+        parts = []
+        if self.row["status"] != "ok":
+            parts.append("failed")
+        elif self.row["expression"] is not None:
+            parts.append(f"{self.row['expression'].replace('_', ' ')} {self.row['confidence']:.0%}")
+        elif self.row["confidence"] is not None:
+            parts.append("unsure")
+        if self.has_affect and (with_affect or not parts):
+            valence, arousal = self.row["valence"], self.row["arousal"]
+            parts.append(f"v {valence:+.2f}  a {arousal:+.2f}")
+        return "   ".join(parts)
+
+
+def _place(faces: Sequence[_Drawn], size: tuple[int, int]) -> list[Place]:
+    sides = [face.inset if face.has_affect else 0.0 for face in faces]
+    gaps = [0.45 * face.letter for face in faces]
+    boxes = [face.box for face in faces]
+
+    def find(numbers: Sequence[bool]) -> list[Place]:
+        labels = [
+            _label_size(face.text(with_affect), face.letter)
+            for face, with_affect in zip(faces, numbers, strict=True)
+        ]
+        return place_all(size, boxes, labels, sides, gaps)
+
+    places = find([False] * len(faces))
+    missing = [place.inset is None for place in places]
+    if not any(m and face.has_affect for m, face in zip(missing, faces, strict=True)):
+        return places
+    # Longer labels need other places; who had no inset before gets none now.
+    sides = [0.0 if m else side for m, side in zip(missing, sides, strict=True)]
+    return find(missing)
+
+
+def _draw_box(canvas: Pixels, face: _Drawn) -> None:
+    radius = 0.6 * face.letter
+    rim = math.ceil(radius) + face.line + 3
+    x, y = math.floor(face.box.x) - rim, math.floor(face.box.y) - rim
+    w, h = math.ceil(face.box.w) + 2 * rim, math.ceil(face.box.h) + 2 * rim
+    band = min(2 * rim, w // 2, h // 2)
+    # Four strips along the sides: inside them there is nothing to blend, however large the face.
+    for left, top, width, height in (
+        (x, y, w, band),
+        (x, y + h - band, w, band),
+        (x, y + band, band, h - 2 * band),
+        (x + w - band, y + band, band, h - 2 * band),
+    ):
+        # OpenCV ends a line at the edge of a mask with a cap; beyond the strip nobody sees it.
+        spare = face.line + 4
+        offset = left - spare, top - spare
+        corner = face.box.x - offset[0], face.box.y - offset[1]
+        path = round_rectangle(*corner, face.box.w, face.box.h, radius)
+        for colour, alpha, line in ((INK, 0.35, face.line + 2), (face.colour, 1.0, face.line)):
+            mask = np.zeros((height + 2 * spare, width + 2 * spare), np.uint8)
+            cv2.polylines(mask, [path], True, 255, line, cv2.LINE_AA, SHIFT)
+            blend(canvas, mask[spare:-spare, spare:-spare], left, top, colour, alpha)
+
+
+def _draw_landmarks(canvas: Pixels, face: _Drawn) -> None:
+    if face.landmarks is None:
+        return
+    radius = max(0.8, 0.07 * face.letter)
+    for px, py in face.landmarks.tolist():
+        x, y = math.floor(px - radius) - 2, math.floor(py - radius) - 2
+        side = math.ceil(2 * radius) + 5
+        blend(canvas, disc(side, px - x, py - y, radius + 0.7), x, y, INK, 0.35)
+        blend(canvas, disc(side, px - x, py - y, radius), x, y, WHITE, 0.9)
+
+
+def _draw_label(canvas: Pixels, face: _Drawn, place: Box, text: str) -> None:
+    if not text:
+        return
+    dark = np.dot(face.colour, (0.299, 0.587, 0.114)) < 110
+    _draw_pill(canvas, place, text, face.letter, face.colour, WHITE if dark else INK)
+
+
+def _draw_note(canvas: Pixels, text: str) -> None:
+    height, width = canvas.shape[:2]
+    letter = max(12.0, 0.029 * math.sqrt(width * height))
+    w, h = _label_size(text, letter)
+    _draw_pill(canvas, Box(letter, height - h - letter, w, h), text, letter, INK, WHITE)
+
+
+def _draw_pill(
+    canvas: Pixels, place: Box, text: str, letter: float, colour: Colour, ink: Colour
+) -> None:
+    x, y = math.floor(place.x) - 2, math.floor(place.y) - 2
+    mask = np.zeros((math.ceil(place.h) + 5, math.ceil(place.w) + 5), np.uint8)
+    radius = 0.38 * place.h
+    path = round_rectangle(place.x - x, place.y - y, place.w, place.h, radius)
+    cv2.fillPoly(mask, [path], 255, cv2.LINE_AA, SHIFT)
+    edge = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.uint8)
+    blend(canvas, edge, x, y, INK, 0.35)
+    blend(canvas, mask, x, y, colour, 0.94)
+    words = text_mask(text, letter)
+    left = round(place.x + (place.w - words.shape[1]) / 2)
+    blend(canvas, words, left, round(place.y + (place.h - words.shape[0]) / 2), ink, 1.0)
+
+
+def _draw_circumplex(canvas: Pixels, face: _Drawn, place: Box) -> None:
+    """A disc whose rim is the unit circle, its two axes, and the dot."""
+    x, y = math.floor(place.x) - 2, math.floor(place.y) - 2
+    side = math.ceil(place.w) + 5
+    cx, cy = place.centre[0] - x, place.centre[1] - y
+    outer, thin = place.w / 2, max(1, round(place.w / 70))
+    radius = 0.84 * outer
+    blend(canvas, disc(side, cx, cy, outer), x, y, INK, 0.72)
+    blend(canvas, ring(side, cx, cy, radius, thin), x, y, face.colour, 0.85)
+    for dx, dy in ((radius, 0.0), (0.0, radius)):
+        axis = segment(side, (cx - dx, cy - dy), (cx + dx, cy + dy), 1)
+        blend(canvas, axis, x, y, WHITE, 0.28)
+    if outer >= 36:  # smaller letters could not be read
+        for text, dx, dy in (("v", 0.72, 0.2), ("a", 0.17, -0.7)):
+            letter = text_mask(text, 0.24 * outer)
+            left, top = cx + dx * radius, cy + dy * radius
+            left, top = left - letter.shape[1] / 2, top - letter.shape[0] / 2
+            blend(canvas, letter, x + round(left), y + round(top), WHITE, 0.6)
+    valence, arousal = float(face.row["valence"]), float(face.row["arousal"])
+    # A point outside the unit circle is shown on its rim.
+    reach = radius / max(1.0, math.hypot(valence, arousal))
+    dot = cx + reach * valence, cy - reach * arousal
+    blend(canvas, segment(side, (cx, cy), dot, max(1, thin)), x, y, face.colour, 0.8)
+    size = max(2.6, 0.11 * outer)
+    blend(canvas, disc(side, *dot, size + max(1.0, 0.03 * outer)), x, y, WHITE, 1.0)
+    blend(canvas, disc(side, *dot, size), x, y, face.colour, 1.0)
+
+
+def _enlarge(image: Pixels, factor: int) -> Pixels:
+    size = image.shape[1] * factor, image.shape[0] * factor
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)  # type: ignore[return-value]
+
+
+def _label_size(text: str, letter: float) -> tuple[float, float]:
+    """Width and height of a label in pixels."""
+    height = 1.55 * letter
+    return (load_font(round(letter)).getlength(text) + 1.1 * letter if text else height), height

@@ -1,0 +1,253 @@
+"""Inference: a model with known weights over pictures of known colour."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import onnx
+import pytest
+
+from builders import tiny_model, tiny_outputs
+from openaffect.dataset import open_dataset
+from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.errors import FormatError, InputError
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import CropRule, crop
+from openaffect.images import encode_image
+from openaffect.inference import (
+    NOT_FINITE,
+    map_in_order,
+    predict_crops,
+    predict_dataset,
+    take_crop,
+)
+from openaffect.labels import EMOTIONS, parse_labels
+from openaffect.model import open_model
+from openaffect.predictions import align_predictions, open_predictions
+
+SIZE = (32, 32)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return open_model(tiny_model(tmp_path / "tiny.onnx"))
+
+
+def noise(count, side=40, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def build(tmp_path, pictures, boxes=None, name="data"):
+    """A dataset of PNG pictures, given as arrays or as the bytes of files."""
+    boxes = boxes or [None] * len(pictures)
+    with write_dataset(tmp_path / name, check_images=False) as writer:
+        for number, (picture, box) in enumerate(zip(pictures, boxes, strict=True)):
+            image = f"{number}.png"
+            (writer.images_folder / image).write_bytes(
+                picture if isinstance(picture, bytes) else encode_image(picture)
+            )
+            writer.add(FaceRow(face_id=f"face{number}", image=image, box=box))
+    return open_dataset(tmp_path / name)
+
+
+def test_values_are_those_of_the_weights_for_the_crop_of_each_row(tmp_path, model):
+    pictures = noise(5)
+    box = (5.0, 6.0, 20.0, 20.0)
+    dataset = build(tmp_path, pictures, [None, box, None, box, None])
+    predictions = predict_dataset(model, dataset, batch_size=2)
+    assert predictions.ids == dataset.ids
+    assert predictions.labels == EMOTIONS
+    assert predictions.errors == [None] * 5
+    for row, picture in enumerate(pictures):
+        place = None if row % 2 == 0 else Box(*box)
+        expected = tiny_outputs(crop(picture, place, CropRule(), SIZE))
+        # float32 in the graph
+        np.testing.assert_allclose(predictions.probabilities[row], expected[0], atol=2e-6)
+        np.testing.assert_allclose(predictions.affect[row], expected[1], atol=2e-6)
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 64])
+def test_batches_give_what_single_faces_give(tmp_path, model, batch_size):
+    dataset = build(tmp_path, noise(7))
+    one = predict_dataset(model, dataset, batch_size=1, workers=1)
+    many = predict_dataset(model, dataset, batch_size=batch_size, workers=3)
+    np.testing.assert_allclose(many.probabilities, one.probabilities, atol=1e-6)
+    np.testing.assert_allclose(many.affect, one.affect, atol=1e-6)
+
+
+def test_the_rule_of_the_card_frames_the_face(tmp_path):
+    # Grey around a white square: the mean says how much of it the crop took.
+    picture = np.zeros((60, 60, 3), np.uint8)
+    picture[20:40, 20:40] = 255
+    dataset = build(tmp_path, [picture], [(20, 20, 20, 20)])
+    found = {}
+    for margin in (0.0, 0.5):
+        path = tiny_model(tmp_path / f"{margin}.onnx", crop=CropRule(margin=margin), size=(40, 40))
+        found[margin] = predict_dataset(open_model(path), dataset).affect[0, 0]
+    assert found[0.0] == pytest.approx(1.0, abs=1e-6)  # white only
+    assert found[0.5] == pytest.approx(2 * 0.25 - 1, abs=1e-6)  # a quarter of the crop is white
+
+
+def test_the_size_of_the_card_need_not_be_square(tmp_path):
+    model = open_model(tiny_model(tmp_path / "wide.onnx", size=(48, 24)))
+    picture = noise(1)[0]
+    predictions = predict_dataset(model, build(tmp_path, [picture]))
+    expected = tiny_outputs(crop(picture, None, CropRule(), (48, 24)))
+    np.testing.assert_allclose(predictions.affect[0], expected[1], atol=2e-6)
+
+
+def test_columns_go_by_id_whatever_the_order_in_the_card(tmp_path):
+    alphabet = sorted(EMOTIONS)
+    assert tuple(alphabet) != EMOTIONS
+    dataset = build(tmp_path, noise(3))
+    usual = predict_dataset(open_model(tiny_model(tmp_path / "a.onnx")), dataset)
+    other = predict_dataset(open_model(tiny_model(tmp_path / "b.onnx", labels=alphabet)), dataset)
+    assert other.labels == usual.labels == EMOTIONS
+    np.testing.assert_allclose(other.probabilities, usual.probabilities, atol=1e-6)
+
+
+def test_pictures_that_cannot_be_read_are_failed_rows(tmp_path, model):
+    good = noise(3)
+    whole = encode_image(good[2], ".jpg")
+    pictures = [good[0], b"", b"hello, no picture", whole[: len(whole) // 2], good[1]]
+    dataset = build(tmp_path, pictures)
+    (dataset.images_folder / "2.png").unlink()
+    predictions = predict_dataset(model, dataset, batch_size=2)
+    bad = [1, 2, 3]
+    assert np.isnan(predictions.probabilities[bad]).all()
+    assert np.isnan(predictions.affect[bad]).all()
+    assert "0 bytes" in predictions.errors[1]
+    assert "no such file" in predictions.errors[2]
+    assert "truncated" in predictions.errors[3]
+    assert predictions.errors[0] is predictions.errors[4] is None
+    expected = tiny_outputs(crop(good[1], None, CropRule(), SIZE))[1]
+    np.testing.assert_allclose(predictions.affect[4], expected, atol=2e-6)
+
+
+def test_boxes_of_other_tools_that_make_no_sense_are_failed_rows(tmp_path, model):
+    dataset = build(tmp_path, noise(4))
+    boxes = [[0, 0, -4, 4], [0, 0, 1e9, 1e9], [1e12, 0, 9, 9], [4, 4, 20, 20]]
+    predictions = predict_dataset(model, dataset.with_column("box", boxes))
+    assert "positive width" in predictions.errors[0]
+    assert "does not fit" in predictions.errors[1]
+    assert "does not fit" in predictions.errors[2]
+    assert predictions.errors[3] is None
+
+
+@pytest.mark.parametrize("affect", [True, False])
+def test_one_output_that_is_not_finite_fails_its_row_only(tmp_path, affect):
+    model = open_model(tiny_model(tmp_path / "nan.onnx", nan_for_black=True, affect=affect))
+    pictures = noise(3)
+    pictures[1] = 0
+    predictions = predict_dataset(model, build(tmp_path, pictures))
+    assert predictions.errors == [None, NOT_FINITE, None]
+    assert np.isnan(predictions.probabilities).any(axis=1).tolist() == [False, True, False]
+    if affect:
+        assert np.isnan(predictions.affect).any(axis=1).tolist() == [False, True, False]
+
+
+def test_a_model_without_classes_and_one_without_affect(tmp_path):
+    dataset = build(tmp_path, noise(2))
+    only_affect = predict_dataset(open_model(tiny_model(tmp_path / "a.onnx", labels=())), dataset)
+    assert only_affect.labels == ()
+    assert only_affect.probabilities is None
+    assert only_affect.affect.shape == (2, 2)
+    seven = tiny_model(tmp_path / "b.onnx", labels=parse_labels("7"), affect=False)
+    only_classes = predict_dataset(open_model(seven), dataset)
+    assert only_classes.affect is None
+    assert only_classes.probabilities.shape == (2, 7)
+
+
+def test_what_is_saved_comes_back_and_says_what_made_it(tmp_path, model):
+    dataset = build(tmp_path, [noise(1)[0], b"no picture"])
+    predictions = predict_dataset(model, dataset)
+    predictions.save(tmp_path / "p.parquet")
+    back = open_predictions(tmp_path / "p.parquet")
+    assert align_predictions(dataset, back).tolist() == [0, 1]
+    np.testing.assert_allclose(back.probabilities, predictions.probabilities, atol=1e-6)
+    assert back.errors == predictions.errors
+    assert back.made_with["model"] == "tiny"
+    assert back.made_with["crop"] == CropRule().to_dict()
+    assert back.made_with["dataset_fingerprint"] == dataset.info.fingerprint
+    assert len(back.made_with["model_sha256"]) == 64
+
+
+def test_the_fingerprint_is_that_of_the_rows_that_were_predicted(tmp_path, model):
+    dataset = build(tmp_path, noise(3)).select([0, 2])
+    made_with = predict_dataset(model, dataset).made_with
+    assert made_with["dataset_fingerprint"] == dataset.fingerprint() != dataset.info.fingerprint
+
+
+def test_progress_counts_rows_and_ends_at_all_of_them(tmp_path, model):
+    seen = []
+    predict_dataset(model, build(tmp_path, noise(5)), batch_size=2, progress=seen.append)
+    assert seen == [2, 4, 5]
+
+
+def test_numbers_below_one_are_refused(tmp_path, model):
+    dataset = build(tmp_path, noise(1))
+    with pytest.raises(InputError, match="batch_size of 1 or more, but got 0"):
+        predict_dataset(model, dataset, batch_size=0)
+    with pytest.raises(InputError, match="workers of 1 or more"):
+        predict_dataset(model, dataset, workers=0)
+
+
+def test_scores_that_are_no_probabilities_are_refused(tmp_path):
+    path = tiny_model(tmp_path / "raw.onnx")
+    graph = onnx.load(path)
+    softmax = next(node for node in graph.graph.node if node.op_type == "Softmax")
+    softmax.op_type = "Identity"
+    del softmax.attribute[:]
+    onnx.save(graph, path)
+    with pytest.raises(FormatError, match=r"must end in a softmax"):
+        predict_crops(open_model(path), noise(1, 32))
+
+
+def test_no_crops_give_no_rows(model):
+    verdicts = predict_crops(model, [])
+    assert verdicts.probabilities.shape == (0, 8)
+    assert verdicts.errors == []
+
+
+def test_a_crop_near_the_border_is_still_taken(model):
+    image = noise(1, 50)[0]
+    piece = take_crop(image, Box(-5, 30, 30, 30), model.card)
+    np.testing.assert_array_equal(piece, crop(image, Box(-5, 30, 30, 30), CropRule(), SIZE))
+
+
+def test_threads_keep_the_order():
+    def slow(number):
+        time.sleep(0.004 * (number % 3))
+        return number
+
+    assert list(map_in_order(slow, range(20), workers=5, ahead=3)) == list(range(20))
+
+
+def test_items_are_taken_only_a_little_ahead():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = map_in_order(abs, items(), workers=2, ahead=3)
+    assert next(results) == 0
+    assert len(taken) == 5
+    results.close()
+    assert len(taken) == 5
+
+
+def test_an_error_in_a_thread_is_raised_and_leaves_no_thread():
+    before = threading.active_count()
+
+    def fail(number):
+        if number == 3:
+            raise InputError("the third")
+        return number
+
+    with pytest.raises(InputError, match="the third"):
+        list(map_in_order(fail, range(50), workers=2))
+    assert threading.active_count() == before
