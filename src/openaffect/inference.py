@@ -191,7 +191,9 @@ def describe_model(model: Model) -> dict[str, Any]:
     card = model.card
     with open(model.path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    warning = {"protocol_warning": card.protocol_warning} if card.protocol_warning else {}
     return {
+        **warning,
         "model": card.name,
         "model_sha256": sha256,
         "recipe": card.recipe,

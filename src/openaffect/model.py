@@ -74,7 +74,8 @@ class Card:
         trained_on: name of the dataset, rows by class, and the like.
         scores: what it scored where, as free JSON with its protocol.
         licences: of code, weights and data.
-        notes: limits, warnings, intended use.
+        protocol_warning: a habit of the recipe that flatters its scores; every report repeats it.
+        notes: limits, intended use.
         golden: a drawn face and the outputs for it.
         made_by: the openaffect version.
         schema: version of the card.
@@ -93,6 +94,7 @@ class Card:
     trained_on: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     licences: dict[str, str] = field(default_factory=dict)
+    protocol_warning: str = ""
     notes: str = ""
     golden: Golden | None = None
     made_by: str = f"openaffect {openaffect.__version__}"

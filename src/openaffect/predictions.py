@@ -162,7 +162,10 @@ def _read_metadata(table: pa.Table, where: str) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(_METADATA)
     if raw is None:
         return {}
-    data: dict[str, Any] = json.loads(raw)
+    try:
+        data: dict[str, Any] = json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise FormatError(f"the metadata of {where} is no JSON: {error}") from error
     if data.pop("schema", schemas.VERSION) > schemas.VERSION:
         raise NewerSchema(f"{where} was written by a newer openaffect; update openaffect")
     data.pop("made_by", None)
@@ -172,11 +175,14 @@ def _read_metadata(table: pa.Table, where: str) -> dict[str, Any]:
 def _read_probabilities(
     table: pa.Table, where: str
 ) -> tuple[tuple[Expression, ...], NDArray[np.float64] | None]:
-    columns = {
-        parse_expression(name.removeprefix("p_"), f"{where}, column {name}"): name
-        for name in table.column_names
-        if name.startswith("p_")
-    }
+    columns: dict[Expression, str] = {}
+    for name in table.column_names:
+        if not name.startswith("p_"):
+            continue
+        label = parse_expression(name.removeprefix("p_"), f"{where}, column {name}")
+        if label in columns:
+            raise InputError(f"{where} has two columns for {label}: {columns[label]} and {name}")
+        columns[label] = name
     if not columns:
         return (), None
     labels = tuple(sorted(columns, key=lambda label: label.id))

@@ -68,7 +68,10 @@ def run_demo(
     folder = Path(folder)
     if folder.exists() and (folder.is_file() or any(folder.iterdir())) and not overwrite:
         raise DestinationExists(folder)
-    counts = {"train": skewed_counts(faces), "validation": even_counts(_VALIDATION)}
+    counts: dict[str | None, dict[Expression, int]] = {
+        "train": skewed_counts(faces),
+        "validation": even_counts(_VALIDATION),
+    }
     total = sum(sum(classes.values()) for classes in counts.values())
     say(f"1/4 drawing {total:,} faces")
     with bar("drawing", total) as progress:

@@ -1,0 +1,26 @@
+"""Curation: what is wrong with a dataset, a clean copy of it, and splits that do not leak."""
+
+from openaffect.curation.checking import BrokenFace, CheckResult, Cluster, check_dataset
+from openaffect.curation.cleaning import Removal, choose_removals, clean_dataset
+from openaffect.curation.splitting import (
+    Amount,
+    SplitPlan,
+    parse_amount,
+    plan_split,
+    split_dataset,
+)
+
+__all__ = [
+    "Amount",
+    "BrokenFace",
+    "CheckResult",
+    "Cluster",
+    "Removal",
+    "SplitPlan",
+    "check_dataset",
+    "choose_removals",
+    "clean_dataset",
+    "parse_amount",
+    "plan_split",
+    "split_dataset",
+]

@@ -1,0 +1,337 @@
+"""From a dataset and predictions to a report: every number, its interval, and how it was made."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from openaffect import metrics
+from openaffect.dataset import Dataset
+from openaffect.errors import MismatchError
+from openaffect.metrics import Estimate
+from openaffect.predictions import Predictions
+from openaffect.reports.report import SCHEMA, Report, made_by, to_json_value
+from openaffect.reports.rows import (
+    ALL,
+    FAILED,
+    OUTSIDE,
+    AffectRows,
+    Floats,
+    ScoredRows,
+    Selection,
+    choose_labels,
+    fingerprint,
+    join_rows,
+    select_rows,
+)
+
+AXES = ("valence", "arousal")
+
+
+def evaluate(
+    dataset: Dataset,
+    predictions: Predictions,
+    *,
+    split: str | None = None,
+    labels: str | int | Sequence[str] | None = None,
+    affect_rows: AffectRows = "labels",
+    draws: int = 200,
+    rounds: int = 1000,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Judge predictions against the labels of a dataset.
+
+    Args:
+        dataset: the faces with their labels.
+        predictions: of these faces, in any order; other faces are an error.
+        split: `train`, `validation`, `test` or `all`; by default `test` if the dataset has it,
+            else `validation`, else all rows of a dataset without splits.
+        labels: `7`, `8`, `11` or names; by default 8, fewer if the model has fewer.
+        affect_rows: which rows count for valence and arousal: those of the label set, or `all`
+            that have them, which adds None.
+        draws: balanced draws behind each Norm value.
+        rounds: bootstrap samples behind each interval.
+        seed: the same seed gives the same numbers.
+        progress: called with a word on what is being done.
+
+    Raises:
+        MismatchError: a face without a prediction or a prediction of another face, a label set
+            that the model lacks, or nothing that both the rows and the predictions have.
+        InputError: no row to score.
+    """
+    say = progress or (lambda _: None)
+    chosen = choose_labels(predictions, labels)
+    selection = select_rows(dataset, chosen, split, affect_rows)
+    rows = join_rows(dataset, predictions, selection)
+    undefined: dict[str, str] = {}
+    data: dict[str, Any] = {"schema": SCHEMA, "made_by": made_by()}
+    protocol = _protocol(dataset, predictions, selection, rows)
+    protocol |= {"draws": draws, "rounds": rounds, "seed": seed}
+    data["protocol"] = protocol
+    say("expressions")
+    data |= _categorical(rows, draws, rounds, seed, undefined)
+    say("valence and arousal")
+    data["dimensional"] = _dimensional(dataset, selection, rows, rounds, seed, undefined)
+    if data["categorical"] is None and data["dimensional"] is None:
+        raise MismatchError(f"nothing to score in {dataset.path}: " + "; ".join(undefined.values()))
+    data["undefined"] = undefined
+    data["warnings"] = _warnings(protocol, predictions, data)
+    return Report(to_json_value(data), rows.to_table())
+
+
+# ---- expressions ------------------------------------------------------------------------
+
+
+def _categorical(
+    rows: ScoredRows, draws: int, rounds: int, seed: int, undefined: dict[str, str]
+) -> dict[str, Any]:
+    """The parts of a report that judge expressions; each None where there is nothing to judge."""
+    parts = ("categorical", "per_class", "confusion", "reliability")
+    picked = rows.categorical
+    answers, predicted = rows.answers, rows.predicted
+    if answers is None or predicted is None:
+        undefined["categorical"] = "the predictions tell no expression"
+        return dict.fromkeys(parts)
+    if not picked.any():
+        undefined["categorical"] = "no scored row has an expression of the label set"
+        return dict.fromkeys(parts)
+    truth, k = rows.truth[picked], len(rows.labels)
+    soft = None
+    if rows.soft_labels is not None:
+        ids = [label.id for label in rows.labels]
+        soft = metrics.restrict_soft_labels(rows.soft_labels[picked], ids)
+    scores = metrics.score_categorical(
+        truth, answers[picked], k, soft_labels=soft, draws=draws, rounds=rounds, seed=seed
+    )
+    _note_undefined(scores, undefined)
+    matrix = metrics.confusion_matrix(truth, predicted[picked], k)
+    readable = picked & (predicted >= 0)
+    probabilities = None if rows.probabilities is None else rows.probabilities[readable]
+    return {
+        "categorical": {
+            metric: {way: _estimate(e) for way, e in ways.items()}
+            for metric, ways in scores.items()
+        },
+        "per_class": _per_class(rows, matrix, rows.truth[readable], probabilities),
+        "confusion": {
+            "labels": [label.value for label in rows.labels],
+            "columns": [*(label.value for label in rows.labels), "failed"],
+            "counts": matrix.tolist(),
+        },
+        "reliability": _reliability(rows.truth[readable], probabilities),
+    }
+
+
+def _per_class(
+    rows: ScoredRows, matrix: NDArray[np.int64], truth: Any, probabilities: Floats | None
+) -> dict[str, dict[str, Any]]:
+    k = len(rows.labels)
+    auc = auc_pr = np.full(k, np.nan)
+    if probabilities is not None and len(probabilities):
+        auc = metrics.roc_auc(truth, probabilities)
+        auc_pr = metrics.average_precision(truth, probabilities)
+    columns = {
+        "support": metrics.support(matrix),
+        "predicted": matrix.sum(axis=0)[:k],
+        "failed": matrix[:, k],
+        "precision": metrics.precision(matrix),
+        "recall": metrics.recall(matrix),
+        "f1": metrics.f1(matrix),
+        "auc": auc,
+        "auc_pr": auc_pr,
+    }
+    return {
+        label.value: {name: values[i].item() for name, values in columns.items()}
+        for i, label in enumerate(rows.labels)
+    }
+
+
+def _reliability(truth: Any, probabilities: Floats | None) -> dict[str, Any] | None:
+    if probabilities is None or not len(probabilities):
+        return None
+    bins = metrics.reliability(truth, probabilities)
+    return {
+        "ece": metrics.ece(truth, probabilities),
+        "n": len(truth),
+        "bins": [
+            {
+                "low": b.low,
+                "high": b.high,
+                "count": b.count,
+                "confidence": b.confidence,
+                "accuracy": b.accuracy,
+            }
+            for b in bins
+        ],
+    }
+
+
+def _note_undefined(scores: dict[str, dict[str, Estimate]], undefined: dict[str, str]) -> None:
+    for metric, ways in scores.items():
+        reasons = {way: e.reason for way, e in ways.items() if e.reason is not None}
+        if len(reasons) == len(ways) and len(set(reasons.values())) == 1:
+            undefined[metric] = next(iter(reasons.values()))
+        else:
+            undefined.update({f"{metric}.{way}": reason for way, reason in reasons.items()})
+
+
+# ---- valence and arousal ----------------------------------------------------------------
+
+
+def _dimensional(
+    dataset: Dataset,
+    selection: Selection,
+    rows: ScoredRows,
+    rounds: int,
+    seed: int,
+    undefined: dict[str, str],
+) -> dict[str, Any] | None:
+    if rows.affect is None:
+        undefined["dimensional"] = "the predictions have no valence and arousal"
+        return None
+    picked = rows.dimensional
+    if not picked.any():
+        hint = "" if selection.affect_rows == "all" else " (--affect-rows all takes every row)"
+        undefined["dimensional"] = f"no scored row has valence and arousal{hint}"
+        return None
+    result: dict[str, Any] = {}
+    for column, axis in enumerate(AXES):
+        truth, prediction = rows.affect_truth[picked, column], rows.affect[picked, column]
+        scores = metrics.score_dimensional(truth, prediction, rounds=rounds, seed=seed)
+        result[axis] = {metric: _estimate(e) for metric, e in scores.items()}
+        undefined.update(
+            {f"{axis}.{m}": e.reason for m, e in scores.items() if e.reason is not None}
+        )
+        given = truth[~np.isnan(prediction)]
+        train = dataset.affect[selection.train, column].astype(np.float64)
+        result[axis]["floors"] = {
+            "scored_mean": _floor(given, given),
+            "train_mean": _floor(given, train),
+        }
+    return result
+
+
+def _floor(truth: Floats, source: Floats) -> dict[str, float] | None:
+    """What guessing the mean of `source` for every row scores: the RMSE that a model must beat."""
+    if not truth.size or not source.size:
+        return None
+    guess = float(source.mean())
+    return {"guess": guess, "rmse": metrics.constant_guess_rmse(truth, guess), "n": len(source)}
+
+
+def _estimate(e: Estimate) -> dict[str, Any]:
+    return {"value": e.value, "low": e.low, "high": e.high, "n": e.n}
+
+
+# ---- protocol ---------------------------------------------------------------------------
+
+
+def _protocol(
+    dataset: Dataset, predictions: Predictions, selection: Selection, rows: ScoredRows
+) -> dict[str, Any]:
+    crop = dataset.info.crop.to_dict() if dataset.info.crop else None
+    picked, for_affect = rows.categorical, rows.dimensional
+    tells = rows.answers is not None
+    no_affect = np.zeros(len(rows), bool) if rows.affect is None else np.isnan(rows.affect[:, 0])
+    n_failed_affect = int((for_affect & no_affect).sum())
+    absent = [e.value for i, e in enumerate(rows.labels) if not (rows.truth == i).any()]
+    made_with = predictions.made_with
+    return {
+        "dataset": dataset.info.name,
+        "dataset_source": dataset.info.source,
+        "dataset_fingerprint": dataset.info.fingerprint,
+        "licence": dataset.info.licence,
+        "split": selection.split,
+        "labels": [label.value for label in rows.labels],
+        "rows": int(picked.sum()),
+        "rows_affect": int(for_affect.sum()),
+        "left_out": selection.left_out,
+        "affect_rows": selection.affect_rows,
+        "n_failed": int((picked & (rows.status == FAILED)).sum()) if tells else n_failed_affect,
+        "n_failed_affect": n_failed_affect,
+        "n_outside": int((picked & (rows.status == OUTSIDE)).sum()),
+        "absent": absent,
+        "crop_dataset": crop,
+        "crop_model": made_with.get("crop"),
+        "model": made_with.get("model"),
+        "recipe": made_with.get("recipe"),
+        "made_with": made_with,
+        "model_labels": [label.value for label in predictions.labels],
+        "expression_origin": _origins(dataset, "expression_origin", selection, picked),
+        "affect_origin": _origins(dataset, "affect_origin", selection, for_affect),
+        "shareable": dataset.info.shareable,
+        "fingerprint": fingerprint(rows, selection.split, crop),
+    }
+
+
+def _origins(dataset: Dataset, column: str, selection: Selection, picked: Any) -> dict[str, int]:
+    values = dataset.faces[column].take(pa.array(selection.rows[picked])).to_pylist()
+    return dict(sorted(collections.Counter(value or "not stated" for value in values).items()))
+
+
+def _warnings(
+    protocol: dict[str, Any], predictions: Predictions, data: dict[str, Any]
+) -> list[str]:
+    """One plain line for everything that a reader of the numbers has to know."""
+    found: list[str] = []
+    if protocol["split"] == ALL:
+        found.append(
+            "All rows of the dataset were scored, whatever their split: they may hold faces "
+            "that the model was trained on."
+        )
+    if protocol["split"] == "train":
+        found.append("The scored rows are training rows: the model may have seen them.")
+    if protocol["n_failed"]:
+        found.append(
+            f"{protocol['n_failed']:,} of {protocol['rows'] or protocol['rows_affect']:,} faces "
+            "have no prediction: they count as wrong in label metrics and are left out of score "
+            "metrics (AUC, AUC-PR, top 2, ECE) and of valence and arousal."
+        )
+    if protocol["n_outside"]:
+        found.append(
+            f"For {protocol['n_outside']:,} faces all that the system says lies outside the label "
+            "set: they count as wrong in label metrics and are left out of score metrics."
+        )
+    if data["categorical"] is not None and protocol["absent"]:
+        found.append(
+            f"No scored face is labelled {', '.join(protocol['absent'])}: macro means run over "
+            "the other classes, and what is predicted so counts as wrong."
+        )
+    dropped = [name for name in protocol["model_labels"] if name not in protocol["labels"]]
+    if dropped:
+        found.append(
+            f"Probabilities of {', '.join(dropped)} were dropped and the rest made to sum to 1."
+        )
+    found += _origin_warnings(protocol, data)
+    for key, value in predictions.made_with.items():
+        if "warning" in key and value:
+            lines = value if isinstance(value, list) else [value]
+            found += [f"The model's makers say: {line}" for line in lines]
+    return found
+
+
+def _origin_warnings(protocol: dict[str, Any], data: dict[str, Any]) -> list[str]:
+    says = {
+        "derived": "were derived from other labels, not rated by people",
+        "model": "were given by a model, not by people",
+        "drawn": "are those that the faces were drawn with, not anyone's judgement",
+    }
+    found = []
+    for column, part, what in (
+        ("expression_origin", "categorical", "expressions"),
+        ("affect_origin", "dimensional", "valence and arousal values"),
+    ):
+        counts = protocol[column]
+        found += [
+            f"{counts[origin]:,} of {sum(counts.values()):,} {what} {text}: the scores say how "
+            "well that is repeated."
+            for origin, text in says.items()
+            if origin in counts and data[part] is not None
+        ]
+    return found

@@ -1,0 +1,162 @@
+"""Report: `report.json`, one self-contained `report.html`, and the scored rows behind them.
+
+::
+
+    REPORT/
+    ├── report.html    for people: one file, no network
+    ├── rows.parquet   truth and prediction of every scored row, so that reports can be compared
+    └── report.json    for programs: every number, its interval, and the protocol; written last
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import openaffect
+from openaffect.dataset import Dataset, write_table
+from openaffect.errors import FormatError, InputError, NewerSchema
+from openaffect.reports.page import render_page
+from openaffect.reports.rows import ScoredRows
+from openaffect.schemas import read_parquet
+from openaffect.storage import atomic_folder, recover_folder
+
+SCHEMA = 1
+
+_NEEDED = {
+    *("protocol", "categorical", "per_class", "confusion", "reliability", "dimensional"),
+    *("undefined", "warnings"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was scored and how it came out; made by `evaluate` or `open_report`.
+
+    Attributes:
+        data: exactly what `report.json` holds; undefined numbers are None.
+        table: truth and prediction of every scored row, sorted by face_id; None when only
+            `report.json` is there.
+
+    `report["categorical"]["accuracy"]["orig"]["value"]` reads a number.
+    """
+
+    data: dict[str, Any]
+    table: pa.Table | None = field(default=None, compare=False, repr=False)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    @property
+    def rows(self) -> ScoredRows:
+        """The scored rows.
+
+        Raises:
+            InputError: only `report.json` is there.
+        """
+        if self.table is None:
+            raise InputError(
+                "this report has no rows.parquet beside its report.json; keep the whole folder, "
+                "or evaluate again"
+            )
+        return ScoredRows.from_table(self.table, self["protocol"]["labels"], "rows.parquet")
+
+    def to_json(self) -> str:
+        """The text of `report.json`, strict JSON."""
+        return json.dumps(self.data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_html(self, dataset: Dataset | None = None, pictures: bool | None = None) -> str:
+        """The text of `report.html`; see `save`."""
+        if pictures and dataset is None:
+            raise InputError("pictures of faces are wanted, but no dataset was given to take them")
+        return render_page(self.data, self.rows, dataset, pictures)
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        dataset: Dataset | None = None,
+        pictures: bool | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the report as a folder, whole or not at all; the path of its `report.html`.
+
+        Args:
+            folder: to make.
+            dataset: where pictures of mistakes are taken from.
+            pictures: show them: True, False, or by default only if the dataset says that it may
+                be shared.
+            overwrite: replace an existing folder.
+
+        Raises:
+            DestinationExists: `folder` exists and `overwrite` is false.
+        """
+        page = self.to_html(dataset, pictures)
+        with atomic_folder(folder, overwrite=overwrite) as temporary:
+            write_table(self.table, temporary / "rows.parquet")
+            (temporary / "report.html").write_text(page, encoding="utf-8")
+            (temporary / "report.json").write_text(self.to_json(), encoding="utf-8")
+        return Path(folder) / "report.html"
+
+
+def open_report(path: str | Path) -> Report:
+    """Open a report: its folder, or its `report.json`.
+
+    Raises:
+        FormatError: no report, or a broken one.
+        NewerSchema: written by a newer openaffect.
+    """
+    path = Path(path)
+    if path.name != "report.json":
+        recover_folder(path)
+        path = path / "report.json"
+    if not path.is_file():
+        raise FormatError(
+            f"expected a report at {path}, but there is none; make one with `openaffect evaluate`"
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{path} is no JSON: {error}") from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if not isinstance(schema, int):
+        raise FormatError(f"expected a report with a 'schema' in {path}")
+    if schema > SCHEMA:
+        raise NewerSchema(
+            f"{path} has schema {schema}, but openaffect {openaffect.__version__} reads "
+            f"schema {SCHEMA}; update openaffect"
+        )
+    missing = _NEEDED - data.keys()
+    if missing:
+        raise FormatError(f"{path} is no whole report: it lacks {', '.join(sorted(missing))}")
+    rows = path.with_name("rows.parquet")
+    table = read_parquet(rows, "the rows of a report") if rows.exists() else None
+    return Report(data, table)
+
+
+def made_by() -> str:
+    """The openaffect that writes."""
+    return f"openaffect {openaffect.__version__}"
+
+
+def to_json_value(value: Any) -> Any:
+    """A value as strict JSON can hold it: numpy numbers become plain, NaN and infinity null.
+
+    >>> to_json_value({"a": float("nan"), "b": (np.int64(1), 2.5)})
+    {'a': None, 'b': [1, 2.5]}
+    """
+    if isinstance(value, dict):
+        return {str(key): to_json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json_value(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
