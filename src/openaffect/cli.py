@@ -41,8 +41,8 @@ def _root(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
-    faces: Annotated[int, typer.Option(help="Drawn faces to learn from.", min=200)] = 3000,
-    epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 12,
+    faces: Annotated[int, typer.Option(help="Drawn faces to learn from.", min=200)] = 4000,
+    epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 10,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -276,20 +276,30 @@ def split(
 
     Example: openaffect split fer-clean fer-split --test 10% --validation 20-per-class
     """
-    from openaffect.curation import split_dataset
+    from openaffect.curation import plan_split, split_dataset
     from openaffect.dataset import open_dataset
 
-    split_dataset(
-        open_dataset(dataset),
-        out,
-        validation=validation,
-        test=test,
-        labels=labels,
-        redo=redo,
-        seed=seed,
-        overwrite=overwrite,
-    )
+    opened = open_dataset(dataset)
+    wishes: dict[str, Any] = {
+        "validation": validation,
+        "test": test,
+        "labels": labels,
+        "redo": redo,
+        "seed": seed,
+    }
+    split_dataset(opened, out, **wishes, overwrite=overwrite)
     _print_classes(out)
+    plan = plan_split(opened, **wishes)
+    for name, wanted in plan.wanted.items():
+        for label, count in wanted.items():
+            drawn = plan.drawn[name].get(label, 0)
+            if drawn < count:
+                console.warn(f"{name} has {drawn} of {count} {label}: groups are not taken apart")
+    if plan.crossing:
+        console.warn(
+            f"{len(plan.crossing):,} groups lie in several splits that were not drawn anew, "
+            f"first {plan.crossing[0]} (--redo draws them anew)"
+        )
 
 
 @app.command()
@@ -586,9 +596,11 @@ def _print_faces(rows: list[dict[str, Any]]) -> None:
 def _print_report(data: dict[str, Any]) -> None:
     protocol = data["protocol"]
     console.say(
-        f"{protocol['rows']:,} faces of {protocol['dataset']['name']}, "
-        f"split {protocol['split'] or 'none'}, {len(protocol['labels'])} labels"
+        f"{protocol['rows']:,} faces of {protocol['dataset']}, split {protocol['split']}, "
+        f"{len(protocol['labels'])} expressions, {protocol['n_failed']:,} failed"
     )
+    for text in data["warnings"]:
+        console.warn(text)
     if data["categorical"]:
         rows = [
             [name, *(_interval(scores.get(kind)) for kind in ("orig", "norm"))]

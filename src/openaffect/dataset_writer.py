@@ -22,15 +22,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from openaffect import schemas
 from openaffect.circumplex import REGIONS, Region, inside_disc
 from openaffect.dataset import (
-    Dataset,
     DatasetInfo,
     RowsHash,
-    open_dataset,
     parquet_writer,
     write_info,
     write_table,
@@ -38,7 +35,7 @@ from openaffect.dataset import (
 from openaffect.errors import InputError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule
-from openaffect.images import check_header, encode_image
+from openaffect.images import check_header, encode_image, image_size
 from openaffect.labels import Expression
 from openaffect.storage import atomic_folder
 
@@ -213,7 +210,7 @@ class DatasetWriter:
             if region is not None and not _contains(region, row.valence, row.arousal):
                 self.warn("valence/arousal outside the region of the expression")
         if row.box is not None and self._check_images:
-            size = _image_size(self._images_prefix + row.image)
+            size = image_size(self._images_prefix + row.image)
             if size is not None and leaves_picture(row.box, size):
                 self.warn("box leaves the picture")
 
@@ -311,14 +308,6 @@ def write_dataset(
             writer._abort()
 
 
-def keep_images(dataset: Dataset, folder: Path) -> None:
-    """Copy the pictures of a dataset into a folder, under their own relative paths."""
-    for image in dict.fromkeys(dataset.faces["image"].to_pylist()):
-        target = folder / image
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(dataset.images_folder / image, target)
-
-
 def _copy_once(source: Path, target: Path) -> None:
     if not target.exists():  # several faces may share a picture
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -335,17 +324,6 @@ def leaves_picture(box: Sequence[float], size: tuple[int, int]) -> bool:
     """Whether a box (x, y, w, h) leaves a picture of (width, height)."""
     x, y, w, h = box
     return x < 0 or y < 0 or x + w > size[0] or y + h > size[1]
-
-
-def _image_size(path: str) -> tuple[int, int] | None:
-    """Width and height from the header, or None where only decoding can tell."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # EXIF orientations 5 to 8 lie on their side.
-            return (height, width) if image.getexif().get(0x0112, 1) >= 5 else (width, height)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
-        return None
 
 
 def _is_box(box: Sequence[float]) -> bool:
@@ -389,14 +367,3 @@ def _nothing_kept(summary: ImportSummary, source: str) -> str:
         if reasons
         else " (it has no rows)"
     )
-
-
-__all__ = [
-    "DatasetWriter",
-    "FaceRow",
-    "ImportSummary",
-    "keep_images",
-    "leaves_picture",
-    "open_dataset",
-    "write_dataset",
-]

@@ -47,6 +47,9 @@ _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib
 _SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 
 
+_QUIET = threading.Lock()
+
+
 def sniff_format(head: bytes) -> str | None:
     """The format that the first 12 bytes of a file tell: jpeg, png, bmp, tiff, webp, gif, or None.
 
@@ -74,6 +77,20 @@ def check_header(path: str | Path) -> str | None:
     if not head:
         return "empty picture (0 bytes)"
     return None if sniff_format(head) else "not a picture (unknown first bytes)"
+
+
+def image_size(path: str | Path) -> tuple[int, int] | None:
+    """Width and height of a picture, upright, from its header; None where only decoding can tell."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as image:
+                width, height = image.size
+                # EXIF orientations 5 to 8 lie on their side.
+                lies = image.getexif().get(0x0112, 1) >= 5
+        except (*_PILLOW_ERRORS, Image.DecompressionBombError):
+            return None
+    return (height, width) if lies else (width, height)
 
 
 def read_image(
@@ -129,8 +146,9 @@ def _decode(data: bytes, max_pixels: int, where: str) -> Pixels:
 
 
 def _decode_by_header(data: bytes, kind: str, max_pixels: int, where: str) -> Pixels:
-    with warnings.catch_warnings():
-        # Pillow warns of large pictures (the limit here is ours) and of odd metadata.
+    # Pillow warns of large pictures (the limit here is ours) and of odd metadata. Silencing
+    # warnings changes the whole process, so threads do it one after the other.
+    with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             header = Image.open(io.BytesIO(data))

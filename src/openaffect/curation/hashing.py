@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -178,9 +177,7 @@ def sign_faces(
         path = dataset.images_folder / names[number]
         return list(zip(rows, _sign_picture(path, boxes[rows]), strict=True))
 
-    # Decoders silence warnings one picture at a time, which threads would undo for each other.
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.simplefilter("ignore")
+    with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(names), _BATCH):
             batch = range(start, min(start + _BATCH, len(names)))
             for row, found in itertools.chain.from_iterable(pool.map(work, batch)):

@@ -3,7 +3,7 @@
 ::
 
     DIR/
-    ├── faces/                     a dataset: train as skewed as AffectNet, validation balanced
+    ├── faces/                     a dataset: train and test as skewed as AffectNet
     ├── imbalanced/                run, predictions.parquet, report/ of one strategy
     ├── weighted-loss/             the same of the other
     └── report.html                both side by side
@@ -20,7 +20,7 @@ from openaffect.errors import DestinationExists
 from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
-from openaffect.pipelines.drawing import draw_dataset, even_counts
+from openaffect.pipelines.drawing import draw_dataset
 from openaffect.reports import Report, compare, evaluate
 from openaffect.training import load_recipe, train
 from openaffect.training.loop import Moment
@@ -34,7 +34,9 @@ TrainingBar = Callable[[str], AbstractContextManager[Callable[[Moment], None]]]
 # strategies are for.
 _SHARES = dict(zip(EMOTIONS, (75.4, 134.9, 26.0, 14.6, 6.9, 4.3, 25.4, 4.3), strict=True))
 _SIZE = 128
-_VALIDATION = 480
+# Few faces: small steps, many of them, and a larger share for stopping.
+_SETTINGS = ("target=both", "affect_weight=4", "batch_size=32", "warmup=50", "stop_on=0.1")
+_TEST = 600
 
 
 def run_demo(
@@ -43,8 +45,8 @@ def run_demo(
     bar: Bar,
     training_bar: TrainingBar,
     say: Callable[[str], None],
-    faces: int = 3000,
-    epochs: int = 12,
+    faces: int = 4000,
+    epochs: int = 10,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Path:
@@ -70,7 +72,7 @@ def run_demo(
         raise DestinationExists(folder)
     counts: dict[str | None, dict[Expression, int]] = {
         "train": skewed_counts(faces),
-        "validation": even_counts(_VALIDATION),
+        "test": skewed_counts(_TEST, least=24),
     }
     total = sum(sum(classes.values()) for classes in counts.values())
     say(f"1/4 drawing {total:,} faces")
@@ -102,10 +104,10 @@ def run_demo(
     )
 
 
-def skewed_counts(total: int) -> dict[Expression, int]:
-    """As many faces of each expression as AffectNet's shares say, 8 at least."""
+def skewed_counts(total: int, least: int = 8) -> dict[Expression, int]:
+    """As many faces of each expression as AffectNet's shares say, but some of each."""
     whole = sum(_SHARES.values())
-    return {label: max(8, round(total * share / whole)) for label, share in _SHARES.items()}
+    return {label: max(least, round(total * share / whole)) for label, share in _SHARES.items()}
 
 
 def _run_strategy(
@@ -120,11 +122,11 @@ def _run_strategy(
 ) -> Report:
     recipe = load_recipe(
         f"resnet-small-{strategy}",
-        ["target=both", "affect_weight=4", f"epochs={epochs}", f"seed={seed}", "stop_on=0.1"],
+        [*_SETTINGS, f"epochs={epochs}", f"seed={seed}"],
     )
     with training_bar(strategy) as show:
         train(dataset, folder / "run", recipe, overwrite=overwrite, show=show)
-    scored = dataset.where(split="validation")
+    scored = dataset.where(split="test")
     with bar("predicting", len(scored)) as progress:
         predictions = predict_dataset(open_model(folder / "run"), scored, progress=progress)
     predictions.save(folder / "predictions.parquet", overwrite=overwrite)

@@ -11,10 +11,11 @@ import numpy as np
 
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
-from openaffect.errors import InputError
+from openaffect.errors import InputError, UnknownName
 from openaffect.faces.drawn import DrawnFace, draw_face
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.schemas import SPLITS
 
 LICENCE = "CC0-1.0"
 _CHUNK = 16
@@ -46,12 +47,12 @@ def draw_dataset(
         progress: called with the number of faces drawn so far.
 
     Raises:
-        InputError: nothing to draw, or a size that is too small.
+        InputError: nothing to draw, an unknown split, an expression that is none of the eight, a
+            negative number, or a size that is too small.
         DestinationExists: `path` exists and `overwrite` is false.
     """
+    _check(counts, seed, workers)
     plan = _plan(counts, seed)
-    if not plan:
-        raise InputError("expected one or more faces to draw, but got 0")
     draw_face(plan[0][1], seed=seed, size=size)  # a wrong size is told before processes start
     with write_dataset(
         path,
@@ -81,6 +82,25 @@ def even_counts(total: int) -> dict[Expression, int]:
     """
     whole, rest = divmod(total, len(EMOTIONS))
     return {label: whole + (number < rest) for number, label in enumerate(EMOTIONS)}
+
+
+def _check(
+    counts: Mapping[str | None, Mapping[Expression, int]], seed: int, workers: int | None
+) -> None:
+    for split, classes in counts.items():
+        if split is not None and split not in SPLITS:
+            raise InputError(f"expected a split of {', '.join(SPLITS)}, but got {split}")
+        for label, count in classes.items():
+            if label not in EMOTIONS:
+                raise UnknownName("expression to draw", label, EMOTIONS)
+            if count < 0:
+                raise InputError(f"expected 0 or more faces of {label}, but got {count}")
+    if not any(count for classes in counts.values() for count in classes.values()):
+        raise InputError("expected one or more faces to draw, but got 0")
+    if seed < 0:
+        raise InputError(f"expected a seed of 0 or more, but got {seed}")
+    if workers is not None and workers < 1:
+        raise InputError(f"expected workers of 1 or more, but got {workers}")
 
 
 def _plan(

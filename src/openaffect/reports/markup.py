@@ -42,9 +42,12 @@ def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
 
     >>> number(-0.12345), number(None), number(0.5, 2, sign=True)
     ('−0.123', '–', '+0.50')
+    >>> number(-0.0001)
+    '0.000'
     """
     if value is None:
         return "–"
+    value = round(value, digits) + 0.0  # no −0.000
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     return text.replace("-", _MINUS)
 

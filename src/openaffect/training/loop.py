@@ -4,19 +4,22 @@
 
     RUN/
     ├── recipe.toml      the recipe, resolved
-    ├── checkpoint.pt    weights, optimiser, random states, place; written whole or not at all
+    ├── checkpoint.pt    weights, optimiser, place; written whole or not at all
     ├── log.csv          one row an epoch
     └── model.onnx       the best epoch, when the training is over
+
+Everything random is drawn from (seed, step, process), so a resumed training needs no random state.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import os
-import shutil
+import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
@@ -55,6 +59,10 @@ from openaffect.training.samples import (
 from openaffect.training.to_onnx import Training, export_model, fit_temperature
 
 CHECKPOINT_VERSION = 1
+
+# What `overwrite` removes; recipe.toml, by which a run is known, comes last.
+_FILES = ("model.onnx", "checkpoint.pt", "log.csv", "recipe.toml")
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ def train(
         run: the folder to make; with `resume`, the folder to go on in.
         recipe: every value of the training.
         resume: go on from the last checkpoint (from the start if there is none yet).
-        overwrite: remove a run that is there.
+        overwrite: remove the files of a run that is there.
         show: called with every `Moment`.
 
     Returns:
@@ -119,53 +127,88 @@ def train(
     Raises:
         DestinationExists: the run folder holds something, and neither `resume` nor `overwrite`.
         MismatchError: `resume` with another recipe or other data than the run began with.
-        InputError: nothing to learn from; or another process works in this folder.
+        InputError: nothing to learn from; both `resume` and `overwrite`; a precision that this
+            machine lacks; or another process works in this folder.
         TrainingError: the loss is no number; the last checkpoint is whole.
     """
     run = Path(run)
     accelerator = _start(recipe)
-    if accelerator.is_main_process:
-        _prepare_folder(run, recipe, resume=resume, overwrite=overwrite)
-    accelerator.wait_for_everyone()
-    try:
-        # The lock ends with the process, however that ends.
-        with FileLock(run / f".lock-{accelerator.process_index}", timeout=0):
-            return _Loop(dataset, run, recipe, accelerator, show or (lambda _: None)).run_all()
-    except Timeout:
-        raise InputError(
-            f"another process trains in {run}; wait for it or choose another"
-        ) from None
+    main = accelerator.is_main_process
+    if main:
+        _check_folder(run, recipe, resume=resume, overwrite=overwrite)
+    with _lock(run) if main else contextlib.nullcontext():
+        # What makes the training impossible is told before a file is touched.
+        loop = _Loop(dataset, run, recipe, accelerator, show or (lambda _: None))
+        if main:
+            _prepare_folder(run, recipe, overwrite=overwrite)
+        accelerator.wait_for_everyone()
+        return loop.run_all()
 
 
 def _start(recipe: Recipe) -> Accelerator:
     torch.manual_seed(recipe.seed)
-    return Accelerator(
-        mixed_precision=recipe.precision,
-        # A head that a batch gives no target for has no gradient in that step.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    # Else the first training of a process decides the precision of all that follow.
+    AcceleratorState._reset_state()
+    lacking = InputError(
+        f"this machine cannot train with precision '{recipe.precision}'; "
+        "set another: --set precision=no"
     )
+    try:
+        accelerator = Accelerator(mixed_precision=recipe.precision)
+    except ValueError as error:
+        raise lacking from error
+    if recipe.precision != "no" and not accelerator.native_amp:
+        raise lacking  # else accelerate would compute in float32 and say nothing
+    return accelerator
 
 
-def _prepare_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
-    if run.is_file():
-        raise DestinationExists(run)
-    if run.is_dir() and any(run.iterdir()) and not resume:
+def _check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise InputError("expected either resume or overwrite, but got both")
+    if run.exists() and not run.is_dir():
+        raise InputError(f"expected a folder for the run, but {run} is a file")
+    if resume:
+        if (run / "recipe.toml").is_file():
+            _check_recipe(run, recipe)
+    elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         if not overwrite:
             raise DestinationExists(f"the run {run}", "go on in it with --resume, ")
         if not (run / "recipe.toml").is_file():
             raise InputError(f"{run} is no run (it has no recipe.toml), so it is not replaced")
-        shutil.rmtree(run)
+
+
+def _check_recipe(run: Path, recipe: Recipe) -> None:
+    before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
+    changed = [key for key in now if now[key] != before[key] and key != "epochs"]
+    if changed:
+        key = changed[0]
+        raise MismatchError(
+            f"{run} was begun with {key} = {before[key]!r}, but the recipe now has {now[key]!r}; "
+            "resume with the same recipe, or train into another folder"
+        )
+
+
+@contextlib.contextmanager
+def _lock(run: Path) -> Iterator[None]:
+    """The run folder for this process alone; the lock ends with the process, however that ends."""
     run.mkdir(parents=True, exist_ok=True)
-    if resume and (run / "recipe.toml").is_file():
-        before = asdict(load_recipe(run / "recipe.toml"))
-        now = asdict(recipe)
-        changed = [key for key in now if now[key] != before[key] and key != "epochs"]
-        if changed:
-            key = changed[0]
-            raise MismatchError(
-                f"{run} was begun with {key} = {before[key]!r}, but the recipe now has {now[key]!r}; "
-                "resume with the same recipe, or train into another folder"
-            )
+    lock = FileLock(run / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process trains in {run}; wait for it or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare_folder(run: Path, recipe: Recipe, *, overwrite: bool) -> None:
+    if overwrite:
+        for name in _FILES:
+            (run / name).unlink(missing_ok=True)
     with atomic_file(run / "recipe.toml") as temporary:
         temporary.write_text(recipe.to_toml(), encoding="utf-8")
 
@@ -190,13 +233,14 @@ class _Loop:
         self.reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
         self.network = Network(recipe)
         self.optimiser = make_optimiser(self.network, recipe)
-        self.steps = [len(plan_epoch(recipe, self.targets, e)) for e in range(recipe.epochs)]
+        self.steps = len(plan_epoch(recipe, self.targets, 0))  # as many in every epoch
         counts = np.bincount(self.targets.classes, minlength=len(recipe.label_set))
         weights = class_weights(recipe.strategy, counts)[: len(recipe.label_set)]
         self.weights = torch.tensor(weights, dtype=torch.float32, device=accelerator.device)
         self.state = State()
         self.log: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] | None = None
+        self.scaler: dict[str, Any] | None = None  # of the gradients' scale with fp16
         self.fingerprint = dataset.fingerprint()
 
     def run_all(self) -> Path:
@@ -207,6 +251,8 @@ class _Loop:
             prepared = self.accelerator.prepare(self.network, self.optimiser)
             self.wrapped: nn.Module = prepared[0]
             self.optimiser = prepared[1]
+            if self.scaler is not None and self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(self.scaler)
             while self.state.epoch < self.recipe.epochs and not self._has_stopped():
                 self._train_epoch()
                 self._end_epoch()
@@ -234,7 +280,6 @@ class _Loop:
 
     def _train_epoch(self) -> None:
         state, recipe = self.state, self.recipe
-        self.wrapped.train()
         began = last = time.monotonic()
         images = 0
         batches = iterate_batches(
@@ -247,12 +292,13 @@ class _Loop:
             world=self.world,
         )
         for batch in batches:
-            loss = self._learn(batch)
+            faces = self._sum(torch.tensor(float(len(batch.images))))
+            loss = self._learn(batch, max(1.0, faces))
             state.step += 1
             state.total_steps += 1
-            state.loss_sum += loss * batch.total
-            state.loss_count += batch.total
-            images += batch.total
+            state.loss_sum += loss * faces
+            state.loss_count += int(faces)
+            images += int(faces)
             now = time.monotonic()
             state.seconds += now - last
             last = now
@@ -264,23 +310,26 @@ class _Loop:
                     epoch=state.epoch + 1,
                     epochs=recipe.epochs,
                     step=state.step,
-                    steps=self.steps[state.epoch],
+                    steps=self.steps,
                     loss=loss,
                     rate=images / (now - began),
                 )
             )
 
-    def _learn(self, batch: Batch) -> float:
-        rate = learning_rate(self.recipe, self.state.total_steps, sum(self.steps))
+    def _learn(self, batch: Batch, faces: float) -> float:
+        """One step; the loss is the mean over the faces of all processes."""
+        total = self.steps * self.recipe.epochs
+        rate = learning_rate(self.recipe, self.state.total_steps, total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
-        # Averaging over processes (DDP) and dividing by the whole batch gives the mean over faces.
+        torch.manual_seed(_step_seed(self.recipe.seed, self.state.total_steps, self.rank))
+        loss = self._loss(batch, faces)
+        # DDP averages over processes, but `loss` has been divided by the faces of all of them.
         self.accelerator.backward(loss * self.world)
         if self.recipe.clip:
             self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.clip)
-        value = float(self.accelerator.reduce(loss.detach(), reduction="sum"))
+        value = self._sum(loss.detach())
         if not math.isfinite(value):
             ids = [self.reader.face_id(row) for row in batch.targets.rows[:3]]
             raise TrainingError(
@@ -291,35 +340,44 @@ class _Loop:
         self.optimiser.step()
         return value
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: Batch, faces: float) -> Tensor:
         device = self.accelerator.device
+        # Batch normalisation cannot do with one face: it then takes its running statistics.
+        self.wrapped.train(len(batch.images) > 1)
+        if not len(batch.images):
+            # No picture of this process's share can be read: no gradient, but the same steps.
+            black = torch.zeros(1, 3, self.recipe.size, self.recipe.size, device=device)
+            nothing: Tensor = sum(output.sum() * 0.0 for output in self.wrapped(black))
+            return nothing
         images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
-        if not len(images):
-            # Every picture of this process's share was broken: no gradient, but the same steps.
-            return sum(
-                (p.sum() * 0.0 for p in self.wrapped.parameters()), torch.zeros((), device=device)
-            )
         with self.accelerator.autocast():
             logits, affect = self.wrapped(images)
         loss = torch.zeros((), device=device)
         if self.recipe.label_set:
             shares = torch.from_numpy(batch.targets.shares).to(device)
-            loss = loss + losses.expression_loss(logits, shares, self.weights) / batch.total
+            loss = loss + losses.expression_loss(logits, shares, self.weights) / faces
         if self.recipe.learns_affect:
             truth = torch.from_numpy(batch.targets.affect).to(device)
             if self.recipe.affect_loss == "ccc":
                 value = losses.ccc_loss(affect, truth) / self.world
             else:
-                value = losses.euclidean_loss(affect, truth) / batch.total
+                value = losses.euclidean_loss(affect, truth) / faces
             loss = loss + self.recipe.affect_weight * value
         return loss
+
+    def _sum(self, value: Tensor) -> float:
+        """A number summed over all processes."""
+        value = value.to(self.accelerator.device)
+        return float(self.accelerator.reduce(value, reduction="sum"))
 
     # -- judging ---------------------------------------------------------------------------
 
     def _end_epoch(self) -> None:
         state = self.state
         self.show(Moment("judging", state.epoch + 1, self.recipe.epochs))
-        scores = self._judge()
+        # One process's word counts: running statistics differ between them, and must not make
+        # one stop and another go on.
+        scores = broadcast_object_list([self._judge()])[0]
         value = _watched(self.recipe, scores)
         if value > state.best or state.best_epoch < 0:
             state.best, state.best_epoch = value, state.epoch
@@ -337,12 +395,13 @@ class _Loop:
         self.log.append(row)
         state.epoch += 1
         state.step, state.loss_sum, state.loss_count = 0, 0.0, 0
-        self._save()
+        # In this order: after a kill between them the log lacks nothing that the checkpoint has.
         self._write_log()
+        self._save()
         self.show(Moment("judging", state.epoch, self.recipe.epochs, row=row))
 
     def _judge(self) -> dict[str, float]:
-        logits, affect, held = self._predict_held()
+        logits, affect, held = self._predict_held(self._plain())
         scores: dict[str, float] = {}
         if self.recipe.label_set:
             log_p = torch.log_softmax(logits, dim=1).numpy()
@@ -358,9 +417,9 @@ class _Loop:
             scores.setdefault("loss", float(0.5 * np.square(guess - truth).sum(axis=1).mean()))
         return scores
 
-    def _predict_held(self) -> tuple[Tensor, Tensor, Targets]:
+    def _predict_held(self, network: nn.Module) -> tuple[Tensor, Tensor, Targets]:
         """Logits and affect of the held-out faces, on the CPU, and those that could be read."""
-        network = self._plain().eval()
+        network.eval()
         logits, affect, kept = [], [], []
         size = max(1, self.recipe.batch_size)
         with torch.inference_mode():
@@ -399,7 +458,7 @@ class _Loop:
             "weights": self._plain().state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "best_weights": self.best_weights,
-            "random": torch.get_rng_state(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "log": self.log,
             "threads": torch.get_num_threads(),
             "world": self.world,
@@ -423,7 +482,7 @@ class _Loop:
         self.best_weights = checkpoint["best_weights"]
         self.state = State(**checkpoint["state"])
         self.log = checkpoint["log"]
-        torch.set_rng_state(checkpoint["random"])
+        self.scaler = checkpoint["scaler"]
 
     def _write_log(self) -> None:
         if not self.accelerator.is_main_process:
@@ -439,11 +498,12 @@ class _Loop:
     def _export(self) -> Path:
         self.show(Moment("exporting", self.state.epoch, self.recipe.epochs))
         assert self.best_weights is not None
-        network = self._plain()
+        # A fresh one: what accelerate prepared may compute in half precision.
+        network = Network(self.recipe).to(self.accelerator.device)
         load_weights(network, self.best_weights, str(self.run / "checkpoint.pt"))
         temperature, scores = 1.0, self.log[self.state.best_epoch]
         if self.recipe.label_set and self.recipe.temperature:
-            logits, _, held = self._predict_held()
+            logits, _, held = self._predict_held(network)
             temperature = fit_temperature(logits, torch.from_numpy(held.shares))
         path = self.run / "model.onnx"
         if self.accelerator.is_main_process:
@@ -493,8 +553,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise FormatError(f"expected a checkpoint at {path}, but it is broken: {error}") from error
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, pickle.PickleError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FormatError(f"expected a checkpoint at {path}, but it is broken: {reason}") from error
     if not isinstance(checkpoint, dict) or checkpoint.get("version") != CHECKPOINT_VERSION:
         raise FormatError(f"{path} is no checkpoint of version {CHECKPOINT_VERSION}")
     return checkpoint
@@ -506,6 +567,10 @@ def _watched(recipe: Recipe, scores: dict[str, float]) -> float:
     if math.isnan(value):
         return -math.inf
     return -value if recipe.stop_metric == "loss" else value
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
 
 
 def _copy_state(network: nn.Module) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ class Network(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) and affect (n, 2)."""
         features = self.dropout(self.backbone((image - self.mean) / self.std))
-        none = features.new_zeros(len(features), 0)
+        none = features[:, :0]
         logits = none if self.expression is None else self.expression(features)
         affect = none if self.affect is None else torch.tanh(self.affect(features))
         return logits, affect

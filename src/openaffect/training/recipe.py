@@ -229,7 +229,7 @@ def _typed(key: str, value: Any, kind: str) -> Any:
     """The value in the type that the field's annotation names."""
     try:
         if kind.startswith("tuple") and isinstance(value, list):
-            return tuple(_single(part, kind[6:].split(",")[0]) for part in value)
+            return tuple(_single(part, kind[6:].split(",", maxsplit=1)[0]) for part in value)
         return _single(value, kind)
     except TypeError:
         raise InputError(

@@ -149,16 +149,15 @@ def hold_out(
         """By how many faces a group more brings the held ones away from the wanted counts."""
         return sum(abs(lacking[c] - n) - abs(lacking[c]) for c, n in classes[key].items())
 
-    order = sorted(classes, key=lambda key: _hash(key, seed))
+    order = sorted(classes, key=lambda key: (_hash(key, seed), key))
     held: set[str] = set()
-    if any(lacking) and min(map(change, order)) >= 0:
-        order = [min(order, key=change)]  # every group is too large: the least bad one
-        held.add(order[0])
     for key in order:
         if change(key) < 0:
             held.add(key)
             for label, number in classes[key].items():
                 lacking[label] -= number
+    if not held and any(lacking):  # every group is too large: the least bad one
+        held.add(min(order, key=change))
     mask = np.array([key in held for key in keys])
     if not mask.any() or mask.all():
         raise InputError(

@@ -65,6 +65,7 @@ def fit_temperature(logits: Tensor, shares: Tensor) -> float:
     Returns:
         In [0.05, 20]; found by golden-section search on log T, where the loss has one minimum.
     """
+    logits, shares = logits.double(), shares.double()  # near the minimum the loss hardly changes
 
     def loss(log_t: float) -> float:
         return float(-(shares * torch.log_softmax(logits / np.exp(log_t), 1)).sum(1).mean())
@@ -135,7 +136,7 @@ def make_card(recipe: Recipe, temperature: float, training: Training, parameters
             "data": data_licence,
             "weights": f"as the data: {data_licence}",
         },
-        notes=recipe.warning,
+        protocol_warning=recipe.warning,
     )
 
 

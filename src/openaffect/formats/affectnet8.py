@@ -1,0 +1,307 @@
+"""AffectNet's 8-label release: 224×224 crops, four small NumPy files each."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+import re
+import shutil
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.dataset import Dataset
+from openaffect.dataset_writer import DatasetWriter, FaceRow
+from openaffect.errors import ImageError
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import CropRule, Window, crop, crop_window
+from openaffect.formats import _affectnet
+from openaffect.formats._affectnet import (
+    ABSENT,
+    SETS,
+    drop_minus_two,
+    find_sets,
+    notes_from_counts,
+    sets_in,
+)
+from openaffect.formats._exports import ExportSummary, note_origins, rows_of, suffix_of
+from openaffect.formats._npy import read_npy
+from openaffect.formats._sources import Source, choose, find_picture, not_found, try_expression
+from openaffect.images import encode_image, read_image
+from openaffect.labels import EMOTIONS, parse_expression
+
+LAYOUT = "train_set/ or val_set/ with images/N.jpg and annotations/N_exp.npy, N_val, N_aro, N_lnd"
+LICENCE: str | None = _affectnet.LICENCE
+COLUMNS = frozenset(
+    {
+        *("face_id", "landmarks", "expression", "valence", "arousal", "split"),
+        *("expression_origin", "affect_origin"),
+    }
+)
+FIXED_SIZE: tuple[int, int] | None = (224, 224)
+
+RULE = CropRule(margin=0.15)
+"""How an export crops a face that has a box: AffectNet's 15 % on each side."""
+
+_EXPRESSION = "_exp.npy"
+
+
+def find(path: Path) -> Source:
+    """The folder that holds `train_set/` or `val_set/`."""
+    root = find_sets(path, _EXPRESSION)
+    if root is None:
+        raise not_found(LAYOUT, path)
+    return Source(root, root)
+
+
+def read(source: Source, writer: DatasetWriter) -> None:
+    """Read every annotation of every set that is there, in the order of the numbers."""
+    for split, folder in sets_in(source.root):
+        start = SETS[split][1]
+        annotations, images = folder / "annotations", f"{folder.name}/images/"
+        found = 0
+        for number in _numbers(annotations):
+            found += 1
+            face_id, where = f"{start}/{number}", f"{folder.name}/annotations/{number}"
+            row = _face(f"{annotations}/{number}", face_id, split)
+            if isinstance(row, str):
+                writer.reject(row, face_id, where)
+                continue
+            listed = f"{images}{number}.jpg"
+            image = find_picture(f"{source.pictures}/", listed)
+            if image is not None and image != listed:
+                writer.warn("picture found under another ending")
+            row.image = image or listed
+            if row.landmarks is None:
+                writer.warn("no landmarks")
+            if row.valence is None:
+                writer.warn("no valence and arousal")
+            writer.add(row, where)
+        _reject_unlabelled(writer, folder, start, found)
+    for note in notes_from_counts(writer.summary.classes):
+        writer.note(note)
+
+
+def _numbers(folder: Path) -> Iterator[str]:
+    """What stands before `_exp.npy` in a folder: whole numbers in their order, then the rest."""
+    numbers, others = array("q"), []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(_EXPRESSION):
+                stem = entry.name[: -len(_EXPRESSION)]
+                if stem.isdecimal() and str(int(stem)) == stem:
+                    numbers.append(int(stem))
+                else:
+                    others.append(stem)
+    # One array of eight bytes a number; the order of a folder differs from disk to disk.
+    yield from map(str, np.sort(np.frombuffer(numbers, np.int64)) if numbers else ())
+    yield from sorted(others)
+
+
+def _face(prefix: str, face_id: str, split: str) -> FaceRow | str:
+    """The row of four files, or why they cannot be used."""
+    try:
+        expression, reason = _label(read_npy(f"{prefix}_exp.npy"))
+        valence, arousal = _number(f"{prefix}_val.npy"), _number(f"{prefix}_aro.npy")
+        landmarks = _landmarks(f"{prefix}_lnd.npy")
+    except (ValueError, OSError) as error:
+        return f"annotation that cannot be read: {error}"
+    if reason:
+        return reason
+    valence, arousal = drop_minus_two(valence, arousal)
+    return FaceRow(
+        face_id=face_id,
+        image="",
+        landmarks=landmarks,
+        expression=expression,
+        valence=valence,
+        arousal=arousal,
+        expression_origin="human",
+        affect_origin=None if valence is None else "human",
+        split=split,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _label_of(text: str) -> tuple[Any, str | None]:
+    return try_expression(text)
+
+
+def _label(value: Any) -> tuple[Any, str | None]:
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
+    return _label_of(str(value))
+
+
+def _number(path: str) -> float | None:
+    try:
+        value = read_npy(path)
+    except FileNotFoundError:
+        return None
+    if isinstance(value, np.ndarray):
+        raise ValueError(f"{value.size} values where one is expected")
+    return float(value)
+
+
+def _landmarks(path: str) -> NDArray[np.float32] | None:
+    try:
+        value = read_npy(path)
+    except FileNotFoundError:
+        return None
+    if not isinstance(value, np.ndarray) or value.size != 136:
+        raise ValueError("landmarks that are not 136 numbers")
+    return value.astype(np.float32)
+
+
+def _reject_unlabelled(writer: DatasetWriter, folder: Path, start: str, found: int) -> None:
+    """Name the pictures without an annotation; nothing to do costs one listing."""
+    images = folder / "images"
+    if not images.is_dir():
+        return
+    with os.scandir(images) as entries:
+        if sum(not entry.name.startswith(".") for entry in entries) == found:
+            return
+    with os.scandir(images) as entries:
+        for entry in entries:
+            stem = os.path.splitext(entry.name)[0]
+            if not os.path.isfile(f"{folder}/annotations/{stem}{_EXPRESSION}"):
+                where = f"{folder.name}/images/{entry.name}"
+                writer.reject("picture without an annotation", f"{start}/{stem}", where)
+
+
+# ---------------------------------------------------------------- the way back
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture as the release has it, and where its pixels were in the whole picture."""
+
+    data: bytes | None
+    window: Window
+    suffix: str
+
+
+def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, picture: str = "jpg") -> None:
+    """Write the release's sets: 224×224 pictures, cropped where there is a box, and `.npy` files.
+
+    An id such as `train/123` gives its number back; others are numbered after the highest one
+    in use, and `ids.csv` says which is which.
+
+    Args:
+        dataset: what to write.
+        folder: where to.
+        summary: is filled in.
+        picture: `jpg` or `png`, for pictures that must be cropped or resized; a JPEG or PNG
+            that already is a 224×224 crop is copied as it is.
+    """
+    choose("picture", picture, ("jpg", "png"))
+    note_origins(dataset, summary)
+    numbering = _Numbering(dataset)
+    no_split = 0
+    with open(folder / "ids.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["set", "number", "face_id"])
+        for row in rows_of(dataset, {*COLUMNS, "box"}):
+            if row["expression"] not in EMOTIONS:
+                summary.left_out[f"expression is not one of the eight: {row['expression']}"] += 1
+                continue
+            try:
+                made = _make_picture(dataset, row, f".{picture}")
+            except ImageError as error:
+                raise ImageError(f"{error} (face {row['face_id']})") from error
+            number, own = numbering.number(row["face_id"], row["split"])
+            place = folder / SETS[row["split"] or "train"][0]
+            if not own:
+                table.writerow([place.name, number, row["face_id"]])
+            no_split += row["split"] is None
+            _write_face(dataset, row, made, place, number)
+            summary.rows += 1
+    if numbering.foreign:
+        summary.notes.append(
+            f"{numbering.foreign:,} ids are no numbers of their set and got new ones; see ids.csv"
+        )
+    else:
+        (folder / "ids.csv").unlink()
+    if no_split:
+        summary.notes.append(f"{no_split:,} rows without a split were written to train_set")
+
+
+class _Numbering:
+    """Gives ids of the release their own numbers, and others the next free one of their set."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.foreign = 0
+        self._next = dict.fromkeys(SETS, 0)
+        for row in rows_of(dataset, {"split"}):
+            own = _own_number(row["face_id"], row["split"])
+            if own is not None:
+                self._next[row["split"]] = max(self._next[row["split"]], own + 1)
+
+    def number(self, face_id: str, split: str | None) -> tuple[int, bool]:
+        """The number, and whether it is the one that the id states."""
+        own = _own_number(face_id, split)
+        if own is not None:
+            return own, True
+        split = split or "train"
+        self._next[split] += 1
+        self.foreign += 1
+        return self._next[split] - 1, False
+
+
+def _own_number(face_id: str, split: str | None) -> int | None:
+    match = re.fullmatch(r"(train|val|test)/(0|[1-9]\d{0,17})", face_id)
+    own = match is not None and split is not None and SETS[split][1] == match.group(1)
+    return int(match.group(2)) if match is not None and own else None
+
+
+def _make_picture(dataset: Dataset, row: Mapping[str, Any], suffix: str) -> _Picture:
+    path = dataset.images_folder / row["image"]
+    pixels = read_image(path)
+    height, width = pixels.shape[:2]
+    size = FIXED_SIZE or (224, 224)
+    whole = Window(0, 0, width, height)
+    if (
+        row["box"] is None
+        and (width, height) == size
+        and suffix_of(row["image"]).lower()
+        in (
+            ".jpg",
+            ".jpeg",
+            ".png",
+        )
+    ):
+        return _Picture(None, whole, suffix_of(row["image"]))
+    box = None if row["box"] is None else Box(*row["box"])
+    window = whole if box is None else crop_window(box, RULE)
+    return _Picture(encode_image(crop(pixels, box, RULE, size), suffix), window, suffix)
+
+
+def _write_face(
+    dataset: Dataset, row: Mapping[str, Any], made: _Picture, place: Path, number: int
+) -> None:
+    (place / "images").mkdir(parents=True, exist_ok=True)
+    (place / "annotations").mkdir(exist_ok=True)
+    image = place / "images" / f"{number}{made.suffix}"
+    if made.data is None:
+        shutil.copyfile(dataset.images_folder / row["image"], image)
+    else:
+        image.write_bytes(made.data)
+    save: Callable[[str, Any], None] = lambda name, value: np.save(  # noqa: E731
+        place / "annotations" / f"{number}_{name}.npy", value
+    )
+    save("exp", np.array(str(parse_expression(row["expression"]).id)))
+    for name, column in (("val", "valence"), ("aro", "arousal")):
+        value = ABSENT if row[column] is None else row[column]
+        save(name, np.array(str(np.float32(value))))
+    if row["landmarks"] is not None:
+        points = np.array(row["landmarks"], np.float32).reshape(-1, 2)
+        save(
+            "lnd",
+            made.window.to_crop(points, *(FIXED_SIZE or (224, 224))).astype(float).reshape(-1),
+        )

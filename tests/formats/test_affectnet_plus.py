@@ -1,0 +1,132 @@
+"""AffectNet+: keys of any spelling, what stays in extra, and bad annotations."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from format_builders import put_picture
+from openaffect.formats import export_dataset, import_dataset
+
+SOFT = [0.05, 0.8, 0.0, 0.1, 0.0, 0.0, 0.05, 0.0]
+WHOLE = {
+    "human-label": 1,
+    "soft-label": SOFT,
+    "subset": 2,
+    "meta-data": {
+        "age": 31,
+        "gender": "female",
+        "race": "white",
+        "pose": [0.1, -3.5, 2.0],
+        "landmarks": [float(number) for number in range(136)],
+        "valence": 0.5,
+        "arousal": 0.1,
+    },
+}
+
+
+def put_face(root, name="0001", data=WHOLE, folder="human_annotated/train_set"):
+    put_picture(root / folder / "images" / f"{name}.jpg", 4)
+    path = root / folder / "annotations" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return root
+
+
+def only_row(tmp_path, data):
+    dataset, summary = import_dataset(
+        "affectnet-plus", put_face(tmp_path / "in", data=data), tmp_path / "d"
+    )
+    (row,) = dataset.faces.to_pylist()
+    return row, summary
+
+
+def test_a_row_is_what_the_file_says(tmp_path):
+    row, _ = only_row(tmp_path, WHOLE)
+    assert (row["face_id"], row["expression"], row["split"]) == ("train/0001", "happy", "train")
+    assert row["soft_label"] == pytest.approx(SOFT)
+    assert (row["valence"], row["arousal"]) == pytest.approx((0.5, 0.1))
+    assert row["landmarks"] == WHOLE["meta-data"]["landmarks"]
+    assert json.loads(row["extra"]) == {
+        "subset": 2,
+        "meta-data": {"age": 31, "gender": "female", "race": "white", "pose": [0.1, -3.5, 2.0]},
+    }
+
+
+def test_keys_of_any_spelling(tmp_path):
+    data = {
+        "Human_Label": "1",
+        "Soft-Label": [str(share) for share in SOFT],
+        "SUBSET": 0,
+        "Meta_Data": {"Age": 3, "Valence": "-2", "AROUSAL": -2.0, "Hat": True},
+        "Comment": "kept",
+    }
+    row, _ = only_row(tmp_path, data)
+    assert (row["expression"], row["valence"], row["landmarks"]) == ("happy", None, None)
+    assert json.loads(row["extra"]) == {
+        "subset": 0,
+        "meta-data": {"age": 3, "Hat": True},
+        "Comment": "kept",
+    }
+
+
+def test_a_soft_label_that_is_no_share_is_normalised_and_kept_as_it_was(tmp_path):
+    row, summary = only_row(tmp_path, {"human-label": 1, "soft-label": [0, 6, 0, 2, 0, 0, 0, 0]})
+    assert row["soft_label"] == [0, 0.75, 0, 0.25, 0, 0, 0, 0]
+    assert json.loads(row["extra"]) == {"soft-label": [0, 6, 0, 2, 0, 0, 0, 0]}
+    assert summary.warnings == {"soft label normalised to sum 1": 1}
+
+
+def test_export_gives_the_same_json_back(tmp_path):
+    root = put_face(tmp_path / "in")
+    put_face(root, "0002", {"human-label": 10, "meta-data": {"valence": -2.0, "arousal": -2.0}})
+    put_face(root, "0001", folder="human_annotated/validation_set")
+    put_face(root, "0003", {"human-label": 1, "soft-label": [0, 6, 0, 2, 0, 0, 0, 0]})
+    dataset, _ = import_dataset("affectnet-plus", root, tmp_path / "d")
+    assert dataset.ids == ["train/0001", "train/0002", "train/0003", "val/0001"]
+    export_dataset("affectnet-plus", dataset, tmp_path / "out")
+    place = "human_annotated/{}/annotations/{}.json"
+    for folder, name in (("train_set", "0001"), ("train_set", "0002"), ("validation_set", "0001")):
+        before, after = (
+            (r / place.format(folder, name)).read_text() for r in (root, tmp_path / "out")
+        )
+        assert json.loads(after) == json.loads(before)
+    raw = json.loads((tmp_path / "out" / place.format("train_set", "0003")).read_text())
+    assert raw["soft-label"] == [0, 6, 0, 2, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("{", "annotation that is no JSON"),
+        ("[]", "annotation that is no JSON object"),
+        ({"soft-label": SOFT}, "no human-label"),
+        ({"human-label": 11}, "unknown expression"),
+        ({"human-label": 1, "meta-data": 3}, "meta-data that is no JSON object"),
+        ({"human-label": 1, "soft-label": [1, 0]}, "soft labels that are not 8 numbers"),
+        (
+            {"human-label": 1, "soft-label": [-1, 2, 0, 0, 0, 0, 0, 0]},
+            "soft labels that are no shares",
+        ),
+        ({"human-label": 1, "soft-label": ["x"] * 8}, "soft labels that are no numbers"),
+        ({"human-label": 1, "meta-data": {"valence": "x"}}, "valence that is no number"),
+        ({"human-label": 1, "meta-data": {"landmarks": [1]}}, "landmarks that are not 136 numbers"),
+        ({"human-label": 1, "meta-data": {"valence": 0.5}}, "only one of valence and arousal"),
+    ],
+)
+def test_dirt_rejects_its_row_only(tmp_path, data, reason):
+    put_face(tmp_path / "in")
+    put_face(tmp_path / "in", "0002", data)
+    dataset, summary = import_dataset("affectnet-plus", tmp_path / "in", tmp_path / "d")
+    assert dataset.ids == ["train/0001"]
+    assert summary.rejected == {reason: 1}
+
+
+def test_pictures_nobody_labelled_are_noted(tmp_path):
+    put_face(tmp_path / "in")
+    for number in range(3):
+        put_picture(tmp_path / f"in/no_human_annotated/images/{number}.jpg", number)
+    dataset, summary = import_dataset("affectnet-plus", tmp_path / "in", tmp_path / "d")
+    assert len(dataset) == 1
+    assert summary.notes == ["no_human_annotated has 3 pictures without annotations: left out"]

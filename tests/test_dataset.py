@@ -1,0 +1,286 @@
+"""Dataset: opening, selecting, saving, refusing what is broken, and other people's readers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from format_builders import make_dataset
+from openaffect.dataset import DatasetInfo, iterate_rows, open_dataset, save_dataset
+from openaffect.errors import DestinationExists, FormatError, ImageError, InputError, NewerSchema
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import CropRule
+from openaffect.labels import EXPRESSIONS
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("module") / "data", 24)
+
+
+def rewrite(path, change):
+    """Write faces.parquet again after a change of its table."""
+    table = pq.read_table(path / "faces.parquet")
+    pq.write_table(change(table), path / "faces.parquet")
+
+
+def with_value(column, value, row=0):
+    def change(table):
+        values = table[column].to_pylist()
+        values[row] = value
+        place = table.column_names.index(column)
+        field = pa.field(column, table[column].type)
+        return table.set_column(place, field, pa.array(values, field.type))
+
+    return change
+
+
+def test_columns_as_arrays(dataset):
+    rows = dataset.faces.to_pylist()
+    names = [*EXPRESSIONS]
+    assert dataset.expression_ids.tolist() == [names.index(row["expression"]) for row in rows]
+    assert dataset.expression_ids.dtype == np.int8
+    expected = [[row["valence"], row["arousal"]] for row in rows]
+    assert dataset.affect.tolist() == expected
+    assert dataset.affect.dtype == np.float32
+    assert dataset.lists("landmarks").tolist() == [row["landmarks"] for row in rows]
+    assert dataset.lists("box").shape == (24, 4)
+
+
+def test_null_is_minus_one_and_nan_never_zero(dataset):
+    half = [index % 2 == 0 for index in range(24)]
+
+    def keep(column):
+        values = dataset.faces[column].to_pylist()
+        return [value if kept else None for value, kept in zip(values, half, strict=True)]
+
+    changed = dataset
+    for column in ("expression", "valence", "arousal", "box", "soft_label"):
+        changed = changed.with_column(column, keep(column))
+    odd = ~np.array(half)
+    assert (changed.expression_ids[odd] == -1).all()
+    assert np.isnan(changed.affect[odd]).all()
+    assert np.isnan(changed.lists("box")[odd]).all()
+    assert np.isnan(changed.lists("soft_label")[odd]).all()
+    assert not np.isnan(changed.lists("box")[~odd]).any()
+    assert changed.box(1) is None
+    assert changed.box(0) == Box(*dataset.faces["box"][0].as_py())
+
+
+def test_list_columns_of_a_slice_start_at_their_own_rows(dataset):
+    part = dataclasses.replace(dataset, faces=dataset.faces.slice(5, 7))
+    assert part.lists("landmarks").tolist() == dataset.lists("landmarks")[5:12].tolist()
+    assert part.fingerprint() == dataset.select(list(range(5, 12))).fingerprint()
+
+
+def test_where(dataset):
+    rows = dataset.faces.to_pylist()
+    assert dataset.where(split="test").ids == [r["face_id"] for r in rows if r["split"] == "test"]
+    chosen = dataset.where(split="train", expression=["happy", "fear"])
+    assert chosen.ids == [
+        r["face_id"] for r in rows if r["split"] == "train" and r["expression"] in ("happy", "fear")
+    ]
+    assert len(chosen) > 0
+    none = dataset.with_column("split", [None, "train"] * 12)
+    assert none.where(split=None).ids == none.ids[::2]
+    assert none.where(split=[None, "train"]).ids == none.ids
+    with pytest.raises(InputError, match="no column 'expresion'"):
+        dataset.where(expresion="happy")
+
+
+def test_select_by_mask_by_index_and_with_repeats(dataset):
+    mask = np.arange(24) % 5 == 0
+    assert dataset.select(mask).ids == [i for i, m in zip(dataset.ids, mask, strict=True) if m]
+    assert dataset.select([3, 1, 3]).ids == [dataset.ids[3], dataset.ids[1], dataset.ids[3]]
+    assert len(dataset.select([])) == 0
+
+
+def test_annotations_follow_their_faces(dataset):
+    notes = pa.table({"face_id": [dataset.ids[0], dataset.ids[0], dataset.ids[1]], "n": [1, 2, 3]})
+    both = dataclasses.replace(dataset, annotations=notes)
+    assert both.select([1, 5]).annotations["n"].to_pylist() == [3]
+    assert both.select(np.arange(24) == 0).annotations["n"].to_pylist() == [1, 2]
+
+
+def test_pictures_and_crops(dataset):
+    assert dataset.image(2).shape == (40, 48, 3)
+    assert dataset.image_paths[2].is_file()
+    rule = CropRule(margin=0.0)
+    assert dataset.crop(2, rule, (32, 16)).shape == (16, 32, 3)
+    whole = dataset.with_column("box", [None] * 24)
+    np.testing.assert_array_equal(whole.crop(2, rule), dataset.image(2))
+
+
+def test_saving_a_selection_links_to_the_same_pictures(dataset, tmp_path):
+    part = dataset.where(split="train")
+    saved = save_dataset(part, tmp_path / "part")
+    assert saved.ids == part.ids
+    assert saved.image_paths == part.image_paths
+    assert saved.info.fingerprint == part.fingerprint() != dataset.info.fingerprint
+    assert saved.info.rows == len(part) == 8
+    assert open_dataset(tmp_path / "part").faces.equals(part.faces)
+    with pytest.raises(DestinationExists):
+        save_dataset(part, tmp_path / "part")
+    with pytest.raises(InputError, match="cannot write a dataset onto"):
+        save_dataset(part, dataset.path, overwrite=True)
+
+
+def test_other_columns_are_kept(dataset, tmp_path):
+    more = dataset.with_column("age", pa.array(range(24), pa.int32()))
+    saved = save_dataset(more, tmp_path / "more")
+    assert saved.faces["age"].to_pylist() == list(range(24))
+
+
+def test_rows_are_iterated_in_order(dataset):
+    rows = list(iterate_rows(dataset.faces, ["face_id", "split"]))
+    assert rows == dataset.faces.select(["face_id", "split"]).to_pylist()
+
+
+def test_info_survives_json_and_ignores_what_it_does_not_know():
+    info = DatasetInfo("n", crop=CropRule(margin=0.3), licence="CC0", rows=3, fingerprint="f")
+    data = json.loads(info.to_json()) | {"later": 1}
+    assert DatasetInfo.from_json(json.dumps(data), "x") == info
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("{", FormatError, "is no JSON"),
+        ("[]", FormatError, "an object with 'name' and 'schema'"),
+        ('{"name": "x"}', FormatError, "an object with 'name' and 'schema'"),
+        ('{"name": "x", "schema": 2}', NewerSchema, "update openaffect"),
+        ('{"name": "x", "schema": "1"}', NewerSchema, "schema 1"),
+        ('{"name": "x", "schema": 1, "crop": {"size": 3}}', FormatError, "margin"),
+    ],
+)
+def test_a_broken_dataset_json_is_refused(text, error, message):
+    with pytest.raises(error, match=message):
+        DatasetInfo.from_json(text, "dataset.json")
+
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="there is no such folder"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(FormatError, match=r"has no dataset\.json"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 but no more PAR1"])
+def test_a_broken_table_is_refused(tmp_path, content):
+    path = make_dataset(tmp_path / "d", 3).path
+    table = path / "faces.parquet"
+    table.unlink() if content is None else table.write_bytes(content)
+    with pytest.raises(FormatError, match=r"the faces of a dataset at .*faces\.parquet"):
+        open_dataset(path)
+
+
+def test_a_truncated_table_is_refused(tmp_path):
+    path = make_dataset(tmp_path / "d", 3).path
+    data = (path / "faces.parquet").read_bytes()
+    (path / "faces.parquet").write_bytes(data[:-100])
+    with pytest.raises(FormatError, match="no whole Parquet file"):
+        open_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_value("face_id", "pack1/face-001"), "face_id must be unique"),
+        (with_value("expression", "joyful"), "expected expression .* got joyful"),
+        (with_value("split", "val"), "expected split .* got val"),
+        (with_value("expression_origin", "robot"), "expression_origin"),
+        (with_value("affect_origin", "robot"), "affect_origin"),
+        (with_value("valence", None), "only one of valence and arousal"),
+        (with_value("valence", 1.5), r"in \[-1, 1\], but pack0/face-000 has 1.5"),
+        (with_value("image", None), "column 'image' .* must not be null"),
+        (lambda table: table.drop_columns(["face_id"]), "expected a column 'face_id'"),
+        (
+            lambda table: table.set_column(4, "expression", pa.array([[1]] * 3)),
+            "expected column 'expression' .* to be string",
+        ),
+    ],
+)
+def test_a_table_that_breaks_a_rule_is_refused(tmp_path, change, message):
+    path = make_dataset(tmp_path / "d", 3).path
+    rewrite(path, change)
+    with pytest.raises(InputError, match=message):
+        open_dataset(path)
+
+
+def test_columns_that_are_missing_or_of_a_wider_type_are_brought_into_the_schema(tmp_path):
+    dataset = make_dataset(tmp_path / "d", 3)
+    rewrite(dataset.path, lambda table: table.drop_columns(["votes", "box"]))
+    again = open_dataset(dataset.path)
+    assert again.faces["box"].null_count == 3
+    assert again.faces["votes"].type == dataset.faces["votes"].type
+
+    def widen(table):
+        place = table.column_names.index("valence")
+        return table.set_column(place, "valence", table["valence"].cast(pa.float64()))
+
+    rewrite(dataset.path, widen)
+    assert open_dataset(dataset.path).faces["valence"].type == pa.float32()
+
+
+def test_a_picture_that_went_missing_is_an_error_when_it_is_read(tmp_path):
+    dataset = make_dataset(tmp_path / "d", 3)
+    dataset.image_paths[1].unlink()
+    again = open_dataset(dataset.path)
+    assert again.image(0).shape == (40, 48, 3)
+    with pytest.raises(ImageError, match=r"face-001"):
+        again.image(1)
+
+
+# ---------------------------------------------------------------- other people's readers
+
+
+def test_pandas_reads_it(dataset):
+    pd = pytest.importorskip("pandas")
+    frame = pd.read_parquet(dataset.path / "faces.parquet")
+    assert frame["face_id"].tolist() == dataset.ids
+    assert frame["expression"].value_counts().to_dict() == dict.fromkeys(EXPRESSIONS[:8], 3)
+    assert dataset.to_pandas()["face_id"].tolist() == dataset.ids
+
+
+def test_duckdb_reads_it(dataset):
+    duckdb = pytest.importorskip("duckdb")
+    counts = duckdb.sql(
+        f"select split, count(*), avg(valence), max(landmarks[1]) "
+        f"from '{dataset.path}/faces.parquet' group by split order by split"
+    ).fetchall()
+    assert [(row[0], row[1]) for row in counts] == [("test", 8), ("train", 8), ("validation", 8)]
+    expected = dataset.where(split="test").affect[:, 0].mean()
+    assert counts[0][2] == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_hugging_face_datasets_reads_the_folder(tmp_path):
+    """Without the head of README.md this fails on the second Parquet file."""
+    pytest.importorskip("datasets")
+    dataset = make_dataset(tmp_path / "data", 6)
+    notes = pa.table({"face_id": dataset.ids, "annotator": ["ann"] * 6})
+    saved = save_dataset(dataclasses.replace(dataset, annotations=notes), tmp_path / "both")
+    program = (
+        "import sys, datasets\n"
+        "faces = datasets.load_dataset(sys.argv[1])['train']\n"
+        "notes = datasets.load_dataset(sys.argv[1], 'annotations')['train']\n"
+        "print(len(faces), len(notes), faces[0]['face_id'], len(faces[0]['landmarks']))\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(saved.path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["6", "6", dataset.ids[0], "136"]

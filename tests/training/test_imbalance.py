@@ -1,0 +1,107 @@
+"""The strategies against class imbalance, on AffectNet's published counts and on any others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openaffect.training.imbalance import class_weights, epoch_rows
+
+# Faces of AffectNet's training.csv, neutral to contempt.
+TRAIN = np.array([74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750])
+AFFECTNET = np.repeat(np.arange(8), TRAIN)
+
+labels = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def rows_of(strategy: str, classes: np.ndarray, seed: int = 0, down_to: int = 15_000):
+    return epoch_rows(strategy, classes, down_to, np.random.default_rng(seed))
+
+
+def counts_of(classes: np.ndarray, rows: np.ndarray) -> dict[int, int]:
+    values, counts = np.unique(classes[rows], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def test_weights_of_affectnet_to_the_printed_digits():
+    weights = class_weights("weighted-loss", TRAIN)
+    printed = [0.0501, 0.0279, 0.1473, 0.2661, 0.5880, 0.9861, 0.1507, 1.0]
+    assert np.round(weights, 4).tolist() == printed
+
+
+@pytest.mark.parametrize("strategy", ["imbalanced", "down-sampling", "up-sampling"])
+def test_other_strategies_weigh_all_classes_alike(strategy):
+    assert class_weights(strategy, np.array([5, 1, 0])).tolist() == [1.0, 1.0, 1.0]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=11).filter(any))
+def test_weighted_classes_add_up_alike(counts):
+    """w_i f_i is the same for every class that has faces, and the rarest has 1."""
+    found = class_weights("weighted-loss", np.array(counts))
+    smallest = min(count for count in counts if count)
+    assert np.allclose(found * counts, [smallest if n else 0 for n in counts], rtol=1e-12)
+    assert found.max() == 1
+    assert [weight == 0 for weight in found] == [count == 0 for count in counts]
+
+
+def test_affectnet_down_sampled_is_semi_balanced():
+    rows = rows_of("down-sampling", AFFECTNET)
+    assert counts_of(AFFECTNET, rows) == dict(enumerate(np.minimum(TRAIN, 15_000).tolist()))
+    assert len(rows) == 88_021
+    assert len(np.unique(rows)) == len(rows)
+
+
+def test_affectnet_up_sampled_has_every_class_as_large_as_the_largest():
+    rows = rows_of("up-sampling", AFFECTNET)
+    assert counts_of(AFFECTNET, rows) == dict.fromkeys(range(8), 134_415)
+    times = np.bincount(rows)[AFFECTNET == 7]
+    assert {*times.tolist()} == {35, 36}  # 134,415 / 3,750 = 35.8
+
+
+@pytest.mark.parametrize("strategy", ["imbalanced", "weighted-loss"])
+def test_others_take_every_row_once(strategy):
+    rows = rows_of(strategy, AFFECTNET[::100])
+    assert sorted(rows.tolist()) == list(range(len(AFFECTNET[::100])))
+
+
+@settings(deadline=None)
+@given(labels, st.integers(1, 20), seeds)
+def test_down_sampling_keeps_small_classes_whole_and_repeats_nothing(classes, down_to, seed):
+    rows = rows_of("down-sampling", classes, seed, down_to)
+    sizes = counts_of(classes, np.arange(len(classes)))
+    assert counts_of(classes, rows) == {k: min(n, down_to) for k, n in sizes.items()}
+    assert len({*rows.tolist()}) == len(rows)
+
+
+@settings(deadline=None)
+@given(labels, seeds)
+def test_up_sampling_repeats_the_rows_of_a_class_alike(classes, seed):
+    rows = rows_of("up-sampling", classes, seed)
+    sizes = counts_of(classes, np.arange(len(classes)))
+    largest = max(sizes.values())
+    assert counts_of(classes, rows) == dict.fromkeys(sizes, largest)
+    times = np.bincount(rows, minlength=len(classes))
+    apart = [np.ptp(times[classes == value]) for value in sizes]
+    assert max(apart) <= 1
+    assert times.min() >= 1
+
+
+@settings(deadline=None)
+@given(labels, seeds, st.sampled_from(["imbalanced", "down-sampling", "up-sampling"]))
+def test_the_seed_alone_decides(classes, seed, strategy):
+    first, second = (rows_of(strategy, classes, seed, 3) for _ in range(2))
+    assert first.tolist() == second.tolist()
+    assert first.dtype == np.int64
+
+
+@pytest.mark.parametrize("strategy", ["imbalanced", "down-sampling", "up-sampling"])
+def test_rows_are_shuffled_and_drawn_anew_with_each_seed(strategy):
+    classes = np.repeat(np.arange(3), (50, 20, 5))
+    one, other = (rows_of(strategy, classes, seed, 10) for seed in (0, 1))
+    assert one.tolist() != sorted(one.tolist())
+    assert one.tolist() != other.tolist()
+    if strategy == "down-sampling":
+        assert {*one.tolist()} != {*other.tolist()}

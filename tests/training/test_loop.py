@@ -1,0 +1,694 @@
+"""The loop: the same bits again, resumable anywhere, honest about what stopping looks at."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import errno
+import hashlib
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from openaffect.dataset import Dataset
+from openaffect.errors import (
+    DestinationExists,
+    FormatError,
+    InputError,
+    MismatchError,
+    TrainingError,
+)
+from openaffect.labels import Expression
+from openaffect.training import loop
+from openaffect.training.loop import (
+    Moment,
+    learning_rate,
+    make_optimiser,
+    read_checkpoint,
+    train,
+)
+from openaffect.training.network import Network
+from openaffect.training.recipe import load_recipe
+from openaffect.training.samples import CropReader, choose_targets, hold_out, iterate_batches
+from training.faces import THREE, fast_recipe, make_faces
+
+pytestmark = pytest.mark.usefixtures("without_export")
+
+# Everything random at once, and a metric that changes with every epoch.
+RANDOM = {
+    "resize": 20,
+    "crops": "random",
+    "rotate": 10.0,
+    "light": 0.2,
+    "dropout": 0.3,
+    "optimiser": "adamw",
+    "learning_rate": 0.005,
+    "schedule": "cosine",
+    "stop_metric": "loss",
+    "strategy": "up-sampling",
+    "target": "both",
+}
+
+
+class Stop(Exception):  # noqa: N818
+    """Raised where a kill would come."""
+
+
+def stop_at(number: int) -> Callable[[Moment], None]:
+    """A `show` that ends the training after so many steps."""
+    done = 0
+
+    def show(moment: Moment) -> None:
+        nonlocal done
+        done += moment.phase == "training"
+        if done == number:
+            raise Stop
+
+    return show
+
+
+def log_of(run: Path) -> list[dict[str, str]]:
+    with open(run / "log.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two checkpoints hold the same bits."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a if k != "seconds")
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert same(read_checkpoint(one / "checkpoint.pt"), read_checkpoint(other / "checkpoint.pt"))
+    assert log_of(one) == log_of(other)
+    exported = [torch.load(run / "model.onnx") for run in (one, other)]
+    assert same(*exported)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if not path.name.startswith(".")
+    }
+
+
+# The same bits again.
+
+
+def test_two_runs_are_equal_and_another_seed_is_not(faces, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(faces, tmp_path / name, fast_recipe(**RANDOM, seed=seed))
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert log_of(tmp_path / "a") != log_of(tmp_path / "c")
+
+
+def test_what_happened_before_in_the_process_changes_nothing(faces, tmp_path):
+    recipe = fast_recipe(**RANDOM, epochs=1)
+    train(faces, tmp_path / "a", recipe)
+    torch.manual_seed(99)
+    np.random.default_rng(0).random()
+    train(faces, tmp_path / "b", recipe)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.fixture
+def uninterrupted(faces, tmp_path) -> Path:
+    train(faces, tmp_path / "uninterrupted", fast_recipe(**RANDOM, checkpoint_steps=2))
+    assert len(log_of(tmp_path / "uninterrupted")) == 2
+    return tmp_path / "uninterrupted"
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7])
+def test_a_resumed_run_is_the_uninterrupted_one(faces, uninterrupted, tmp_path, steps):
+    """Four steps an epoch, a checkpoint every second step and after each epoch."""
+    recipe = fast_recipe(**RANDOM, checkpoint_steps=2)
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "run", recipe, show=stop_at(steps))
+    assert (tmp_path / "run" / "checkpoint.pt").exists() == (steps >= 2)
+    assert not (tmp_path / "run" / "model.onnx").exists()
+    train(faces, tmp_path / "run", recipe, resume=True)
+    assert_same_run(tmp_path / "run", uninterrupted)
+
+
+def test_a_run_may_be_interrupted_many_times(faces, uninterrupted, tmp_path):
+    recipe = fast_recipe(**RANDOM, checkpoint_steps=2)
+    stops = 0
+    while True:
+        try:
+            train(faces, tmp_path / "run", recipe, resume=True, show=stop_at(3))
+            break
+        except Stop:
+            stops += 1
+    assert stops == 3  # 3 of 8 steps, back to 2, 5, back to 4, 7, back to 6, then 2 more
+    assert_same_run(tmp_path / "run", uninterrupted)
+
+
+def test_a_finished_run_is_exported_again_without_training(faces, tmp_path):
+    train(faces, tmp_path / "run", fast_recipe())
+    before = digest(tmp_path / "run")
+    (tmp_path / "run" / "model.onnx").unlink()
+    moments: list[Moment] = []
+    train(faces, tmp_path / "run", fast_recipe(), resume=True, show=moments.append)
+    assert {m.phase for m in moments} == {"reading", "exporting"}
+    after = digest(tmp_path / "run")
+    del before["model.onnx"], after["model.onnx"]  # torch.save writes a name into it
+    assert after == before
+
+
+def test_a_run_may_go_on_for_more_epochs(faces, tmp_path):
+    train(faces, tmp_path / "long", fast_recipe(epochs=3))
+    train(faces, tmp_path / "run", fast_recipe(epochs=1))
+    train(faces, tmp_path / "run", fast_recipe(epochs=3), resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "long")
+    assert load_recipe(tmp_path / "run" / "recipe.toml") == fast_recipe(epochs=3)
+
+
+def test_resuming_where_nothing_is_starts(faces, tmp_path):
+    train(faces, tmp_path / "run", fast_recipe(epochs=1), resume=True)
+    assert (tmp_path / "run" / "model.onnx").is_file()
+
+
+# What is refused, and leaves all as it was.
+
+
+@pytest.fixture
+def begun(faces, tmp_path) -> Path:
+    """A run with a checkpoint, interrupted in its second epoch."""
+    run = tmp_path / "begun"
+    with pytest.raises(Stop):
+        train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(6))
+    return run
+
+
+def test_resuming_with_another_recipe_is_refused(faces, begun):
+    before = digest(begun)
+    with pytest.raises(MismatchError, match=r"begun with batch_size = 16, but .* now has 8"):
+        train(faces, begun, fast_recipe(checkpoint_steps=1, batch_size=8), resume=True)
+    assert digest(begun) == before
+
+
+def test_resuming_with_other_data_is_refused(begun, tmp_path):
+    other = make_faces(tmp_path / "other", 63)
+    before = digest(begun)
+    with pytest.raises(MismatchError, match="begun on other data"):
+        train(other, begun, fast_recipe(checkpoint_steps=1), resume=True)
+    assert digest(begun) == before
+
+
+def test_a_run_that_is_there_is_refused_with_the_two_ways_out(faces, begun):
+    before = digest(begun)
+    with pytest.raises(DestinationExists, match=r"--resume.*--overwrite"):
+        train(faces, begun, fast_recipe(checkpoint_steps=1))
+    assert digest(begun) == before
+
+
+def test_overwriting_begins_anew_and_leaves_the_files_of_others(faces, begun, tmp_path):
+    (begun / "notes.txt").write_text("mine")
+    train(faces, begun, fast_recipe(), overwrite=True)
+    train(faces, tmp_path / "new", fast_recipe())
+    assert_same_run(begun, tmp_path / "new")
+    assert (begun / "notes.txt").read_text() == "mine"
+
+
+def test_overwriting_refuses_a_folder_that_is_no_run(faces, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"a")
+    with pytest.raises(InputError, match=r"photos is no run \(it has no recipe.toml\)"):
+        train(faces, folder, fast_recipe(), overwrite=True)
+    assert [path.name for path in folder.iterdir()] == ["a.jpg"]
+
+
+def test_overwriting_with_what_cannot_be_trained_keeps_the_old_run(begun, tmp_path):
+    before = digest(begun)
+    unlabelled = unlabelled_faces(tmp_path)
+    with pytest.raises(InputError, match=r"no face of .* can be learned from"):
+        train(unlabelled, begun, fast_recipe(), overwrite=True)
+    assert digest(begun) == before
+
+
+def test_resume_and_overwrite_together_are_refused(faces, begun):
+    with pytest.raises(InputError, match="either resume or overwrite"):
+        train(faces, begun, fast_recipe(checkpoint_steps=1), resume=True, overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_in_the_place_of_the_run_is_refused(faces, tmp_path, overwrite):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="run is a file"):
+        train(faces, tmp_path / "run", fast_recipe(), overwrite=overwrite)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_what_cannot_be_trained_leaves_nothing_that_the_next_try_trips_over(faces, tmp_path):
+    with pytest.raises(InputError, match=r"no face of .* can be learned from"):
+        train(unlabelled_faces(tmp_path), tmp_path / "run", fast_recipe())
+    assert digest(tmp_path / "run") == {}
+    train(faces, tmp_path / "run", fast_recipe(epochs=1))
+
+
+HOLDER = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("way", [{"resume": True}, {"overwrite": True}])
+def test_a_folder_in_use_by_another_process_is_refused_untouched(faces, begun, way):
+    before = digest(begun)
+    command = [sys.executable, "-c", HOLDER, str(begun / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="another process trains in"):
+            train(faces, begun, fast_recipe(checkpoint_steps=1), **way)
+        assert digest(begun) == before
+    assert other.returncode == 0
+    train(faces, begun, fast_recipe(checkpoint_steps=1), **way)
+
+
+# Checkpoints.
+
+
+def test_a_checkpoint_that_is_not_whole_is_refused(faces, begun):
+    path = begun / "checkpoint.pt"
+    whole = path.read_bytes()
+    for content in (
+        b"",
+        b"PK\x03\x04",
+        b"hello",
+        whole[:1000],
+        whole[: len(whole) // 2],
+        whole[:-1],
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=r"expected a checkpoint at .*broken"):
+            train(faces, begun, fast_recipe(checkpoint_steps=1), resume=True)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [{"version": 99}, [1, 2], {"weights": {}}])
+def test_a_checkpoint_of_another_version_is_refused(content, tmp_path):
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(FormatError, match="no checkpoint of version 1"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(faces, begun, uninterrupted, monkeypatch):
+    before = digest(begun)
+    real = torch.save
+
+    def full(content: object, path: Path) -> None:
+        real(content, path)
+        path.write_bytes(path.read_bytes()[:5000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(faces, begun, fast_recipe(checkpoint_steps=1), resume=True)
+    assert digest(begun) == before
+    assert [p.name for p in begun.iterdir() if "partial" in p.name] == []
+    monkeypatch.setattr(torch, "save", real)
+    train(faces, begun, fast_recipe(checkpoint_steps=1), resume=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_its_place(faces, tmp_path):
+    recipe = fast_recipe(learning_rate=1e30, checkpoint_steps=1)
+    with pytest.raises(TrainingError) as caught:
+        train(faces, tmp_path / "run", recipe)
+    text = str(caught.value)
+    assert "the loss is nan in epoch 1, step 2 (faces face-" in text
+    assert "learning rate 1e+30" in text
+    assert "--set learning_rate=" in text
+    checkpoint = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert checkpoint["state"]["total_steps"] == 1
+    assert not (tmp_path / "run" / "model.onnx").exists()
+
+
+# What is learned.
+
+
+def unlabelled_faces(folder: Path) -> Dataset:
+    return make_faces(folder / "none", 20, change=lambda _, row: setattr(row, "expression", None))
+
+
+def test_the_loss_falls_and_the_classes_are_learned(faces, tmp_path):
+    train(faces, tmp_path / "run", fast_recipe(epochs=6, learning_rate=0.05, stop_on=0.3))
+    log = log_of(tmp_path / "run")
+    assert float(log[-1]["loss"]) < 0.3 * float(log[0]["loss"])
+    assert max(float(row["stop_accuracy"]) for row in log) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["euclidean", "ccc"])
+def test_affect_alone_is_learned(faces, tmp_path, loss):
+    recipe = fast_recipe(
+        target="affect", stop_metric="ccc", affect_loss=loss, epochs=6, learning_rate=0.05
+    )
+    train(faces, tmp_path / "run", recipe)
+    log = log_of(tmp_path / "run")
+    assert float(log[-1]["loss"]) < 0.5 * float(log[0]["loss"])
+    assert max(float(row["stop_ccc"]) for row in log) > 0.5
+
+
+def test_the_first_loss_is_the_published_formula(faces, tmp_path):
+    """Σ H_c · −log p_c / N over the faces of the step, plus the affect's, written out in NumPy."""
+    recipe = fast_recipe(strategy="weighted-loss", target="both", affect_weight=3.0, epochs=1)
+    moments: list[Moment] = []
+    train(faces, tmp_path / "run", recipe, show=moments.append)
+    first = next(m for m in moments if m.phase == "training")
+
+    learned, _ = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    reader = CropReader(faces, recipe)
+    batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
+    reader.close()
+    torch.manual_seed(0)
+    network = Network(recipe).train()
+    pixels = torch.from_numpy(batch.images.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.no_grad():
+        logits, affect = (output.numpy().astype(float) for output in network(pixels))
+    counts = np.bincount(learned.classes)
+    weights = counts.min() / counts
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    classes = batch.targets.classes
+    entropy = -(weights[classes] * np.log(p[np.arange(16), classes])).sum() / 16
+    squares = ((affect - batch.targets.affect) ** 2).sum() / 2 / 16
+    assert len({*counts.tolist()}) > 1  # so that the weights differ
+    assert first.loss == pytest.approx(entropy + 3 * squares, rel=1e-5)
+
+
+def record_rows(monkeypatch) -> list[int]:
+    """The rows that are learned from."""
+    rows: list[int] = []
+    real = loop.iterate_batches
+
+    def spy(*arguments: Any, **places: Any):
+        for batch in real(*arguments, **places):
+            rows.extend(batch.targets.rows.tolist())
+            yield batch
+
+    monkeypatch.setattr(loop, "iterate_batches", spy)
+    return rows
+
+
+def test_neither_other_splits_nor_the_held_share_are_learned_from(tmp_path, monkeypatch):
+    def change(number, row):
+        row.split = ("train", "train", "validation", "test")[number % 4]
+        row.group = f"person-{number // 5}"
+
+    dataset = make_faces(tmp_path / "data", 80, change=change)
+    recipe = fast_recipe()
+    rows = record_rows(monkeypatch)
+    train(dataset, tmp_path / "run", recipe)
+    learned, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    assert {dataset.faces["split"][row].as_py() for row in rows} == {"train"}
+    assert {*rows} == {*learned.rows.tolist()}
+    assert len(held) > 3
+    groups = [
+        {dataset.faces["group"][int(row)].as_py() for row in part} for part in (rows, held.rows)
+    ]
+    assert groups[0].isdisjoint(groups[1])
+
+
+def test_down_sampling_draws_other_faces_each_epoch(faces, tmp_path, monkeypatch):
+    rows = record_rows(monkeypatch)
+    train(faces, tmp_path / "run", fast_recipe(strategy="down-sampling", down_to=6))
+    assert len(rows) == 2 * 3 * 6
+    assert {*rows[:18]} != {*rows[18:]}
+
+
+@pytest.mark.parametrize("strategy", ["weighted-loss", "up-sampling", "down-sampling"])
+@pytest.mark.parametrize("sads", [0, 1])
+def test_a_class_with_no_face_or_one_is_trained_around(tmp_path, strategy, sads):
+    def change(number, row):
+        if row.expression == Expression.SAD and number >= 3 * sads:
+            row.expression = Expression.HAPPY
+
+    dataset = make_faces(tmp_path / "data", 40, change=change)
+    train(dataset, tmp_path / "run", fast_recipe(strategy=strategy))
+    log = log_of(tmp_path / "run")
+    assert len(log) == 2
+    assert all(math.isfinite(float(row["loss"])) for row in log)
+
+
+def test_faces_that_are_all_unlabelled_are_refused(tmp_path):
+    with pytest.raises(InputError, match="none of these with a label among neutral, happy, sad"):
+        train(unlabelled_faces(tmp_path), tmp_path / "run", fast_recipe())
+
+
+def spoil(dataset: Dataset, rows: list[int]) -> None:
+    for row in rows:
+        dataset.image_paths[row].write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+
+
+def test_broken_pictures_are_counted_and_the_rest_is_learned(tmp_path, monkeypatch):
+    dataset = make_faces(tmp_path / "data", 60)
+    recipe = fast_recipe()
+    learned, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    broken = [int(learned.rows[3]), int(learned.rows[4]), int(held.rows[0])]
+    spoil(dataset, broken)
+    rows = record_rows(monkeypatch)
+    train(dataset, tmp_path / "run", recipe)
+    assert {*rows} == {*learned.rows.tolist()} - {*broken}
+    assert [row["broken"] for row in log_of(tmp_path / "run")] == ["3", "3"]
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
+    """Batch normalisation on 1 × 1 features cannot learn from one face alone."""
+    dataset = make_faces(tmp_path / "data", 60)
+    recipe = fast_recipe(epochs=1)
+    learned, _ = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    first = loop.plan_epoch(recipe, learned, 0)[0]
+    spoil(dataset, learned.rows[first[left:]].tolist())
+    moments: list[Moment] = []
+    train(dataset, tmp_path / "run", recipe, show=moments.append)
+    losses = [m.loss for m in moments if m.phase == "training"]
+    assert len(losses) == 3
+    assert (losses[0] == 0) == (left == 0)
+    assert all(map(math.isfinite, losses))
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [(slice(None), "not one picture of"), ("held", "not one of the faces held out")],
+)
+def test_no_readable_picture_is_refused(tmp_path, share, message):
+    dataset = make_faces(tmp_path / "data", 40)
+    recipe = fast_recipe()
+    _, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    spoil(dataset, held.rows.tolist() if share == "held" else list(range(40)))
+    with pytest.raises(InputError, match=message):
+        train(dataset, tmp_path / "run", recipe)
+
+
+# Stopping and the choice of the epoch.
+
+
+def with_scores(monkeypatch, values: list[float], key: str = "f1") -> None:
+    """A judge that says what the test wants."""
+    series = iter(values)
+    monkeypatch.setattr(loop._Loop, "_judge", lambda _: {key: next(series)})
+
+
+def test_training_stops_after_its_patience_and_exports_the_best_epoch(faces, tmp_path, monkeypatch):
+    with_scores(monkeypatch, [0.1, 0.5, 0.5, 0.4])
+    train(faces, tmp_path / "run", fast_recipe(epochs=9, patience=2))
+    log = log_of(tmp_path / "run")
+    assert [row["best"] for row in log] == ["True", "True", "False", "False"]
+    best = torch.load(tmp_path / "run" / "model.onnx")
+    with_scores(monkeypatch, [0.1, 0.5])
+    train(faces, tmp_path / "short", fast_recipe(epochs=2, patience=2))
+    second = read_checkpoint(tmp_path / "short" / "checkpoint.pt")["weights"]
+    fourth = read_checkpoint(tmp_path / "run" / "checkpoint.pt")["weights"]
+    assert same(best, dict(second))
+    assert not same(best, dict(fourth))
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "best"),
+    [
+        ("loss", [0.9, 0.2, 0.4], 2),
+        ("accuracy", [0.1, 0.2, 0.3], 3),
+        ("f1", [math.nan, math.nan, math.nan], 1),
+        ("f1", [math.nan, 0.0, math.nan], 2),
+    ],
+)
+def test_the_best_epoch_by_each_metric(faces, tmp_path, monkeypatch, metric, values, best):
+    with_scores(monkeypatch, values, metric)
+    train(faces, tmp_path / "run", fast_recipe(epochs=3, stop_metric=metric))
+    state = read_checkpoint(tmp_path / "run" / "checkpoint.pt")["state"]
+    assert state["best_epoch"] + 1 == best
+
+
+def test_a_metric_that_is_never_defined_stops_by_patience(faces, tmp_path, monkeypatch):
+    with_scores(monkeypatch, [math.nan] * 9)
+    train(faces, tmp_path / "run", fast_recipe(epochs=9, patience=3))
+    assert len(log_of(tmp_path / "run")) == 4
+
+
+def test_an_interrupted_run_keeps_its_patience(faces, tmp_path, monkeypatch):
+    with_scores(monkeypatch, [0.5, 0.1, 0.1])
+    recipe = fast_recipe(epochs=9, patience=2)
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "run", recipe, show=stop_at(9))
+    with_scores(monkeypatch, [0.1])
+    train(faces, tmp_path / "run", recipe, resume=True)
+    assert len(log_of(tmp_path / "run")) == 3
+
+
+def test_the_scores_of_an_epoch_are_those_of_its_weights_on_the_held_share(faces, tmp_path):
+    recipe = fast_recipe(epochs=1, target="both", resize=20)
+    train(faces, tmp_path / "run", recipe)
+    _, held = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    network = Network(recipe)
+    network.load_state_dict(read_checkpoint(tmp_path / "run" / "checkpoint.pt")["weights"])
+    crops = np.stack([faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows])
+    pixels = torch.from_numpy(crops[:, 2:18, 2:18].transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.no_grad():
+        logits, _ = network.eval()(pixels)
+    p = torch.softmax(logits, 1).numpy()
+    (row,) = log_of(tmp_path / "run")
+    assert float(row["stop_accuracy"]) == (p.argmax(1) == held.classes).mean()
+    entropy = -np.log(p[np.arange(len(held)), held.classes]).mean()
+    assert float(row["stop_loss"]) == pytest.approx(float(entropy), rel=1e-5)
+
+
+# Rates, optimisers, precision.
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rates"),
+    [
+        ({"schedule": "constant"}, {0: 0.1, 99: 0.1}),
+        (
+            {"schedule": "step", "step_every": 10, "step_factor": 0.5},
+            {0: 0.1, 9: 0.1, 10: 0.05, 19: 0.05, 20: 0.025},
+        ),
+        ({"schedule": "cosine"}, {0: 0.1, 25: 0.0853553391, 50: 0.05, 100: 0.0}),
+        (
+            {"schedule": "cosine", "warmup": 20},
+            {0: 0.005, 9: 0.05, 19: 0.1, 20: 0.1, 60: 0.05, 100: 0.0, 120: 0.0},
+        ),
+        ({"schedule": "constant", "warmup": 4}, {0: 0.025, 3: 0.1, 4: 0.1}),
+        ({"schedule": "cosine", "warmup": 200}, {99: 0.05}),
+    ],
+)
+def test_learning_rates_by_hand(recipe, rates):
+    recipe = fast_recipe(learning_rate=0.1, **recipe)
+    found = [learning_rate(recipe, step, 100) for step in rates]
+    assert found == pytest.approx(list(rates.values()), abs=1e-10)
+
+
+def test_the_rate_of_a_step_is_the_one_that_is_used(faces, tmp_path):
+    """4 steps an epoch, 2 epochs: the last step is the eighth of eight."""
+    recipe = fast_recipe(schedule="cosine", learning_rate=0.1)
+    train(faces, tmp_path / "run", recipe)
+    rates = [float(row["learning_rate"]) for row in log_of(tmp_path / "run")]
+    assert rates == pytest.approx(
+        [0.05 * (1 + math.cos(math.pi * step / 8)) for step in (3, 7)], rel=1e-12
+    )
+    checkpoint = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert checkpoint["optimiser"]["param_groups"][0]["lr"] == rates[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "settings"),
+    [
+        ("sgd", torch.optim.SGD, {"momentum": 0.8}),
+        ("adam", torch.optim.Adam, {}),
+        ("adamw", torch.optim.AdamW, {}),
+    ],
+)
+def test_optimisers_have_the_recipes_values(name, kind, settings):
+    recipe = fast_recipe(optimiser=name, momentum=0.8, weight_decay=0.03, learning_rate=0.2)
+    network = Network(recipe)
+    optimiser = make_optimiser(network, recipe)
+    assert type(optimiser) is kind
+    (group,) = optimiser.param_groups
+    assert len(group["params"]) == len(list(network.parameters()))
+    expected = {"lr": 0.2, "weight_decay": 0.03} | settings
+    assert {key: group[key] for key in expected} == expected
+
+
+def test_clipping_bounds_the_step(faces, tmp_path):
+    """Plain SGD moves the weights by rate · gradient, and the gradient has a norm of 0.001."""
+    recipe = fast_recipe(clip=0.001, momentum=0.0, learning_rate=1.0, checkpoint_steps=1)
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "run", recipe, show=stop_at(1))
+    torch.manual_seed(0)
+    before = dict(Network(recipe).named_parameters())
+    after = read_checkpoint(tmp_path / "run" / "checkpoint.pt")["weights"]
+    moved = math.sqrt(sum(float((after[k] - v).detach().square().sum()) for k, v in before.items()))
+    assert moved == pytest.approx(0.001, rel=1e-3)
+
+
+def test_one_process_may_train_with_several_precisions(faces, tmp_path):
+    recipe = fast_recipe(epochs=1)
+    train(faces, tmp_path / "before", recipe)
+    train(faces, tmp_path / "half", dataclasses.replace(recipe, precision="bf16"))
+    train(faces, tmp_path / "after", recipe)
+    assert_same_run(tmp_path / "before", tmp_path / "after")
+    assert not same(*(torch.load(tmp_path / n / "model.onnx") for n in ("half", "after")))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can compute in fp16")
+def test_a_precision_that_the_machine_lacks_is_refused(faces, tmp_path):
+    with pytest.raises(InputError, match="cannot train with precision 'fp16'"):
+        train(faces, tmp_path / "run", fast_recipe(precision="fp16"))
+    assert not (tmp_path / "run").exists()
+
+
+# What is shown and written.
+
+
+def test_moments_tell_where_the_training_is(faces, tmp_path):
+    moments: list[Moment] = []
+    train(faces, tmp_path / "run", fast_recipe(), show=moments.append)
+    assert [m.phase for m in moments] == (
+        ["reading"] * 64 + 2 * (["training"] * 4 + ["judging"] * 2) + ["exporting"]
+    )
+    steps = [m for m in moments if m.phase == "training"]
+    assert [(m.epoch, m.epochs, m.step, m.steps) for m in steps] == [
+        (epoch, 2, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)
+    ]
+    assert all(m.rate > 0 and math.isfinite(m.loss) for m in steps)
+    rows = [m.row for m in moments if m.row is not None]
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
+def test_the_log_has_a_row_an_epoch_with_the_mean_loss_of_its_faces(faces, tmp_path):
+    moments: list[Moment] = []
+    train(faces, tmp_path / "run", fast_recipe(), show=moments.append)
+    log = log_of(tmp_path / "run")
+    assert [(row["epoch"], row["step"]) for row in log] == [("1", "4"), ("2", "8")]
+    losses = [m.loss for m in moments if m.phase == "training"]
+    sizes = [16, 16, 16, 4]  # 64 faces, 12 of them held out
+    assert float(log[0]["loss"]) == pytest.approx(np.average(losses[:4], weights=sizes), rel=1e-6)
+    assert set(log[0]) == {
+        *("epoch", "step", "learning_rate", "loss", "best", "broken"),
+        *("stop_loss", "stop_accuracy", "stop_f1"),
+    }
+
+
+def test_the_run_keeps_its_recipe(faces, tmp_path):
+    recipe = fast_recipe(epochs=1, warning="ours")
+    train(faces, tmp_path / "run", recipe)
+    assert load_recipe(tmp_path / "run" / "recipe.toml") == recipe
+    assert recipe.label_set == THREE

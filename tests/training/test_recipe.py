@@ -1,0 +1,243 @@
+"""Recipes: what is refused, how settings are read, and that the text of a recipe is the recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openaffect.errors import FormatError, InputError, UnknownName
+from openaffect.training.recipe import CHOICES, Recipe, load_recipe, make_recipe, recipe_names
+from training.faces import fast_recipe
+
+NAME = "resnet-small-imbalanced"
+NEEDED = {"name": "mine", "source": "a test", "backbone": "resnet-small"}
+
+
+def make(**values: object) -> Recipe:
+    return make_recipe(NEEDED | values)
+
+
+def test_an_unknown_key_is_told_with_the_nearest_one():
+    with pytest.raises(UnknownName, match=r"unknown recipe key 'epoch' .*did you mean 'epochs'"):
+        load_recipe(NAME, ["epoch=3"])
+
+
+def test_an_unknown_recipe_is_told_with_the_nearest_one():
+    with pytest.raises(UnknownName, match="unknown recipe 'resnet-smal-imbalanced'; did you mean"):
+        load_recipe("resnet-smal-imbalanced")
+
+
+def test_missing_keys_are_named():
+    with pytest.raises(InputError, match="lacks source, backbone"):
+        make_recipe({"name": "mine"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("epochs", 2.0, "a whole number"),
+        ("epochs", True, "a whole number"),
+        ("epochs", "three", "a whole number"),
+        ("flip", 1, "true or false"),
+        ("flip", "False", "true or false"),
+        ("learning_rate", "fast", "a finite number"),
+        ("learning_rate", True, "a finite number"),
+        ("learning_rate", float("inf"), "a finite number"),
+        ("learning_rate", float("nan"), "a finite number"),
+        ("learning_rate", 10**400, "a finite number"),
+        ("mean", 0.5, "a list of finite numbers"),
+        ("mean", ["a", "b", "c"], "a list of finite numbers"),
+        ("mean", [True, True, True], "a list of finite numbers"),
+        ("std", [0.1, 0.1, float("inf")], "a list of finite numbers"),
+        ("std", {"r": 1}, "a list of finite numbers"),
+        ("recalled", "epochs", "a list of texts"),
+        ("labels", ["happy", "sad"], "text"),
+        ("labels", 7.5, "text"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(key, value, wanted):
+    with pytest.raises(InputError, match=f"recipe key '{key}' to be {wanted}, but got"):
+        make(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("down_to", 0),
+        ("affect_weight", 0.0),
+        ("size", 7),
+        ("rotate", 91.0),
+        ("zoom", 1.0),
+        ("shift", -0.1),
+        ("light", 1.0),
+        ("mean", [0.5, 0.5]),
+        ("std", [0.5, 0.0, 0.5]),
+        ("dropout", 1.0),
+        ("learning_rate", 0.0),
+        ("momentum", 1.0),
+        ("weight_decay", -0.1),
+        ("batch_size", 1),
+        ("epochs", 0),
+        ("step_every", 0),
+        ("step_factor", 0.0),
+        ("warmup", -1),
+        ("clip", -1.0),
+        ("stop_on", 0.0),
+        ("stop_on", 0.5),
+        ("patience", 0),
+        ("checkpoint_steps", 0),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("margin", -0.5),
+        ("margin", 6.0),
+    ],
+)
+def test_a_value_out_of_range_is_refused(key, value):
+    with pytest.raises(InputError, match=key):
+        make(**{key: value})
+
+
+@pytest.mark.parametrize("key", sorted(CHOICES))
+def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
+    right = CHOICES[key][0]
+    with pytest.raises(UnknownName, match=f"key '{key}' '{right}x'; did you mean '{right}'"):
+        make(**{key: right + "x"})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"backbone": "resnet-smal"}, "unknown backbone .*did you mean 'resnet-small'"),
+        ({"resize": 48, "size": 64}, r"'resize' to be at least 'size' \(64\), but got 48"),
+        ({"labels": "happy"}, "two or more"),
+        ({"labels": "happy,hapy"}, "unknown expression 'hapy'"),
+        ({"labels": "9"}, "unknown label set '9'"),
+        ({"recalled": ["epoch"]}, "'epoch' in 'recalled'; did you mean 'epochs'"),
+        ({"target": "affect"}, "stop_metric 'f1' needs .* expressions; .* ccc or loss"),
+        ({"target": "affect", "stop_metric": "accuracy"}, "needs a target with expressions"),
+        (
+            {"target": "affect", "stop_metric": "ccc", "strategy": "weighted-loss"},
+            "strategy 'weighted-loss' needs a target with expressions",
+        ),
+        ({"stop_metric": "ccc"}, "needs a target with affect"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        make(**values)
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "value"),
+    [
+        ("labels=7", "labels", "7"),
+        ("labels=neutral,happy,sad", "labels", "neutral,happy,sad"),
+        ('labels="8"', "labels", "8"),
+        ("flip=false", "flip", False),
+        ("mean=[0.5,0.25,1]", "mean", (0.5, 0.25, 1.0)),
+        (" epochs = 3 ", "epochs", 3),
+        ("learning_rate=1", "learning_rate", 1.0),
+        ("learning_rate=1e-3", "learning_rate", 0.001),
+        ("target=both", "target", "both"),
+        ("warning=a = b", "warning", "a = b"),
+        ("warning=", "warning", ""),
+        ('recalled=["epochs"]', "recalled", ("epochs",)),
+    ],
+)
+def test_settings_are_read_as_toml_or_else_as_text(setting, key, value):
+    found = getattr(load_recipe(NAME, [setting]), key)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_the_last_setting_of_a_key_counts_and_others_stay():
+    before, after = load_recipe(NAME), load_recipe(NAME, ["epochs=3", "epochs=4"])
+    assert after == dataclasses.replace(before, epochs=4)
+
+
+def test_a_setting_without_a_sign_is_refused():
+    with pytest.raises(InputError, match="expected a setting as key=value, but got 'epochs'"):
+        load_recipe(NAME, ["epochs"])
+
+
+def test_label_sets_follow_the_target():
+    assert [label.id for label in make(labels="sad,neutral").label_set] == [0, 2]
+    assert len(make(labels=7).label_set) == 7
+    affect = make(target="affect", stop_metric="ccc")
+    assert affect.label_set == ()
+    assert (affect.learns_affect, make().learns_affect, make(target="both").learns_affect) == (
+        True,
+        False,
+        True,
+    )
+
+
+def test_a_path_to_a_toml_file_is_a_recipe(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(fast_recipe(epochs=7).to_toml(), encoding="utf-8")
+    assert load_recipe(path) == fast_recipe(epochs=7)
+    assert load_recipe(str(path), ["epochs=2"]).epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read the recipe .*No such file"),
+        (b"name = ", "is no TOML"),
+        (b'name = "\xff\xfe"', "no UTF-8 text"),
+        (b'name = "a"\nname = "b"\n', "is no TOML"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(content, message, tmp_path):
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FormatError, match=message):
+        load_recipe(path)
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+shares = st.floats(0, 1, exclude_max=True)
+recipes = st.builds(
+    Recipe,
+    name=texts,
+    source=texts,
+    warning=texts,
+    backbone=st.sampled_from(["alexnet", "resnet-small"]),
+    recalled=st.lists(st.sampled_from(["epochs", "size", "flip"]), max_size=3).map(tuple),
+    labels=st.sampled_from(["7", "8", "11", "happy, Sad"]),
+    soft_labels=st.booleans(),
+    learning_rate=st.floats(1e-300, 1e300),
+    mean=st.tuples(shares, shares, shares),
+    zoom=shares,
+    clip=st.floats(0, 1e300),
+    epochs=st.integers(1, 10**12),
+    seed=st.integers(0, 2**32 - 1),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(recipes)
+def test_the_text_of_a_recipe_is_the_recipe(recipe):
+    text = recipe.to_toml()
+    again = make_recipe(tomllib.loads(text))
+    assert again == recipe
+    assert again.sha256() == recipe.sha256()
+
+
+def test_the_hash_tells_recipes_apart():
+    assert fast_recipe().sha256() != fast_recipe(seed=1).sha256()
+
+
+def test_the_text_holds_every_key_so_that_a_run_needs_no_defaults():
+    assert list(tomllib.loads(fast_recipe().to_toml())) == [
+        field.name for field in dataclasses.fields(Recipe)
+    ]
+
+
+def test_the_names_are_those_of_the_files():
+    assert {NAME, "alexnet-weighted-loss"} <= {*recipe_names()}

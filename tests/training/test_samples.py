@@ -1,0 +1,530 @@
+"""From a dataset to batches: which rows, which are held out, and the same pixels however read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openaffect.dataset import Dataset
+from openaffect.errors import InputError
+from openaffect.labels import EMOTIONS, Expression
+from openaffect.training.samples import (
+    Batch,
+    CropReader,
+    Targets,
+    augment,
+    centre_pieces,
+    choose_targets,
+    count_classes,
+    draw_changes,
+    hold_out,
+    iterate_batches,
+    plan_epoch,
+)
+from training.faces import THREE, affect_of, fast_recipe, make_faces
+
+E = Expression
+
+
+def edited(tmp_path, rows: int, **columns: list) -> Dataset:
+    """Faces whose columns hold what is given, row by row."""
+
+    def change(number, row):
+        for name, values in columns.items():
+            setattr(row, name, values[number])
+
+    return make_faces(tmp_path / "edited", rows, labels=EMOTIONS, change=change)
+
+
+def chosen(dataset: Dataset, **recipe: object) -> list[int]:
+    return choose_targets(dataset, fast_recipe(**recipe)).rows.tolist()
+
+
+# Which faces are learned.
+
+
+def test_only_the_split_train_is_learned(tmp_path):
+    splits = ["train", "validation", "test", None, "train", "train"]
+    dataset = edited(tmp_path, 6, split=splits)
+    assert chosen(dataset, labels="8") == [0, 4, 5]
+
+
+def test_all_are_learned_if_no_row_has_a_split(tmp_path):
+    assert chosen(edited(tmp_path, 6), labels="8") == [0, 1, 2, 3, 4, 5]
+
+
+def test_only_the_label_set_is_learned_and_classes_are_places_in_it(tmp_path):
+    labels = [E.SAD, E.CONTEMPT, None, E.NONE, E.UNCERTAIN, E.NO_FACE, E.HAPPY]
+    targets = choose_targets(
+        edited(tmp_path, 7, expression=labels), fast_recipe(labels="sad,happy")
+    )
+    assert targets.rows.tolist() == [0, 6]
+    assert targets.classes.tolist() == [1, 0]  # happy before sad, by id
+    assert targets.shares.tolist() == [[0, 1], [1, 0]]
+    assert np.allclose(targets.affect, [affect_of(0), affect_of(6)])
+
+
+SOFT = [
+    [0, 0.6, 0.2, 0, 0.2, 0, 0, 0],  # mostly happy
+    [0, 0, 0, 0, 0.5, 0.5, 0, 0],  # nothing of the three
+    None,
+]
+
+
+@pytest.fixture
+def soft(tmp_path) -> Dataset:
+    labels = [E.HAPPY, E.HAPPY, E.HAPPY, E.UNCERTAIN, E.UNCERTAIN, E.UNCERTAIN, E.NONE, E.FEAR]
+    return edited(tmp_path, 8, expression=labels, soft_label=[*SOFT, *SOFT, SOFT[0], SOFT[0]])
+
+
+def test_soft_labels_are_the_raters_shares_of_the_set_and_take_uncertain_faces_in(soft):
+    targets = choose_targets(soft, fast_recipe(soft_labels=True))
+    happy = [0, 1, 0]
+    shares = {0: [0, 0.75, 0.25], 1: happy, 2: happy, 3: [0, 0.75, 0.25]}
+    assert targets.rows.tolist() == list(shares)
+    assert np.allclose(targets.shares, list(shares.values()))
+    assert targets.classes.tolist() == [1, 1, 1, 1]
+
+
+def test_without_soft_labels_raters_shares_are_left_aside(soft):
+    targets = choose_targets(soft, fast_recipe())
+    assert targets.rows.tolist() == [0, 1, 2]
+    assert targets.shares.tolist() == [[0, 1, 0]] * 3
+
+
+def test_labels_that_raters_shares_cannot_hold_stand(soft):
+    targets = choose_targets(soft, fast_recipe(labels="11", soft_labels=True))
+    assert targets.rows.tolist() == list(range(8))
+    assert targets.classes.tolist() == [1, 4, 1, 9, 9, 9, 8, 1]
+    assert np.allclose(targets.shares.sum(axis=1), 1)
+
+
+def test_affect_alone_needs_no_expression(tmp_path):
+    affect = [0.1, None, 0.3]
+    dataset = edited(
+        tmp_path, 3, expression=[None, E.HAPPY, E.NONE], valence=affect, arousal=affect
+    )
+    targets = choose_targets(dataset, fast_recipe(target="affect", stop_metric="ccc"))
+    assert targets.rows.tolist() == [0, 2]
+    assert targets.shares.shape == (2, 0)
+    assert np.allclose(targets.affect, [[0.1, 0.1], [0.3, 0.3]])
+
+
+def test_both_keeps_faces_without_affect(tmp_path):
+    affect = [0.1, None, 0.3]
+    dataset = edited(tmp_path, 3, valence=affect, arousal=affect)
+    targets = choose_targets(dataset, fast_recipe(target="both"))
+    assert targets.rows.tolist() == [0, 1, 2]
+    assert np.isnan(targets.affect).tolist() == [[False] * 2, [True] * 2, [False] * 2]
+
+
+NOTHING = [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("columns", "recipe", "message"),
+    [
+        ({"expression": NOTHING}, {}, "of 4 faces 4 are .* train, none .* neutral, happy, sad"),
+        ({"expression": NOTHING}, {"target": "both"}, "none of these with a label among neutral"),
+        ({"split": ["test"] * 4}, {}, "of 4 faces 0 are in the split train"),
+        (
+            {"valence": NOTHING, "arousal": NOTHING},
+            {"target": "affect", "stop_metric": "ccc"},
+            "none of these with affect",
+        ),
+        (
+            {"valence": NOTHING, "arousal": NOTHING},
+            {"target": "both"},
+            "learns valence and arousal, but no usable face",
+        ),
+    ],
+)
+def test_nothing_to_learn_from_is_told_with_the_reason(columns, recipe, message, tmp_path):
+    dataset = edited(tmp_path, 4, **columns)
+    with pytest.raises(InputError, match=message):
+        choose_targets(dataset, fast_recipe(**recipe))
+
+
+def test_class_counts_have_the_names_in_order_and_zeros(tmp_path):
+    targets = choose_targets(make_faces(tmp_path / "d", 7), fast_recipe(labels="7"))
+    counts = count_classes(targets, fast_recipe(labels="7").label_set)
+    assert list(counts.items())[:4] == [("neutral", 3), ("happy", 2), ("sad", 2), ("surprise", 0)]
+    assert len(counts) == 7
+
+
+# Which faces are held out.
+
+
+class Rows:
+    """The two columns that `hold_out` looks at."""
+
+    def __init__(self, ids: list[str], groups: list[str | None]) -> None:
+        self.ids = ids
+        self.faces = {"group": self}
+        self.groups = groups
+
+    def to_pylist(self) -> list[str | None]:
+        return self.groups
+
+
+def held_ids(
+    classes: list[int], groups: list[str | None], share: float, seed: int, order: list[int]
+) -> set[str]:
+    """The ids that are held out of rows that come in the given order."""
+    rows = Rows([f"id-{n}" for n in order], [groups[n] for n in order])
+    picked = np.array([classes[n] for n in order])
+    targets = Targets(
+        np.arange(len(order)), picked, np.eye(3)[picked], np.zeros((len(order), 2), np.float32)
+    )
+    learned, held = hold_out(rows, targets, share, seed)  # type: ignore[arg-type]
+    assert sorted([*learned.rows, *held.rows]) == list(range(len(order)))
+    return {rows.ids[row] for row in held.rows}
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+def test_the_share_of_every_class_is_held_out(share):
+    classes = [0] * 400 + [1] * 100 + [2] * 20
+    held = held_ids(classes, [None] * 520, share, 0, list(range(520)))
+    counts = np.bincount([classes[int(name[3:])] for name in held], minlength=3)
+    assert counts.tolist() == [400 * share, 100 * share, 20 * share]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), min_size=30, max_size=80),
+    st.floats(0.1, 0.4),
+    st.integers(0, 2**32 - 1),
+    st.randoms(use_true_random=False),
+)
+def test_groups_stay_whole_whatever_the_order_of_the_rows(rows, share, seed, random):
+    rows = [*rows, (0, 1), (1, 1), (2, 2)]
+    classes = [label for label, _ in rows]
+    # A third of the groups is of single faces without a name.
+    groups = [None if group % 3 == 0 else f"g{group}" for _, group in rows]
+    order = list(range(len(rows)))
+    held = held_ids(classes, groups, share, seed, order)
+    random.shuffle(order)
+    assert held_ids(classes, groups, share, seed, order) == held
+    sides: dict[str, set[bool]] = {}
+    for number, name in enumerate(groups):
+        sides.setdefault(name or f"alone {number}", set()).add(f"id-{number}" in held)
+    assert {len(side) for side in sides.values()} == {1}
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 40), min_size=10, max_size=60), st.integers(0, 1000))
+def test_no_more_is_held_out_than_groups_make_necessary(sizes, seed):
+    """Groups of one class: the held share misses the wanted one by half a group at most."""
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    count = len(groups)
+    held = held_ids([0] * count, groups, 0.2, seed, list(range(count)))
+    assert abs(len(held) - round(0.2 * count)) <= max(sizes) / 2
+
+
+def test_a_group_of_most_faces_is_learned_and_not_held_out():
+    groups = ["crowd"] * 80 + [f"g{n}" for n in range(20)]
+    sizes = [len(held_ids([0] * 100, groups, 0.05, seed, list(range(100)))) for seed in range(20)]
+    assert {*sizes} == {5}
+
+
+def test_one_of_few_large_groups_is_held_out():
+    groups = [f"g{n % 5}" for n in range(100)]
+    held = held_ids([0] * 100, groups, 0.05, 0, list(range(100)))
+    assert len(held) == 20
+
+
+def test_the_seed_decides_which_faces_are_held_out():
+    one, other = (held_ids([0] * 50, [None] * 50, 0.2, s, list(range(50))) for s in (0, 1))
+    assert one != other
+
+
+@pytest.mark.parametrize("groups", [["one"] * 40, [None] * 5])
+def test_too_few_faces_or_groups_are_refused(groups):
+    with pytest.raises(InputError, match=r"cannot hold out 5% of .*stop_on"):
+        held_ids([0] * len(groups), groups, 0.05, 0, list(range(len(groups))))
+
+
+# Batches.
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Dataset:
+    return make_faces(tmp_path_factory.mktemp("samples") / "data", 50)
+
+
+CHANGED = {
+    "resize": 20,
+    "size": 16,
+    "crops": "random",
+    "rotate": 10.0,
+    "zoom": 0.1,
+    "shift": 0.1,
+    "light": 0.2,
+}
+
+
+def batches_of(
+    dataset: Dataset, recipe, *, threads=1, memory=0, keep=False, **place
+) -> list[Batch]:
+    targets = choose_targets(dataset, recipe)
+    reader = CropReader(dataset, recipe, threads=threads, memory=memory)
+    if keep:
+        reader.keep(targets.rows)
+    try:
+        return list(iterate_batches(recipe, targets, reader, **({"epoch": 0} | place)))
+    finally:
+        reader.close()
+
+
+def as_bytes(batches: list[Batch]) -> list[bytes]:
+    return [b.images.tobytes() + b.targets.rows.tobytes() for b in batches]
+
+
+@pytest.fixture(scope="module")
+def plain(faces) -> list[Batch]:
+    return batches_of(faces, fast_recipe(**CHANGED))
+
+
+def test_batches_hold_every_face_once_with_its_own_targets(faces, plain):
+    assert [len(b.images) for b in plain] == [16, 16, 16, 2]
+    rows = np.concatenate([b.targets.rows for b in plain])
+    assert sorted(rows.tolist()) == list(range(50))
+    classes = np.concatenate([b.targets.classes for b in plain])
+    assert classes.tolist() == (rows % 3).tolist()
+    affect = np.concatenate([b.targets.affect for b in plain])
+    assert np.allclose(affect, faces.affect[rows])
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"threads": 7},
+        {"keep": True, "memory": 10**9},
+        {"keep": True, "memory": 50 * 20 * 20 * 3},
+        {"keep": True, "memory": 50 * 20 * 20 * 3 - 1},
+    ],
+)
+def test_batches_are_the_same_however_they_are_read(faces, plain, way):
+    assert as_bytes(batches_of(faces, fast_recipe(**CHANGED), **way)) == as_bytes(plain)
+
+
+def test_crops_that_fit_into_the_memory_are_read_once(faces, tmp_path):
+    recipe = fast_recipe(**CHANGED)
+    targets = choose_targets(faces, recipe)
+    fits, fits_not = (CropReader(faces, recipe, memory=50 * 20 * 20 * 3 - less) for less in (0, 1))
+    done: list[int] = []
+    fits.keep(targets.rows, done.append)
+    assert sum(done) == 50
+    moved = faces.images_folder.rename(tmp_path / "elsewhere")
+    try:
+        assert fits.read(targets.rows)[1].all()
+        assert not fits_not.read(targets.rows)[1].any()
+    finally:
+        moved.rename(faces.images_folder)
+        fits.close()
+        fits_not.close()
+
+
+@pytest.mark.parametrize("start", [1, 3, 4])
+def test_a_resume_in_the_middle_gives_the_batches_that_follow(faces, plain, start):
+    found = batches_of(faces, fast_recipe(**CHANGED), start=start)
+    assert as_bytes(found) == as_bytes(plain)[start:]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_every_batch(faces, plain, world):
+    recipe = fast_recipe(**CHANGED)
+    shares = [batches_of(faces, recipe, rank=rank, world=world) for rank in range(world)]
+    for number, whole in enumerate(plain):
+        joined = np.empty_like(whole.images)
+        for rank in range(world):
+            joined[rank::world] = shares[rank][number].images
+        assert np.array_equal(joined, whole.images)
+    assert len(plain) == len(shares[0]) == 4
+
+
+def test_epochs_and_seeds_differ(faces, plain):
+    assert as_bytes(batches_of(faces, fast_recipe(**CHANGED), epoch=1)) != as_bytes(plain)
+    assert as_bytes(batches_of(faces, fast_recipe(**CHANGED, seed=1))) != as_bytes(plain)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(33, [16, 17]), (34, [16, 16, 2]), (32, [16, 16]), (17, [17]), (1, [1])]
+)
+def test_a_last_step_of_one_face_joins_the_one_before(rows, sizes):
+    classes = np.zeros(rows, np.int64)
+    targets = Targets(np.arange(rows), classes, np.ones((rows, 1)), np.zeros((rows, 2)))
+    steps = plan_epoch(fast_recipe(), targets, 0)
+    assert [len(step) for step in steps] == sizes
+    assert sorted(np.concatenate(steps).tolist()) == list(range(rows))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.integers(0, 2), min_size=2, max_size=60).map(np.array),
+    st.sampled_from(["imbalanced", "down-sampling", "up-sampling"]),
+)
+def test_every_epoch_has_as_many_steps(classes, strategy):
+    """The loop counts on it for its schedule."""
+    targets = Targets(
+        np.arange(len(classes)), classes, np.eye(3)[classes], np.zeros((len(classes), 2))
+    )
+    recipe = fast_recipe(strategy=strategy, down_to=5, batch_size=4)
+    assert len({len(plan_epoch(recipe, targets, epoch)) for epoch in range(4)}) == 1
+
+
+# Pictures that cannot be read.
+
+
+def test_broken_pictures_are_counted_and_left_out(tmp_path):
+    dataset = make_faces(tmp_path / "data", 20)
+    paths = dataset.image_paths
+    paths[2].unlink()
+    paths[5].write_bytes(b"")
+    paths[9].write_bytes(paths[9].read_bytes()[:100])
+    recipe = fast_recipe()
+    reader = CropReader(dataset, recipe, memory=0)
+    targets = choose_targets(dataset, recipe)
+    found = list(iterate_batches(recipe, targets, reader, epoch=0))
+    reader.close()
+    rows = np.concatenate([b.targets.rows for b in found]).tolist()
+    assert sorted(rows) == [n for n in range(20) if n not in (2, 5, 9)]
+    assert sum(len(b.images) for b in found) == 17
+    assert sorted(reader.broken) == ["face-002", "face-005", "face-009"]
+    assert "no such file" in reader.broken["face-002"]
+
+
+def test_boxes_that_no_crop_can_be_taken_of_are_broken_pictures(tmp_path):
+    def change(number, row):
+        row.box = {1: (0, 0, 1e6, 1e6), 2: (1e9, 1e9, 5, 5)}.get(number, (2, 2, 12, 12))
+
+    dataset = make_faces(tmp_path / "data", 4, change=change)
+    boxes = dataset.faces["box"].to_pylist()
+    boxes[3] = [0, 0, -5, 5]  # tables of other tools may hold any numbers
+    dataset = dataset.with_column("box", boxes)
+    reader = CropReader(dataset, fast_recipe())
+    _, good = reader.read(np.arange(4))
+    reader.close()
+    assert good.tolist() == [True, False, True, False]
+    assert "limit" in reader.broken["face-001"]
+    assert "positive width" in reader.broken["face-003"]
+
+
+def test_crops_are_those_of_the_datasets_crop_rule(tmp_path):
+    def change(number, row):
+        row.box = (3.0, 4.0, 10.0, 8.0) if number else None
+
+    dataset = make_faces(tmp_path / "data", 2, change=change)
+    recipe = fast_recipe(margin=0.3)
+    reader = CropReader(dataset, recipe)
+    images, good = reader.read(np.arange(2))
+    reader.close()
+    expected = [dataset.crop(row, recipe.crop_rule, (16, 16)) for row in (0, 1)]
+    assert good.all()
+    assert np.array_equal(images, expected)
+
+
+# Random changes.
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 21, 21, 3), dtype=np.uint8)
+
+
+def changes_of(recipe, count: int = 40, **fixed) -> dict[str, np.ndarray]:
+    changes = draw_changes(recipe, count, np.random.default_rng(0))
+    for name, value in fixed.items():
+        changes[name] = np.broadcast_to(np.asarray(value, float), changes[name].shape)
+    return changes
+
+
+@pytest.mark.parametrize("warps", [{}, {"rotate": 1.0}, {"light": 0.5}])
+def test_no_change_is_the_identity(warps):
+    recipe = fast_recipe(resize=21, size=16, **warps)
+    still = {"flip": 0, "angle": 0, "scale": 1, "shift": 0, "gain": 1, "offset": 0}
+    found = augment(recipe, IMAGES, changes_of(recipe, **still))
+    assert np.array_equal(found, centre_pieces(recipe, IMAGES))
+    assert np.array_equal(found, IMAGES[:, 2:18, 2:18])
+
+
+@pytest.mark.parametrize("warps", [{}, {"rotate": 1.0}])
+def test_flip_mirrors_every_second_picture(warps):
+    recipe = fast_recipe(resize=21, size=16, **warps)
+    changes = changes_of(recipe, angle=0, scale=1, shift=0)
+    flipped = changes["flip"].astype(bool)
+    assert 10 < flipped.sum() < 30
+    found = augment(recipe, IMAGES, changes)
+    pieces = centre_pieces(recipe, IMAGES)
+    assert np.array_equal(found[flipped], pieces[flipped][:, :, ::-1])
+    assert np.array_equal(found[~flipped], pieces[~flipped])
+
+
+def test_flip_can_be_turned_off():
+    assert not changes_of(fast_recipe(flip=False))["flip"].any()
+
+
+def test_five_crops_are_the_corners_and_the_centre():
+    recipe = fast_recipe(resize=21, size=16, crops="five", flip=False)
+    changes = changes_of(recipe, 400)
+    corners = {tuple(corner) for corner in changes["corner"].astype(int).tolist()}
+    assert corners == {(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)}
+    found = augment(recipe, IMAGES, {k: v[:40] for k, v in changes.items()})
+    x, y = changes["corner"][7].astype(int)
+    assert np.array_equal(found[7], IMAGES[7, y : y + 16, x : x + 16])
+
+
+def test_random_crops_reach_every_place():
+    recipe = fast_recipe(resize=18, size=16, crops="random")
+    corners = {tuple(c) for c in changes_of(recipe, 400)["corner"].astype(int).tolist()}
+    assert corners == {(x, y) for x in range(3) for y in range(3)}
+
+
+def test_changes_stay_in_their_ranges_and_reach_far():
+    recipe = fast_recipe(rotate=30.0, zoom=0.25, shift=0.1, light=0.5)
+    changes = changes_of(recipe, 4000)
+    for name, low, high in (
+        ("angle", -30, 30),
+        ("scale", 0.8, 1.25),
+        ("shift", -1.6, 1.6),
+        ("gain", 0.5, 1.5),
+        ("offset", -64, 64),
+    ):
+        values = changes[name]
+        slack = 0.02 * (high - low)
+        assert low <= values.min() < low + slack, name
+        assert high - slack < values.max() <= high, name
+
+
+def test_rotation_is_about_the_centre_and_shift_is_in_pixels():
+    recipe = fast_recipe(resize=21, size=15, rotate=1.0)
+    one = IMAGES[:1]
+    still = {"flip": 0, "scale": 1, "gain": 1, "offset": 0}
+    turned = augment(recipe, one, changes_of(recipe, 1, **still, angle=90, shift=0))
+    assert np.abs(turned[0].astype(int) - np.rot90(one[0, 3:18, 3:18])).max() <= 1
+    moved = augment(recipe, one, changes_of(recipe, 1, **still, angle=0, shift=[2, 1]))
+    assert np.array_equal(moved[0], one[0, 2:17, 1:16])
+
+
+def test_light_changes_by_gain_and_offset_around_the_middle():
+    recipe = fast_recipe(resize=16, size=16, light=0.5, flip=False)
+    grey = np.full((1, 16, 16, 3), 100, np.uint8)
+    changed = augment(recipe, grey, changes_of(recipe, 1, gain=1.5, offset=10))
+    assert {*changed.ravel().tolist()} == {96}  # 128 + 1.5 · (100 − 128) + 10
+    bright = augment(recipe, grey + 150, changes_of(recipe, 1, gain=1.5, offset=10))
+    assert {*bright.ravel().tolist()} == {255}
+    kept = augment(recipe, grey, changes_of(recipe, 1, gain=1, offset=0.6))
+    assert {*kept.ravel().tolist()} == {101}
+
+
+def test_augment_leaves_its_input_alone():
+    before = IMAGES.copy()
+    augment(fast_recipe(**CHANGED), IMAGES[:, :20, :20], changes_of(fast_recipe(**CHANGED)))
+    assert np.array_equal(IMAGES, before)
+
+
+def test_three_classes_are_what_the_builder_makes():
+    assert [label.id for label in THREE] == [0, 1, 2]
+    assert fast_recipe().label_set == THREE
+    assert dataclasses.replace(fast_recipe(), labels="8").label_set == EMOTIONS
