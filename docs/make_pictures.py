@@ -1,0 +1,42 @@
+"""Make the README's picture: drawn faces, analysed by a model that `make demo` trained.
+
+    python docs/make_pictures.py demo/imbalanced/run
+
+Faces are those of seeds that no training has seen; none is chosen by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from openaffect.analysis import analyze, draw_analysis
+from openaffect.faces.drawn import draw_face
+from openaffect.images import encode_image, resize_image
+from openaffect.labels import EMOTIONS
+from openaffect.model import open_model
+
+FOLDER = Path(__file__).parent / "pictures"
+SEED = 2017
+SIZE, COLUMNS = 512, 4
+
+
+def main(run: str) -> None:
+    """Draw one face of each expression, analyse it, and write the sheet."""
+    model = open_model(run)
+    tiles = []
+    for number, expression in enumerate(EMOTIONS):
+        face = draw_face(expression, seed=np.random.default_rng((SEED, number)), size=SIZE)
+        rows = analyze(face.image, model).table.to_pylist()
+        drawn = draw_analysis(face.image, rows)
+        tiles.append(resize_image(drawn, SIZE * 3 // 5, SIZE * 3 // 5))
+        print(expression, [row["expression"] for row in rows])
+    lines = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "analysed.jpg").write_bytes(encode_image(np.vstack(lines), ".jpg", 88))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
