@@ -74,6 +74,24 @@ def test_there_are_examples() -> None:
     assert count > 20
 
 
+BLOCKS = [
+    pytest.param(block, id=page.name)
+    for page in PAGES
+    for block in re.findall(
+        r"<!-- tested -->\n```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S
+    )
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_that_are_marked_run(block: str) -> None:
+    exec(compile(block, "documentation", "exec"), {})
+
+
+def test_blocks_are_marked() -> None:
+    assert len(BLOCKS) >= 3
+
+
 def test_nothing_names_the_place_it_was_made() -> None:
     files = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False

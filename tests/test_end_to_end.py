@@ -25,6 +25,7 @@ optimiser = "adamw"
 """
 
 
+@pytest.mark.slow
 def test_from_drawn_faces_to_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

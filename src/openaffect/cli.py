@@ -429,9 +429,14 @@ def evaluate(
 @app.command()
 def compare(
     reports: Annotated[list[Path], typer.Argument(metavar="REPORT…", help="Report folders.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PAGE", help="Also write an .html page."),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Bootstrap samples.", min=1)] = 1000,
     seed: Seed = 0,
     json: AsJson = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Reports side by side, with a paired bootstrap of their differences from the first.
 
@@ -445,6 +450,9 @@ def compare(
         rounds=rounds,
         seed=seed,
     )
+    if output is not None:
+        result.save(output, overwrite=overwrite)
+        console.note(f"the comparison as a page: {output}")
     if json:
         console.print_json(result.to_dict())
         return

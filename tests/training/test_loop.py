@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import hashlib
 import math
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -218,8 +219,8 @@ def test_a_run_that_is_there_is_refused_with_the_two_ways_out(faces, begun):
 
 def test_overwriting_begins_anew_and_leaves_the_files_of_others(faces, begun, tmp_path):
     (begun / "notes.txt").write_text("mine")
-    train(faces, begun, fast_recipe(), overwrite=True)
-    train(faces, tmp_path / "new", fast_recipe())
+    train(faces, begun, fast_recipe(seed=1), overwrite=True)
+    train(faces, tmp_path / "new", fast_recipe(seed=1))
     assert_same_run(begun, tmp_path / "new")
     assert (begun / "notes.txt").read_text() == "mine"
 
@@ -292,6 +293,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused(faces, begun):
     whole = path.read_bytes()
     for content in (
         b"",
+        pickle.dumps(Path("x"), protocol=2),
         b"PK\x03\x04",
         b"hello",
         whole[:1000],
@@ -543,14 +545,17 @@ def test_a_metric_that_is_never_defined_stops_by_patience(faces, tmp_path, monke
     assert len(log_of(tmp_path / "run")) == 4
 
 
-def test_an_interrupted_run_keeps_its_patience(faces, tmp_path, monkeypatch):
-    with_scores(monkeypatch, [0.5, 0.1, 0.1])
+def test_an_interrupted_run_keeps_its_patience_and_its_best_epoch(faces, tmp_path, monkeypatch):
     recipe = fast_recipe(epochs=9, patience=2)
+    with_scores(monkeypatch, [0.5, 0.1, 0.1])
+    train(faces, tmp_path / "whole", recipe)
+    with_scores(monkeypatch, [0.5, 0.1])
     with pytest.raises(Stop):
         train(faces, tmp_path / "run", recipe, show=stop_at(9))
     with_scores(monkeypatch, [0.1])
     train(faces, tmp_path / "run", recipe, resume=True)
     assert len(log_of(tmp_path / "run")) == 3
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_the_scores_of_an_epoch_are_those_of_its_weights_on_the_held_share(faces, tmp_path):
@@ -639,6 +644,7 @@ def test_clipping_bounds_the_step(faces, tmp_path):
     assert moved == pytest.approx(0.001, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_one_process_may_train_with_several_precisions(faces, tmp_path):
     recipe = fast_recipe(epochs=1)
     train(faces, tmp_path / "before", recipe)

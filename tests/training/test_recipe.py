@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -241,3 +243,24 @@ def test_the_text_holds_every_key_so_that_a_run_needs_no_defaults():
 
 def test_the_names_are_those_of_the_files():
     assert {NAME, "alexnet-weighted-loss"} <= {*recipe_names()}
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from openaffect.errors import MissingExtra
+from openaffect.training import load_recipe, recipe_names, train
+recipe = load_recipe(recipe_names()[0])
+try:
+    train(None, "run", recipe)
+except MissingExtra as error:
+    print(error)
+"""
+
+
+def test_without_the_extra_recipes_are_read_and_training_says_what_to_install():
+    command = [sys.executable, "-c", WITHOUT_TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        'training needs an extra that is not installed: pip install "openaffect[train]"'
+    )

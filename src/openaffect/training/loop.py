@@ -18,6 +18,7 @@ import csv
 import math
 import os
 import pickle
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -63,6 +64,12 @@ CHECKPOINT_VERSION = 1
 # What `overwrite` removes; recipe.toml, by which a run is known, comes last.
 _FILES = ("model.onnx", "checkpoint.pt", "log.csv", "recipe.toml")
 _LOCK = ".lock"
+
+# What torch's reader raises for damaged files.
+_DAMAGE = (
+    *(RuntimeError, EOFError, OSError, LookupError, ValueError),
+    *(pickle.PickleError, struct.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,7 +560,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, LookupError, ValueError, pickle.PickleError) as error:
+    except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FormatError(f"expected a checkpoint at {path}, but it is broken: {reason}") from error
     if not isinstance(checkpoint, dict) or checkpoint.get("version") != CHECKPOINT_VERSION:
