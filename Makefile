@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) --constraint constraints.txt --editable '.[all,dev]'
-	@$(BIN)/openaffect weights yunet || echo "YuNet's weights could not be fetched now; OpenCV's Haar detector is used until \`openaffect weights yunet\` succeeds."
+	@$(BIN)/openaffect weights yunet 2>/dev/null || echo "YuNet's weights could not be fetched now; OpenCV's Haar detector is used until \`openaffect weights yunet\` succeeds."
 	@touch $@
 
 demo: install

@@ -42,7 +42,7 @@ def test_from_drawn_faces_to_a_report(
         ["train", "faces", "other", "--recipe", "tiny.toml", "--set", "strategy=weighted-loss"],
         ["predict", "other", "faces", "--split", "test", "-o", "other.parquet"],
         ["evaluate", "faces", "other.parquet", "-o", "report2", "--rounds", "20"],
-        ["compare", "report", "report2", "--rounds", "20", "--json"],
+        ["compare", "report", "report2", "--rounds", "20", "--json", "-o", "page.html"],
         ["export", "affectnet8", "faces", "exported"],
         ["import", "affectnet8", "exported", "again"],
     ]
@@ -51,6 +51,7 @@ def test_from_drawn_faces_to_a_report(
         assert main(step) == 0, (step, capsys.readouterr().err)
         if step[0] == "compare":
             comparison = json.loads(capsys.readouterr().out)
+    assert "report2" in Path("page.html").read_text(encoding="utf-8")
     assert len(comparison["groups"]) == 1  # both were scored on the same faces
     report = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
     assert report["protocol"]["rows"] == 16

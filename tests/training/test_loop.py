@@ -28,16 +28,12 @@ from openaffect.errors import (
 )
 from openaffect.labels import Expression
 from openaffect.training import loop
-from openaffect.training.loop import (
-    Moment,
-    learning_rate,
-    make_optimiser,
-    read_checkpoint,
-    train,
-)
+from openaffect.training.loop import Moment, train
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
+from openaffect.training.run_folder import read_checkpoint
 from openaffect.training.samples import CropReader, choose_targets, hold_out, iterate_batches
+from openaffect.training.schedule import learning_rate, make_optimiser
 from training.faces import THREE, fast_recipe, make_faces
 
 pytestmark = pytest.mark.usefixtures("without_export")
@@ -361,7 +357,12 @@ def test_the_loss_falls_and_the_classes_are_learned(faces, tmp_path):
 @pytest.mark.parametrize("loss", ["euclidean", "ccc"])
 def test_affect_alone_is_learned(faces, tmp_path, loss):
     recipe = fast_recipe(
-        target="affect", stop_metric="ccc", affect_loss=loss, epochs=6, learning_rate=0.05
+        target="affect",
+        stop_metric="ccc",
+        affect_loss=loss,
+        epochs=12,
+        optimiser="adam",
+        learning_rate=0.005,
     )
     train(faces, tmp_path / "run", recipe)
     log = log_of(tmp_path / "run")

@@ -16,9 +16,9 @@ import torch
 
 from openaffect.labels import EMOTIONS
 from openaffect.training import loop
-from openaffect.training.loop import read_checkpoint
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
+from openaffect.training.run_folder import read_checkpoint
 from training.faces import make_faces, save_weights
 
 pytestmark = pytest.mark.slow

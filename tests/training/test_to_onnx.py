@@ -18,9 +18,9 @@ from openaffect.faces.crops import crop
 from openaffect.faces.drawn import draw_face
 from openaffect.model import Card, open_model
 from openaffect.training import to_onnx
-from openaffect.training.loop import read_checkpoint
 from openaffect.training.network import Network, count_parameters
 from openaffect.training.recipe import load_recipe
+from openaffect.training.run_folder import read_checkpoint
 from openaffect.training.samples import choose_targets, hold_out
 from openaffect.training.to_onnx import Training, export_model, fit_temperature
 from training.faces import fast_recipe, make_faces

@@ -1,13 +1,5 @@
 """The training loop: explicit, on accelerate, resumable at any step.
 
-::
-
-    RUN/
-    ├── recipe.toml      the recipe, resolved
-    ├── checkpoint.pt    weights, optimiser, place; written whole or not at all
-    ├── log.csv          one row an epoch
-    └── model.onnx       the best epoch, when the training is over
-
 Everything random is drawn from (seed, step, process), so a resumed training needs no random state.
 """
 
@@ -17,10 +9,8 @@ import contextlib
 import csv
 import math
 import os
-import pickle
-import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +20,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from openaffect import metrics
 from openaffect.dataset import Dataset
 from openaffect.errors import (
-    DestinationExists,
-    FormatError,
     InputError,
     MismatchError,
     TrainingError,
@@ -46,7 +33,14 @@ from openaffect.storage import atomic_file
 from openaffect.training import losses
 from openaffect.training.imbalance import class_weights
 from openaffect.training.network import Network, load_weights
-from openaffect.training.recipe import Recipe, load_recipe
+from openaffect.training.recipe import Recipe
+from openaffect.training.run_folder import (
+    CHECKPOINT_VERSION,
+    check_folder,
+    lock_folder,
+    prepare_folder,
+    read_checkpoint,
+)
 from openaffect.training.samples import (
     Batch,
     CropReader,
@@ -57,19 +51,8 @@ from openaffect.training.samples import (
     iterate_batches,
     plan_epoch,
 )
+from openaffect.training.schedule import learning_rate, make_optimiser
 from openaffect.training.to_onnx import Training, export_model, fit_temperature
-
-CHECKPOINT_VERSION = 1
-
-# What `overwrite` removes; recipe.toml, by which a run is known, comes last.
-_FILES = ("model.onnx", "checkpoint.pt", "log.csv", "recipe.toml")
-_LOCK = ".lock"
-
-# What torch's reader raises for damaged files.
-_DAMAGE = (
-    *(RuntimeError, EOFError, OSError, LookupError, ValueError),
-    *(pickle.PickleError, struct.error),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +125,12 @@ def train(
     accelerator = _start(recipe)
     main = accelerator.is_main_process
     if main:
-        _check_folder(run, recipe, resume=resume, overwrite=overwrite)
-    with _lock(run) if main else contextlib.nullcontext():
+        check_folder(run, recipe, resume=resume, overwrite=overwrite)
+    with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.
         loop = _Loop(dataset, run, recipe, accelerator, show or (lambda _: None))
         if main:
-            _prepare_folder(run, recipe, overwrite=overwrite)
+            prepare_folder(run, recipe, overwrite=overwrite)
         accelerator.wait_for_everyone()
         return loop.run_all()
 
@@ -167,57 +150,6 @@ def _start(recipe: Recipe) -> Accelerator:
     if recipe.precision != "no" and not accelerator.native_amp:
         raise lacking  # else accelerate would compute in float32 and say nothing
     return accelerator
-
-
-def _check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise InputError("expected either resume or overwrite, but got both")
-    if run.exists() and not run.is_dir():
-        raise InputError(f"expected a folder for the run, but {run} is a file")
-    if resume:
-        if (run / "recipe.toml").is_file():
-            _check_recipe(run, recipe)
-    elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
-        if not overwrite:
-            raise DestinationExists(f"the run {run}", "go on in it with --resume, ")
-        if not (run / "recipe.toml").is_file():
-            raise InputError(f"{run} is no run (it has no recipe.toml), so it is not replaced")
-
-
-def _check_recipe(run: Path, recipe: Recipe) -> None:
-    before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
-    changed = [key for key in now if now[key] != before[key] and key != "epochs"]
-    if changed:
-        key = changed[0]
-        raise MismatchError(
-            f"{run} was begun with {key} = {before[key]!r}, but the recipe now has {now[key]!r}; "
-            "resume with the same recipe, or train into another folder"
-        )
-
-
-@contextlib.contextmanager
-def _lock(run: Path) -> Iterator[None]:
-    """The run folder for this process alone; the lock ends with the process, however that ends."""
-    run.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"another process trains in {run}; wait for it or choose another folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _prepare_folder(run: Path, recipe: Recipe, *, overwrite: bool) -> None:
-    if overwrite:
-        for name in _FILES:
-            (run / name).unlink(missing_ok=True)
-    with atomic_file(run / "recipe.toml") as temporary:
-        temporary.write_text(recipe.to_toml(), encoding="utf-8")
 
 
 class _Loop:
@@ -526,46 +458,6 @@ class _Loop:
             export_model(network, self.recipe, temperature, facts, path)
         self.accelerator.wait_for_everyone()
         return path
-
-
-def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser that a recipe names, over all trainable weights."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=decay)
-    if recipe.optimiser == "adam":
-        return torch.optim.Adam(parameters, rate, weight_decay=decay)
-    return torch.optim.AdamW(parameters, rate, weight_decay=decay)
-
-
-def learning_rate(recipe: Recipe, step: int, total: int) -> float:
-    """The rate of a step, counted from 0 over the whole training of `total` steps."""
-    rate = recipe.learning_rate
-    if step < recipe.warmup:
-        return rate * (step + 1) / recipe.warmup
-    if recipe.schedule == "step":
-        return float(rate * recipe.step_factor ** (step // recipe.step_every))
-    if recipe.schedule == "cosine":
-        share = (step - recipe.warmup) / max(1, total - recipe.warmup)
-        return 0.5 * rate * (1 + math.cos(math.pi * min(1.0, share)))
-    return rate
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU.
-
-    Raises:
-        FormatError: not a whole checkpoint of this version.
-    """
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"expected a checkpoint at {path}, but it is broken: {reason}") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("version") != CHECKPOINT_VERSION:
-        raise FormatError(f"{path} is no checkpoint of version {CHECKPOINT_VERSION}")
-    return checkpoint
 
 
 def _watched(recipe: Recipe, scores: dict[str, float]) -> float:

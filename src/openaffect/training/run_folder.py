@@ -1,0 +1,108 @@
+"""A run folder: who may write in it, and its checkpoint.
+
+::
+
+    RUN/
+    ├── recipe.toml      the recipe, resolved
+    ├── checkpoint.pt    weights, optimiser, place; written whole or not at all
+    ├── log.csv          one row an epoch
+    └── model.onnx       the best epoch, when the training is over
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
+from openaffect.storage import atomic_file
+from openaffect.training.recipe import Recipe, load_recipe
+
+CHECKPOINT_VERSION = 1
+
+# What `overwrite` removes; recipe.toml, by which a run is known, comes last.
+_FILES = ("model.onnx", "checkpoint.pt", "log.csv", "recipe.toml")
+_LOCK = ".lock"
+
+# What torch's reader raises for damaged files.
+_DAMAGE = (
+    *(RuntimeError, EOFError, OSError, LookupError, ValueError),
+    *(pickle.PickleError, struct.error),
+)
+
+
+def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    """Raise the error that says why a training may not write in this folder, if there is one."""
+    if resume and overwrite:
+        raise InputError("expected either resume or overwrite, but got both")
+    if run.exists() and not run.is_dir():
+        raise InputError(f"expected a folder for the run, but {run} is a file")
+    if resume:
+        if (run / "recipe.toml").is_file():
+            _check_recipe(run, recipe)
+    elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
+        if not overwrite:
+            raise DestinationExists(f"the run {run}", "go on in it with --resume, ")
+        if not (run / "recipe.toml").is_file():
+            raise InputError(f"{run} is no run (it has no recipe.toml), so it is not replaced")
+
+
+def _check_recipe(run: Path, recipe: Recipe) -> None:
+    before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
+    changed = [key for key in now if now[key] != before[key] and key != "epochs"]
+    if changed:
+        key = changed[0]
+        raise MismatchError(
+            f"{run} was begun with {key} = {before[key]!r}, but the recipe now has {now[key]!r}; "
+            "resume with the same recipe, or train into another folder"
+        )
+
+
+@contextlib.contextmanager
+def lock_folder(run: Path) -> Iterator[None]:
+    """The run folder for this process alone; the lock ends with the process, however that ends."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process trains in {run}; wait for it or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def prepare_folder(run: Path, recipe: Recipe, *, overwrite: bool) -> None:
+    """Remove the files of an older run if asked to, and write the recipe."""
+    if overwrite:
+        for name in _FILES:
+            (run / name).unlink(missing_ok=True)
+    with atomic_file(run / "recipe.toml") as temporary:
+        temporary.write_text(recipe.to_toml(), encoding="utf-8")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        FormatError: not a whole checkpoint of this version.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FormatError(f"expected a checkpoint at {path}, but it is broken: {reason}") from error
+    if not isinstance(checkpoint, dict) or checkpoint.get("version") != CHECKPOINT_VERSION:
+        raise FormatError(f"{path} is no checkpoint of version {CHECKPOINT_VERSION}")
+    return checkpoint
