@@ -16,7 +16,7 @@ from openaffect.cli import main as openaffect
 from openaffect.reports import open_report
 
 STRATEGIES = ("imbalanced", "weighted-loss")
-SETTINGS = ("soft_labels=true", "epochs=8")
+SETTINGS = ("soft_labels=true", "epochs=5")
 
 
 def run(*arguments: object) -> None:

@@ -532,7 +532,8 @@ def analyze(
         _print_faces(result.table.to_pylist())
     if drawings is not None:
         made = draw_folder(result, drawings, overwrite=overwrite)
-        console.note(f"{len(made):,} pictures in {drawings}")
+        drawn = sum(path is not None for path in made.values())
+        console.note(f"{drawn:,} pictures in {drawings}")
 
 
 @app.command()
