@@ -229,8 +229,8 @@ def _paint(face: Face, size: int, rng: np.random.Generator) -> NDArray[np.uint8]
 def _add_grain(canvas: Canvas, rng: np.random.Generator) -> None:
     """Fine noise as of a camera; one small tile repeated, which no eye sees."""
     tile = rng.standard_normal((64, 128), np.float32) * np.float32(1.6)
-    repeats = (-(-canvas.size // 64), -(-canvas.size // 128))
-    canvas.pixels += np.tile(tile, repeats)[: canvas.size, : canvas.size]
+    whole = cv2.repeat(tile, -(-canvas.size // 64), -(-canvas.size // 128))
+    canvas.pixels += whole[: canvas.size, : canvas.size]
 
 
 def _box(face: Face, factor: int) -> tuple[float, float, float, float]:

@@ -6,13 +6,18 @@ y down, z to the viewer; y = 0 is the line of the eyes, z = 0 the plane of the e
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 Colour = tuple[float, float, float]
+Thing = TypeVar("Thing")
 
 
 def by(x: float, y: float) -> Points:
@@ -123,14 +128,14 @@ class Identity:
         depth = float(rng.random())
         age = float(rng.beta(1.2, 2.5))
         skin = _between(SKINS, depth) + rng.normal(0, 1, 3) * (3.0, 2.0, 3.0)
-        hair = str(rng.choice(MASCULINE_HAIR if masculine else FEMININE_HAIR))
-        makeup = 0.0 if masculine else float(np.clip(rng.normal(0.45, 0.35), 0, 1))
+        hair = choose(rng, MASCULINE_HAIR if masculine else FEMININE_HAIR)
+        makeup = 0.0 if masculine else min(max(float(rng.normal(0.45, 0.35)), 0.0), 1.0)
         lips = skin * (0.84, 0.58, 0.60) + (10, 4, 6)
-        painted = np.array(_choose(rng, ((170, 34, 48), (186, 66, 80), (150, 48, 70))))
+        painted = np.array(choose(rng, ((170, 34, 48), (186, 66, 80), (150, 48, 70))))
         lips += (painted - lips) * 0.65 * makeup
         beard = "none"
         if masculine:
-            beard = str(rng.choice(BEARDS, p=(0.40, 0.22, 0.10, 0.12, 0.16)))
+            beard = choose(rng, BEARDS, (0.40, 0.22, 0.10, 0.12, 0.16))
         shape = np.clip(rng.normal(0, 0.5, 15), -1, 1).tolist()
         lean = 0.25 if masculine else -0.25
         return cls(
@@ -147,7 +152,7 @@ class Identity:
             eye_size=shape[4] - 1.2 * lean,
             eye_gap=shape[5],
             eye_tilt=shape[6],
-            lid_fold=float(np.clip(rng.normal(0.7, 0.3), 0.1, 1)),
+            lid_fold=min(max(float(rng.normal(0.7, 0.3)), 0.1), 1.0),
             brow_weight=shape[7] + 2.0 * lean,
             brow_height=shape[8] - 1.2 * lean,
             brow_arch=shape[9] - lean,
@@ -159,8 +164,8 @@ class Identity:
             beard=beard,
             makeup=makeup,
             freckles=float(rng.random()) if depth < 0.35 and rng.random() < 0.25 else 0.0,
-            neckline=str(rng.choice(NECKLINES)),
-            cloth=_choose(rng, CLOTHES),
+            neckline=choose(rng, NECKLINES),
+            cloth=choose(rng, CLOTHES),
         )
 
 
@@ -179,8 +184,14 @@ def _colour(values: NDArray[np.float64]) -> Colour:
     return red, green, blue
 
 
-def _choose(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    return colours[int(rng.integers(len(colours)))]
+def choose(
+    rng: np.random.Generator, things: Sequence[Thing], shares: Sequence[float] | None = None
+) -> Thing:
+    """One of several things, each as likely, or by shares that sum to 1."""
+    if shares is None:
+        return things[int(rng.integers(len(things)))]
+    place = bisect_right(list(accumulate(shares)), float(rng.random()))
+    return things[min(place, len(things) - 1)]
 
 
 def _hair_colour(rng: np.random.Generator, depth: float, age: float) -> Colour:
@@ -195,7 +206,7 @@ def _hair_colour(rng: np.random.Generator, depth: float, age: float) -> Colour:
 
 def _eye_colour(rng: np.random.Generator, depth: float) -> Colour:
     count = len(EYES) if depth < 0.45 else 3
-    return _choose(rng, EYES[:count])
+    return choose(rng, EYES[:count])
 
 
 def face_points(identity: Identity) -> Points:

@@ -36,19 +36,20 @@ def _paint_balls(canvas: Canvas, face: Face, upper: Points, lower: Points) -> No
     openings = np.concatenate((upper, lower[:, ::-1]), axis=1)
     unit, gaze = face.unit, face.scene.gaze
     window = canvas.window(openings.reshape(-1, 2), 1)
-    alpha = canvas.mask(list(openings), window, 0.0, 3)
+    alpha = canvas.mask(openings, window, 0.0, 3)
     centres = face.pixels[36:48].reshape(2, 6, 2).mean(axis=1)
     across = upper[:, -1] - upper[:, 0]
     wide = 0.5 * np.sqrt(np.square(across).sum(axis=1))
     irises = centres + wide[:, None] * (gaze[0] * 0.16, gaze[1] * 0.08 - 0.02)
+    irises = irises.astype(np.float32)
     radius = 0.115 * unit
     squeeze = np.clip(wide / (0.225 * unit), 0.7, 1.0)
     rows, columns = np.ogrid[window[0], window[1]]
     rows, columns = rows.astype(np.float32) + 0.5, columns.astype(np.float32) + 0.5
     own = (columns[0] > centres[:, 0].mean()).astype(int)  # which eye a column belongs to
-    dx = (columns - irises[own, 0]) / (radius * squeeze[own])
-    dy = ((rows - irises[own, 1]) / radius).astype(np.float32)
-    r = np.sqrt(dx * dx + dy * dy).astype(np.float32)
+    dx = (columns - irises[own, 0]) / (radius * squeeze[own]).astype(np.float32)
+    dy = (rows - irises[own, 1]) / radius
+    r = np.sqrt(dx * dx + dy * dy)
     corner = np.clip(np.abs(columns - centres[own, 0]) / wide[own], 0, 1) ** 2
     light = 0.80 + 0.15 * face.scene.strength
     white = np.array((240.0, 236.0, 232.0)) * light
@@ -58,7 +59,7 @@ def _paint_balls(canvas: Canvas, face: Face, upper: Points, lower: Points) -> No
     )
     edge = np.clip((1 - r) * np.float32(radius) + 0.5, 0, 1)
     pixels = ball + (_iris(face, r, dy) - ball) * edge
-    brims = list(ribbons(upper + by(0, 0.02 * unit), 0.11 * unit, (1, 1)))
+    brims = ribbons(upper + by(0, 0.02 * unit), 0.11 * unit, (1, 1))
     pixels *= 1 - 0.50 * canvas.mask(brims, window, 0.022 * unit)
     lamp = 1.0 if face.scene.light[0] > 0 else -1.0
     for x, y, size, power in ((0.34 * lamp, -0.36, 0.25, 0.95), (-0.36 * lamp, 0.40, 0.14, 0.35)):
@@ -92,18 +93,19 @@ def _paint_lids(canvas: Canvas, face: Face, upper: Points, lower: Points) -> Non
     gap = max(0.012, 0.056 - 0.018 * m.lid_raise + 0.02 * m.lid_droop) * unit
     fold = upper[:, 2:-1] + up[:, None] * gap * _ARCH
     if i.makeup > 0.25:
-        shades = list(np.concatenate((upper, fold[:, ::-1]), axis=1))
+        shades = np.concatenate((upper, fold[:, ::-1]), axis=1)
         canvas.fill(shades, skin * 0.5, 0.5 * i.makeup, 0.02 * unit)
-    canvas.fill(list(ribbons(fold, 0.026 * unit)), skin * 0.36, 0.75 * i.lid_fold)
+    canvas.fill(ribbons(fold, 0.026 * unit), skin * 0.36, 0.75 * i.lid_fold)
     line = upper
     if i.makeup > 0.3:
         wing = upper[:, :1] + (upper[:, :1] - upper[:, 2:3]) * 0.45 + up[:, None] * 0.02 * unit
         line = np.concatenate((wing, upper), axis=1)
-    rims = list(ribbons(line, (0.036 + 0.020 * i.makeup) * unit, (0.25, 0.45)))
+    rims = [ribbons(line, (0.036 + 0.020 * i.makeup) * unit, (0.25, 0.45))]
     if i.makeup > 0.15:
-        rims += _lashes(upper, up, outward, (0.045 + 0.04 * i.makeup) * unit, 0.012 * unit)
+        length = (0.045 + 0.04 * i.makeup) * unit
+        rims.append(_lashes(upper, up, outward, length, 0.012 * unit))
     canvas.fill(rims, lash, 0.90, 0.0, 3)
-    canvas.fill(list(ribbons(lower, 0.018 * unit, (0.8, 0.2))), skin * 0.34, 0.55, 0.0, 3)
+    canvas.fill(ribbons(lower, 0.018 * unit, (0.8, 0.2)), skin * 0.34, 0.55, 0.0, 3)
     corners = [
         ring(c, (0.020 * unit, 0.016 * unit), 10) for c in upper[:, -1] + outward * 0.012 * unit
     ]
@@ -113,15 +115,15 @@ def _paint_lids(canvas: Canvas, face: Face, upper: Points, lower: Points) -> Non
 _ARCH = np.sin(np.linspace(0.5, 2.7, 19))[:, None]
 
 
-def _lashes(
-    upper: Points, up: Points, outward: Points, length: float, width: float
-) -> list[Points]:
+def _lashes(upper: Points, up: Points, outward: Points, length: float, width: float) -> Points:
     roots = upper[:, 1:16:2]
-    lean = np.linspace(0.9, -0.15, roots.shape[1])[:, None]
-    tips = roots + (up[:, None] + outward[:, None] * lean) * length
+    tips = roots + (up[:, None] + outward[:, None] * _LEAN) * length
     middle = 0.5 * (roots + tips) + outward[:, None] * (0.15 * length)
     strokes = np.stack((roots, middle, tips), axis=2).reshape(-1, 3, 2)
-    return list(ribbons(strokes, width, (1, 0)))
+    return ribbons(strokes, width, (1, 0))
+
+
+_LEAN = np.linspace(0.9, -0.15, 8)[:, None]
 
 
 def paint_brows(canvas: Canvas, face: Face, rng: np.random.Generator) -> None:
@@ -133,29 +135,30 @@ def paint_brows(canvas: Canvas, face: Face, rng: np.random.Generator) -> None:
     thick = 0.098 * (1 + 0.30 * i.brow_weight)
     lines = spline(face.pixels[[[17, 18, 19, 20, 21], [26, 25, 24, 23, 22]]], steps=6)
     width = unit * thick * _BROW_WIDTH
-    canvas.fill(list(ribbons(lines, width, (0.1, 0.55))), colour, 0.70, 0.016 * unit)
-    hairs = [hair for line in lines for hair in _brow_hairs(line, width, rng)]
-    canvas.fill(hairs, colour * 0.72, 0.60, 0.0, 3)
+    canvas.fill(ribbons(lines, width, (0.1, 0.55)), colour, 0.70, 0.016 * unit)
+    # Thinner than a pixel, so that nobody sees where two of a group cross.
+    canvas.fill(_brow_hairs(lines, width, rng), colour * 0.72, 0.60, 0.0, 3)
 
 
 _ALONG = np.linspace(0, 1, 25)
 _BROW_WIDTH = (0.25 + 0.75 * np.clip(_ALONG * 1.9, 0, 1)) * (1 - 0.18 * _ALONG**4)
 
 
-def _brow_hairs(line: Points, width: Points, rng: np.random.Generator) -> list[Points]:
-    count = 20
-    place = rng.uniform(0.06, 0.97, count) * (len(line) - 1)
-    index = place.astype(int)
-    along = line[index + 1] - line[index]
-    along /= np.sqrt(np.square(along).sum(axis=1, keepdims=True)) + 1e-6
-    up = np.stack((along[:, 1], -along[:, 0]), axis=1)
-    up *= np.where(up[:, 1:] > 0, -1.0, 1.0)
-    reach = width[index][:, None]
-    root = line[index] - up * reach * rng.uniform(-0.15, 0.45, (count, 1))
-    tip = root + (-along * rng.uniform(0.5, 0.9, (count, 1)) + up * 0.45) * reach * 0.95
-    thin = reach * 0.11
-    side = up * thin
-    return list(np.stack((root - side, root + side, tip), axis=1))
+def _brow_hairs(lines: Points, width: Points, rng: np.random.Generator) -> Points:
+    """Triangles, shape (k, 3, 2), along both brows."""
+    shape = (len(lines), 20)
+    index = (rng.uniform(0.06, 0.97, shape) * (lines.shape[1] - 1)).astype(int)
+    brow = np.arange(len(lines))[:, None]
+    start = lines[brow, index]
+    along = lines[brow, index + 1] - start
+    along /= np.sqrt(np.square(along).sum(axis=-1, keepdims=True)) + 1e-6
+    up = along[..., ::-1] * (1.0, -1.0)
+    up *= np.where(up[..., 1:] > 0, -1.0, 1.0)
+    reach = width[index][..., None]
+    root = start - up * reach * rng.uniform(-0.15, 0.45, (*shape, 1))
+    tip = root + (up * 0.45 - along * rng.uniform(0.5, 0.9, (*shape, 1))) * reach * 0.95
+    side = up * (0.11 * reach)
+    return np.stack((root - side, root + side, tip), axis=2).reshape(-1, 3, 2)
 
 
 def paint_nose(canvas: Canvas, face: Face) -> None:
@@ -214,6 +217,10 @@ def _paint_gloss(canvas: Canvas, face: Face) -> None:
     canvas.fill([ribbon(spline(bow), 0.022 * unit)], (255, 236, 228), 0.5 * power, 0.012 * unit)
 
 
+_BITE = np.sin(np.linspace(0, np.pi, 25))[:, None] ** 0.35
+"""How far teeth reach along the 25 points of a lip's inner edge, as shares."""
+
+
 def _paint_inside(
     canvas: Canvas, face: Face, hole: Points, top: Points, bottom: Points, gap: float
 ) -> None:
@@ -233,10 +240,10 @@ def _paint_inside(
     bared = min(1.0, 0.15 + 0.8 * m.corner_pull + 0.5 * m.lip_stretch + 0.5 * m.upper_lip_raise)
     enamel = np.array((238.0, 232.0, 220.0)) * (1 - 0.08 * face.identity.age)
     teeth = min((0.05 + 0.12 * bared) * unit, gap * (0.25 + 0.55 * bared))
-    drop = np.sin(np.linspace(0, np.pi, len(top)))[:, None] ** 0.35 * down * teeth
+    drop = _BITE * down * teeth
     canvas.fill([np.concatenate((top, (top + drop)[::-1]))], enamel, 0.95, 0.0, 3, clip)
     if m.lip_stretch + m.upper_lip_raise > 0.7 and gap > 0.1 * unit:
-        rise = np.sin(np.linspace(0, np.pi, len(bottom)))[:, None] ** 0.35 * down * 0.55 * teeth
+        rise = _BITE * down * 0.55 * teeth
         canvas.fill(
             [np.concatenate((bottom, (bottom - rise)[::-1]))], enamel * 0.9, 0.9, 0.0, 3, clip
         )
@@ -251,5 +258,5 @@ def _paint_gaps(
     middle = len(top) // 2
     roots = top[middle - 8 : middle + 9 : 4]
     marks = np.stack((roots, roots + 0.5 * down, roots + 0.92 * down), axis=1)
-    strokes = list(ribbons(marks, 0.010 * face.unit, (1, 1)))
+    strokes = ribbons(marks, 0.010 * face.unit, (1, 1))
     canvas.fill(strokes, (150, 130, 122), 0.45, 0.0, 3, clip)

@@ -80,12 +80,13 @@ class Lock:
         place = np.sort(rng.uniform(0.02, 0.98, count)) * (len(self.guides) - 1)
         lower = np.minimum(place.astype(int), len(self.guides) - 2)
         share = (place - lower)[:, None, None]
-        share = (
-            share
-            + rng.normal(0, 0.05, (count, 1, 1)) * np.linspace(-1, 1, self.guides.shape[1])[:, None]
-        )
-        share = np.clip(share, 0, 1)
-        between: Points = self.guides[lower] * (1 - share) + self.guides[lower + 1] * share
+        length = self.guides.shape[1]
+        lean = (np.arange(length) * (2 / (length - 1)) - 1)[:, None]
+        share = share + rng.normal(0, 0.05, (count, 1, 1)) * lean
+        np.maximum(share, 0, out=share)
+        np.minimum(share, 1, out=share)
+        near = self.guides[lower]
+        between: Points = near + (self.guides[lower + 1] - near) * share
         return between
 
 
@@ -181,7 +182,7 @@ def hair_ramp(colour: Colour, tone: Floats) -> Floats:
 def hair_tone(face: Face, window: Window) -> Floats:
     """Light on the round of the hair with a band of gloss, for a window of the picture."""
     field = Field(face.camera, 4.0)
-    light = light_direction(face.scene, face.camera)
+    light = light_direction(face.scene, face.camera).tolist()
     u, v = field.u[None] / 1.15, (field.v[:, None] + 0.35) / 1.35
     nx, ny = np.clip(u, -1, 1), np.clip(v, -1, 1)
     nz = np.sqrt(np.maximum(1 - 0.8 * nx * nx - 0.8 * ny * ny, 0.05))

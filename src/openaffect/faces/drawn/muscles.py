@@ -213,6 +213,10 @@ def _move_nose(points: Points, m: Muscles) -> None:
     points[31:36, 1] += np.abs(spread) * -0.012 * m.nose_wrinkle
 
 
+_UPPER_LIP = np.isin(np.arange(48, 68), [49, 50, 51, 52, 53, 61, 62, 63])
+_LOWER_LIP = np.isin(np.arange(48, 68), [55, 56, 57, 58, 59, 65, 66, 67])
+
+
 def _move_mouth(points: Points, m: Muscles) -> None:
     mouth = slice(48, 68)
     wide = abs(float(points[48, 0]))
@@ -220,8 +224,7 @@ def _move_mouth(points: Points, m: Muscles) -> None:
     part = points[mouth, 0] / wide  # −1 left corner, 1 right corner
     middle = 1 - np.clip(np.abs(part), 0, 1) ** 2
     corner = np.clip(np.abs(part), 0, 1) ** 1.6
-    upper = np.isin(np.arange(48, 68), [49, 50, 51, 52, 53, 61, 62, 63])
-    lower = np.isin(np.arange(48, 68), [55, 56, 57, 58, 59, 65, 66, 67])
+    upper, lower = _UPPER_LIP, _LOWER_LIP
     x, y = points[mouth, 0], points[mouth, 1]
     _thin_lips(y, level, m)
     x *= 1 + 0.27 * m.corner_pull + 0.26 * m.lip_stretch - 0.26 * m.lip_funnel - 0.07 * m.jaw_drop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -12,7 +13,13 @@ from openaffect.faces.drawn.anatomy import Points
 from openaffect.faces.drawn.scene import Camera
 
 Floats = NDArray[np.float32]
+Corners = NDArray[np.int32]
 Window = tuple[slice, slice]
+Polygons = Sequence[Points] | Points
+"""Polygons one by one, shape (n, 2), or groups that lie apart, shape (k, n, 2), or one group.
+
+A group is filled in one call; where two of its polygons overlap, they cancel.
+"""
 
 _SHIFT = 4  # fractional bits of the coordinates that OpenCV fills
 
@@ -77,15 +84,19 @@ def ribbons(
     Returns:
         Polygons, shape (k, 2n, 2).
     """
-    along = np.empty_like(lines, dtype=float)
-    along[:, 1:-1] = lines[:, 2:] - lines[:, :-2]
-    along[:, 0], along[:, -1] = lines[:, 1] - lines[:, 0], lines[:, -1] - lines[:, -2]
-    x, y = along[..., 0], along[..., 1]
-    factor = (0.5 * _profile(lines.shape[1], *taper)) * width / (np.sqrt(x * x + y * y) + 1e-9)
-    reach = np.empty_like(along)
-    np.multiply(y, -factor, out=reach[..., 0])
-    np.multiply(x, factor, out=reach[..., 1])
-    return np.concatenate((lines + reach, (lines - reach)[:, ::-1]), axis=1)
+    # A point as one complex number: a quarter turn is a product with i.
+    count = lines.shape[1]
+    z = np.ascontiguousarray(lines, dtype=float).view(complex)[..., 0]
+    along = np.empty_like(z)
+    np.subtract(z[:, 2:], z[:, :-2], out=along[:, 1:-1])
+    np.subtract(z[:, 1], z[:, 0], out=along[:, 0])
+    np.subtract(z[:, -1], z[:, -2], out=along[:, -1])
+    along *= _profile(count, *taper) * width / (np.abs(along) + 1e-9)
+    along *= 0.5j
+    outline = np.empty((len(z), 2 * count), complex)
+    np.add(z, along, out=outline[:, :count])
+    np.subtract(z, along, out=outline[:, : count - 1 : -1])
+    return outline.view(float).reshape(len(z), 2 * count, 2)
 
 
 @lru_cache(maxsize=256)
@@ -125,16 +136,21 @@ class Canvas:
 
     def window(self, points: Points, pad: float = 0.0) -> Window:
         """The rows and columns that contain points, with a margin, inside the canvas."""
-        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        edge = self.size
-        x0, y0 = max(0, int(left - pad) - 1), max(0, int(top - pad) - 1)
-        x1, y1 = min(edge, int(right + pad) + 2), min(edge, int(bottom + pad) + 2)
-        x0, y0 = min(x0, edge), min(y0, edge)
+        return self._frame(_corners([points], 1)[1], 1, pad)
+
+    def _frame(self, bounds: tuple[int, ...], scale: int, pad: float) -> Window:
+        """The window around bounds (x, y, width, height) in parts of subpixels."""
+        factor, edge = scale << _SHIFT, self.size
+        left, top, width, height = bounds
+        x0 = min(edge, max(0, int(left / factor - pad) - 1))
+        y0 = min(edge, max(0, int(top / factor - pad) - 1))
+        x1 = min(edge, int((left + width) / factor + pad) + 2)
+        y1 = min(edge, int((top + height) / factor + pad) + 2)
         return slice(y0, max(y0, y1)), slice(x0, max(x0, x1))
 
     def mask(
         self,
-        polygons: list[Points],
+        polygons: Polygons,
         window: Window,
         blur: float = 0.0,
         scale: int = 2,
@@ -149,34 +165,19 @@ class Canvas:
             scale: subpixels a pixel and axis.
             levels: a value for each polygon instead of 1; later ones replace earlier ones.
         """
-        rows, columns = window
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        if height == 0 or width == 0:
-            return np.zeros((height, width), np.float32)
-        fine = np.zeros((height * scale, width * scale), np.uint8)
-        factor = scale << _SHIFT
-        # Half a subpixel moves from edges to centres; the other half bit rounds.
-        half = (1 << _SHIFT) // 2 - 0.5
-        origin = np.array((columns.start * factor + half, rows.start * factor + half))
-        for number, polygon in enumerate(polygons):
-            corners = (polygon * factor - origin).astype(np.int32)
-            level = 255 if levels is None else round(255 * levels[number])
-            cv2.fillPoly(fine, [corners], level, cv2.LINE_8, _SHIFT)
-        small = np.asarray(
-            cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8
-        )
-        if blur > 0:
-            small = soften(small, blur)
-        alpha: Floats = np.multiply(small, np.float32(1 / 255), dtype=np.float32)
-        return alpha
+        return _cover(_corners(polygons, scale)[0], window, blur, scale, levels)
 
     def blend(self, window: Window, colour: object, alpha: Floats | float) -> None:
-        """Move a window towards a colour (3 numbers) or planes (3, h, w) by alpha (h, w)."""
+        """Move a window towards a colour (3 numbers) or planes (3, h, w) by alpha (h, w).
+
+        Planes in float32 are used up: their memory holds the change.
+        """
         part = self.pixels[:, window[0], window[1]]
         paint = np.asarray(colour, dtype=np.float32)
         if paint.ndim == 1:
             paint = paint[:, None, None]
-        change = paint - part
+        reuse = paint if paint.shape == part.shape else None
+        change = np.subtract(paint, part, out=reuse)
         change *= alpha
         part += change
 
@@ -186,7 +187,7 @@ class Canvas:
 
     def fill(
         self,
-        polygons: list[Points],
+        polygons: Polygons,
         colour: object,
         opacity: float = 1.0,
         blur: float = 0.0,
@@ -194,10 +195,9 @@ class Canvas:
         within: tuple[Window, Floats] | None = None,
     ) -> None:
         """Paint the union of polygons in one colour, `within` a mask of a window if given."""
-        window = within[0] if within else self.window(np.concatenate(polygons), 3 * blur)
-        alpha = self.mask(polygons, window, blur, scale)
-        if opacity != 1:
-            alpha *= opacity
+        corners, bounds = _corners(polygons, scale)
+        window = within[0] if within else self._frame(bounds, scale, 3 * blur)
+        alpha = _cover(corners, window, blur, scale, opacity=opacity)
         if within:
             alpha *= within[1]
         self.blend(window, colour, alpha)
@@ -205,6 +205,48 @@ class Canvas:
     def image(self) -> NDArray[np.uint8]:
         """The picture as (size, size, 3) uint8."""
         return np.asarray(cv2.merge([cv2.convertScaleAbs(p) for p in self.pixels]), dtype=np.uint8)
+
+
+def _corners(polygons: Polygons, scale: int) -> tuple[list[Corners], tuple[int, ...]]:
+    """Polygons and groups in parts of subpixels for OpenCV, and the rectangle around all of them."""
+    parts = (polygons,) if isinstance(polygons, np.ndarray) else polygons
+    rows = [part.reshape(-1, 2) for part in parts]
+    points = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    # Half a subpixel moves from edges to centres; the other half bit rounds.
+    fixed = (points * (scale << _SHIFT) + (0.5 - (1 << _SHIFT) // 2)).astype(np.int32)
+    bounds = tuple(cv2.boundingRect(fixed))
+    corners, start = [], 0
+    for part, row in zip(parts, rows, strict=True):
+        corners.append(fixed[start : start + len(row)].reshape(part.shape))
+        start += len(row)
+    return corners, bounds
+
+
+def _cover(
+    corners: list[Corners],
+    window: Window,
+    blur: float,
+    scale: int,
+    levels: list[float] | None = None,
+    opacity: float = 1.0,
+) -> Floats:
+    """The mask of `Canvas.mask` from corners in parts of subpixels, times an opacity."""
+    rows, columns = window
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    if height == 0 or width == 0:
+        return np.zeros((height, width), np.float32)
+    fine = np.zeros((height * scale, width * scale), np.uint8)
+    factor = scale << _SHIFT
+    offset = (-columns.start * factor, -rows.start * factor)
+    for number, polygon in enumerate(corners):
+        level = 255 if levels is None else round(255 * levels[number])
+        group = [polygon] if polygon.ndim == 2 else list(polygon)
+        cv2.fillPoly(fine, group, level, cv2.LINE_8, _SHIFT, offset)
+    small = np.asarray(cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    if blur > 0:
+        small = soften(small, blur)
+    alpha: Floats = np.multiply(small, np.float32(opacity / 255), dtype=np.float32)
+    return alpha
 
 
 def soften(picture: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
@@ -225,6 +267,9 @@ def soften(picture: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), dtype=np.uint8)
 
 
+_HALF = np.float32(-0.5)
+
+
 class Field:
     """Sums of upright Gaussian bumps on a grid of the flat plane, and their slopes.
 
@@ -235,13 +280,18 @@ class Field:
         self.camera = camera
         self.step = step_px / camera.scale
         self.origin = (-1.5, -1.95)
-        self.u = self.origin[0] + self.step * (np.arange(int(3.0 / self.step)) + 0.5)
-        self.v = self.origin[1] + self.step * (np.arange(int(4.1 / self.step)) + 0.5)
+        u = self.origin[0] + self.step * (np.arange(int(3.0 / self.step)) + 0.5)
+        v = self.origin[1] + self.step * (np.arange(int(4.1 / self.step)) + 0.5)
+        self.u: Floats = u.astype(np.float32)
+        self.v: Floats = v.astype(np.float32)
 
     def _factors(self, bumps: Points) -> tuple[Points, Points]:
-        u = np.exp(-0.5 * np.square((self.u - bumps[:, 0:1]) / bumps[:, 2:3]))
-        v = np.exp(-0.5 * np.square((self.v - bumps[:, 1:2]) / bumps[:, 3:4]))
-        return u.astype(np.float32), (v * bumps[:, 4:5]).astype(np.float32)
+        bumps = bumps.astype(np.float32)
+        u = (self.u - bumps[:, 0:1]) / bumps[:, 2:3]
+        v = (self.v - bumps[:, 1:2]) / bumps[:, 3:4]
+        u *= u
+        v *= v
+        return np.exp(u * _HALF), np.exp(v * _HALF) * bumps[:, 4:5]
 
     def total(self, bumps: Points) -> Floats:
         """The sum of bumps, rows (u, v, σu, σv, height); shape (rows, columns)."""
@@ -251,8 +301,9 @@ class Field:
     def slopes(self, bumps: Points) -> tuple[Floats, Floats]:
         """The derivatives of `total` along u and v."""
         u, v = self._factors(bumps)
-        du = u * ((bumps[:, 0:1] - self.u) / np.square(bumps[:, 2:3])).astype(np.float32)
-        dv = v * ((bumps[:, 1:2] - self.v) / np.square(bumps[:, 3:4])).astype(np.float32)
+        bumps = bumps.astype(np.float32)
+        du = u * ((bumps[:, 0:1] - self.u) / np.square(bumps[:, 2:3]))
+        dv = v * ((bumps[:, 1:2] - self.v) / np.square(bumps[:, 3:4]))
         return np.asarray(v.T @ du, np.float32), np.asarray(dv.T @ u, np.float32)
 
     def project(self, values: Floats, window: Window) -> Floats:

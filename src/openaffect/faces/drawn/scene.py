@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn.anatomy import Colour, Points
+from openaffect.faces.drawn.anatomy import Colour, Points, choose
 
 BACKGROUNDS = ("gradient", "bokeh", "blocks", "foliage", "window")
 GLASSES = ("none", "round", "square", "sun")
@@ -54,7 +55,7 @@ class Scene:
         spread = np.array((2.8, 2.2, 3.0)) if frontal else np.array((14.0, 6.0, 8.0))
         limit = np.array((8.0, 6.0, 8.0)) if frontal else np.array((36.0, 16.0, 24.0))
         yaw, pitch, roll = np.clip(rng.normal(0, spread), -limit, limit).tolist()
-        side = float(rng.uniform(0.25, 0.85) * rng.choice((-1, 1)))
+        side = float(rng.uniform(0.25, 0.85)) * choose(rng, (-1.0, 1.0))
         warm = float(rng.uniform(-1, 1))
         covers = (0.76, 0.06, 0.045, 0.045, 0.045, 0.045)
         return cls(
@@ -64,18 +65,17 @@ class Scene:
             light=(side, float(rng.uniform(-0.8, -0.25)), 0.75),
             strength=float(rng.uniform(0.42, 0.8)),
             light_colour=(250 + 5 * warm, 246.0, 240 - 14 * warm),
-            background=str(rng.choice(BACKGROUNDS)),
+            background=choose(rng, BACKGROUNDS),
             hues=_HUES[int(rng.integers(len(_HUES)))],
-            glasses=str(
-                rng.choice(
-                    GLASSES[:3] if frontal else GLASSES,
-                    p=(0.8, 0.1, 0.1) if frontal else (0.78, 0.09, 0.09, 0.04),
-                )
+            glasses=choose(
+                rng,
+                GLASSES[:3] if frontal else GLASSES,
+                (0.8, 0.1, 0.1) if frontal else (0.78, 0.09, 0.09, 0.04),
             ),
-            occlusion="none" if frontal else str(rng.choice(OCCLUSIONS, p=covers)),
+            occlusion="none" if frontal else choose(rng, OCCLUSIONS, covers),
             gaze=(
-                float(np.clip(rng.normal(0, 0.3), -0.8, 0.8)),
-                float(np.clip(rng.normal(0, 0.2), -0.5, 0.5)),
+                min(max(float(rng.normal(0, 0.3)), -0.8), 0.8),
+                min(max(float(rng.normal(0, 0.2)), -0.5), 0.5),
             ),
             zoom=float(rng.uniform(0.92, 1.12)),
             shift=(float(rng.uniform(-0.03, 0.03)), float(rng.uniform(-0.02, 0.02))),
@@ -114,28 +114,26 @@ class Camera:
     def of(cls, scene: Scene, size: int) -> Camera:
         """The camera of a scene for pictures of size × size pixels."""
         yaw, pitch, roll = np.radians((scene.yaw, scene.pitch, scene.roll)).tolist()
-        about_y = np.array(
-            [(np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))]
-        )
-        about_x = np.array(
-            [(1, 0, 0), (0, np.cos(pitch), -np.sin(pitch)), (0, np.sin(pitch), np.cos(pitch))]
-        )
+        c, s = math.cos(yaw), math.sin(yaw)
+        about_y = np.array([(c, 0, s), (0, 1, 0), (-s, 0, c)])
+        c, s = math.cos(pitch), math.sin(pitch)
+        about_x = np.array([(1, 0, 0), (0, c, -s), (0, s, c)])
         centre = (size * (0.5 + scene.shift[0]), size * (0.485 + scene.shift[1]))
         scale = 0.232 * size * scene.zoom
-        return cls(about_x @ about_y, float(np.cos(roll)), float(np.sin(roll)), scale, centre)
+        return cls(about_x @ about_y, math.cos(roll), math.sin(roll), scale, centre)
 
     def flat(self, points: Points) -> Points:
-        """Points in face units, shape (n, 3), turned: shape (n, 2), upright."""
+        """Points in face units, shape (…, 3), turned: shape (…, 2), upright."""
         flat: Points = (np.asarray(points, dtype=float) - _PIVOT) @ self.turn[:2].T
         return flat
 
     def place(self, flat: Points) -> Points:
-        """Flat points, shape (n, 2), in pixels."""
-        x, y = flat[..., 0], flat[..., 1]
-        rolled = np.stack(
-            (x * self.cos_roll - y * self.sin_roll, x * self.sin_roll + y * self.cos_roll), axis=-1
-        )
-        return rolled * self.scale + self.centre
+        """Flat points, shape (…, 2), in pixels."""
+        # A point as one complex number: roll and scale are one product.
+        z = np.ascontiguousarray(flat, dtype=float).view(complex)
+        placed = z * complex(self.scale * self.cos_roll, self.scale * self.sin_roll)
+        placed += complex(*self.centre)
+        return placed.view(float)
 
     def body(self, points: Points) -> Points:
         """Points of the body, shape (n, 2), which stays upright: in pixels."""
@@ -155,9 +153,13 @@ class Camera:
         The shadow of an ellipsoid with matrix D along z is the ellipse of R·D²·Rᵀ's upper
         left 2 × 2 block. Flat, shape (n, 2).
         """
-        full = self.turn @ np.diag(np.square(radii)) @ self.turn.T
-        root = np.linalg.cholesky(full[:2, :2])
-        outline: Points = circle @ root.T + self.flat(np.asarray(centre)[None])[0]
+        half = self.turn[:2] * radii
+        (xx, xy), (_, yy) = (half @ half.T).tolist()
+        # The Cholesky factor of a 2 × 2 matrix, written out.
+        first = math.sqrt(xx)
+        lower = xy / first
+        root = np.array(((first, lower), (0.0, math.sqrt(yy - lower * lower))))
+        outline: Points = circle @ root + self.flat(centre)
         return outline
 
 

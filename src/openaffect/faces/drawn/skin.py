@@ -188,7 +188,8 @@ def tone_field(face: Face, field: Field) -> Floats:
     tone = 0.64 - 0.44 * strength + 0.60 * strength * facing
     tone += (0.10 + 0.06 * strength) * gleam
     # A weak second light from behind on the dark side keeps the outline readable.
-    tone += 0.10 * np.clip(1 - nz * inverse, 0, 1) * np.clip(-light[0] * nx * inverse, 0, 1)
+    behind = np.maximum(1 - nz * inverse, 0) * np.maximum(-light[0] * nx * inverse, 0)
+    tone += np.float32(0.10) * behind
     tone -= field.total(_shadows(face))
     return np.asarray(tone, dtype=np.float32)
 
@@ -350,8 +351,11 @@ def paint_head(canvas: Canvas, face: Face, hair_shadow: list[Points]) -> Floats:
         moved = [p + by(-0.6 * light[0] * low, low) for p in hair_shadow]
         tone -= 0.20 * canvas.mask(moved, window, 0.8 * low, 1)
     colours = skin_ramp(face.identity.skin, tone, face.scene.light_colour)
-    blush = field.project(field.total(_blush(face)), window)
-    colours[1:] *= 1 - 0.11 * blush
+    soft = Field(face.camera, 5.0)
+    blush = soft.project(soft.total(_blush(face)), window)
+    blush *= -0.11
+    blush += 1
+    colours[1:] *= blush
     if face.identity.freckles > 0:
         colours *= _freckles(face, canvas)[window]
     canvas.blend(window, colours, canvas.mask(outline, window))

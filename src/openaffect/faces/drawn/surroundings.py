@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from openaffect.faces.drawn.anatomy import Points, by
-from openaffect.faces.drawn.paint import Canvas, Floats, Window, ribbon, spline
+from openaffect.faces.drawn.paint import Canvas, Floats, Window, ribbon, ribbons, spline
 from openaffect.faces.drawn.scene import Scene
 from openaffect.faces.drawn.skin import Face, skin_ramp, skull
 
@@ -14,18 +14,20 @@ from openaffect.faces.drawn.skin import Face, skin_ramp, skull
 def paint_background(canvas: Canvas, scene: Scene) -> None:
     """A soft scene out of focus, darker to the corners; drawn small, then enlarged."""
     rng = np.random.default_rng(scene.decor)
-    side = 48
     low, high = np.array(scene.hues[0], dtype=float), np.array(scene.hues[1], dtype=float)
-    x = np.linspace(0, 1, side)
-    y = x[:, None]
+    x, y = _ACROSS, _ACROSS[:, None]
     across = 0.5 + 0.5 * ((x - 0.5) * scene.light[0] * 1.4 + (0.5 - y) * 0.9)
     small = (low + (high - low) * np.clip(across, 0, 1)[..., None]).astype(np.float32)
     if scene.background != "gradient":
         small = _decorate(small, scene.background, low, high, rng)
-    corner = 1 - 0.30 * np.clip(np.hypot(x - 0.5, y - 0.5) - 0.2, 0, 1)
-    small *= corner[..., None].astype(np.float32)
+    small *= _CORNERS
     for plane, part in zip(canvas.pixels, cv2.split(small), strict=True):
         cv2.resize(part, (canvas.size, canvas.size), dst=plane, interpolation=cv2.INTER_LINEAR)
+
+
+_ACROSS = np.linspace(0, 1, 48)
+_FROM_MIDDLE = np.hypot(_ACROSS - 0.5, _ACROSS[:, None] - 0.5)
+_CORNERS = (1 - 0.30 * np.clip(_FROM_MIDDLE - 0.2, 0, 1))[..., None].astype(np.float32)
 
 
 def _decorate(
@@ -122,16 +124,15 @@ def _paint_clothes(canvas: Canvas, face: Face, slim: float) -> None:
     alpha = canvas.mask([body], window)
     x, y = grid(window, camera.centre, unit)
     lamp = float(np.sign(face.scene.light[0]))
-    light = (
-        0.86
-        + 0.16 * np.tanh(x * lamp)
-        - 0.16 * np.clip(y - 2.2, 0, 2)
-        - 0.10 * np.clip(np.abs(x) - 1.3, 0, 1)
-    )
-    # sin(p + q) from its parts, so that sines are taken of one row and one column only.
+    across = 0.86 + 0.16 * np.tanh(x * lamp) - 0.10 * np.clip(np.abs(x) - 1.3, 0, 1)
+    y = y[:, 0]
+    down = -0.16 * np.clip(y - 2.2, 0, 2)
+    # Folds are sin(p + q), taken apart so that the light is one product of columns and rows.
     p, q = 5 * x + (face.scene.decor % 7), 3 * y
-    folds = (np.sin(p) * np.cos(q) + np.cos(p) * np.sin(q)) * (0.05 * np.clip(y - 2.0, 0, 1))
-    cloth = np.array(i.cloth, np.float32)[:, None, None] * (light + folds).astype(np.float32)
+    deep = 0.05 * np.clip(y - 2.0, 0, 1)
+    columns = np.array((np.ones_like(y), down, deep * np.cos(q), deep * np.sin(q)))
+    light = columns.T @ np.array((across, np.ones_like(x), np.sin(p), np.cos(p)))
+    cloth = np.array(i.cloth, np.float32)[:, None, None] * light
     canvas.blend(window, cloth, alpha)
     _paint_collar(canvas, face, np.array([shoulder[-1], *collar, (-shoulder[-1][0], rise)]), dip)
 
@@ -167,29 +168,36 @@ def _paint_collar(canvas: Canvas, face: Face, collar: Points, dip: float) -> Non
 def paint_ears(canvas: Canvas, face: Face) -> None:
     """Ears at the sides; the head hides the one it turns from."""
     unit, skin = face.unit, np.array(face.identity.skin)
-    wide = 1 + 0.05 * face.identity.width
-    for side in (-1.0, 1.0):
+    turned = np.array((1 + 0.05 * face.identity.width, 1, 1)) * ((-1, 1, 1), (1, 1, 1))
+    ears = face.camera.flat(_EAR * turned[:, None])
+    shapes = face.camera.place(spline(ears, closed=True))
+    folds = face.camera.place(spline(face.camera.flat(_EAR_FOLD * turned[:, None])))
+    for side, shape in ((-1.0, shapes[0]), (1.0, shapes[1])):
         lit = 0.80 + 0.18 * face.scene.strength * float(np.sign(side * face.scene.light[0]))
-        outer = [
-            (1.0, -0.16, -0.05),
-            (1.09, -0.21, -0.12),
-            (1.15, -0.10, -0.16),
-            (1.13, 0.12, -0.14),
-            (1.06, 0.34, -0.08),
-            (0.98, 0.38, -0.02),
-        ]
-        inner = [
-            (1.03, -0.10, -0.06),
-            (1.095, -0.12, -0.12),
-            (1.10, 0.04, -0.13),
-            (1.05, 0.16, -0.1),
-            (1.03, 0.22, -0.08),
-        ]
-        sign = np.array((side * wide, 1, 1))
-        shape = face.camera.place(spline(face.camera.flat(np.array(outer) * sign), closed=True))
         canvas.fill([shape], np.minimum(skin * lit * (1.0, 0.93, 0.91), 255))
-        fold = face.camera.place(spline(face.camera.flat(np.array(inner) * sign)))
-        canvas.fill([ribbon(fold, 0.06 * unit)], skin * (0.50, 0.36, 0.34), 0.6, 0.018 * unit)
+    dark = skin * (0.50, 0.36, 0.34)
+    canvas.fill(ribbons(folds, 0.06 * unit), dark, 0.6, 0.018 * unit)
+
+
+_EAR = np.array(
+    [
+        (1.0, -0.16, -0.05),
+        (1.09, -0.21, -0.12),
+        (1.15, -0.10, -0.16),
+        (1.13, 0.12, -0.14),
+        (1.06, 0.34, -0.08),
+        (0.98, 0.38, -0.02),
+    ]
+)
+_EAR_FOLD = np.array(
+    [
+        (1.03, -0.10, -0.06),
+        (1.095, -0.12, -0.12),
+        (1.10, 0.04, -0.13),
+        (1.05, 0.16, -0.1),
+        (1.03, 0.22, -0.08),
+    ]
+)
 
 
 def paint_head_scarf(canvas: Canvas, face: Face) -> None:
