@@ -41,8 +41,8 @@ def _root(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
-    faces: Annotated[int, typer.Option(help="Drawn faces to learn from.", min=200)] = 4000,
-    epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 10,
+    faces: Annotated[int, typer.Option(help="Drawn faces to learn from.", min=200)] = 3000,
+    epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 8,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:

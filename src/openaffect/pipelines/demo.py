@@ -45,8 +45,8 @@ def run_demo(
     bar: Bar,
     training_bar: TrainingBar,
     say: Callable[[str], None],
-    faces: int = 4000,
-    epochs: int = 10,
+    faces: int = 3000,
+    epochs: int = 8,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Path:
