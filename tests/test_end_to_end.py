@@ -84,12 +84,13 @@ def test_from_drawn_faces_to_a_report(
 @pytest.mark.slow
 def test_the_demo_learns(tmp_path: Path) -> None:
     """A short demo; the scores say that something was learned, not how well."""
-    assert main(["demo", str(tmp_path / "demo"), "--faces", "800", "--epochs", "6"]) == 0
+    assert main(["demo", str(tmp_path / "demo"), "--faces", "1500", "--epochs", "8"]) == 0
     assert (tmp_path / "demo" / "report.html").stat().st_size > 20_000
     path = tmp_path / "demo" / "imbalanced" / "report" / "report.json"
     report = json.loads(path.read_text(encoding="utf-8"))
-    guess = max(row["support"] for row in report["per_class"].values()) / report["protocol"]["rows"]
-    assert report["categorical"]["accuracy"]["orig"]["low"] > guess
+    # Ranking by chance has an AUC of 0.5; the accuracy of guessing the commonest class is no floor
+    # that a balanced view of eight skewed classes has to be above.
+    assert report["categorical"]["auc"]["orig"]["low"] > 0.6
     assert main(["demo", str(tmp_path / "demo")]) == 1  # never over what is there
 
 
