@@ -105,3 +105,18 @@ def test_rows_are_shuffled_and_drawn_anew_with_each_seed(strategy):
     assert one.tolist() != other.tolist()
     if strategy == "down-sampling":
         assert {*one.tolist()} != {*other.tolist()}
+
+
+def test_class_balanced_weights_are_those_of_the_study():
+    # Neutral, happy, sad, surprise, fear, anger: counts and weights as published.
+    counts = np.array([75374, 134915, 25959, 14590, 6878, 25382])
+    published = [0.802518525, 0.802092228, 0.866721731, 1.045004055, 1.612773364, 0.870890096]
+    weights = class_weights("class-balanced", counts, beta=0.9999)
+    np.testing.assert_allclose(weights, published, rtol=0, atol=1e-9)
+
+
+def test_a_class_without_faces_has_no_share_in_the_class_balanced_mean():
+    with_none = class_weights("class-balanced", np.array([50, 0, 7]), beta=0.99)
+    without = class_weights("class-balanced", np.array([50, 7]), beta=0.99)
+    assert with_none[1] == 0
+    np.testing.assert_array_equal(with_none[[0, 2]], without)

@@ -34,7 +34,7 @@ def test_an_unknown_recipe_is_told_with_the_nearest_one():
 
 
 def test_missing_keys_are_named():
-    with pytest.raises(InputError, match="lacks source, backbone"):
+    with pytest.raises(InputError, match="lacks source"):
         make_recipe({"name": "mine"})
 
 

@@ -33,11 +33,14 @@ def epoch_rows(
     return rng.permutation(rows).astype(np.int64)
 
 
-def class_weights(strategy: str, counts: NDArray[np.integer]) -> NDArray[np.float64]:
+def class_weights(
+    strategy: str, counts: NDArray[np.integer], beta: float = 0.9999
+) -> NDArray[np.float64]:
     """What the loss of each class is multiplied with.
 
     For `weighted-loss` H_ii = f_min / f_i over the classes that have faces, so the rarest has 1;
-    a class without a face has 0. For the others 1. The weighted loss is divided by the number of
+    a class without a face has 0. For `class-balanced` (1 − β) / (1 − β^n_i), divided by the mean
+    over the classes that have faces (Cui et al. 2019). For the others 1. The weighted loss is divided by the number of
     faces (Caffe's infogain loss), not by the sum of weights (PyTorch's), so learning rates of the
     publication keep their meaning.
 
@@ -45,11 +48,15 @@ def class_weights(strategy: str, counts: NDArray[np.integer]) -> NDArray[np.floa
     [0.2, 1.0, 0.0]
     """
     counts = np.asarray(counts, dtype=np.float64)
-    if strategy != "weighted-loss":
-        return np.ones(len(counts))
     present = counts > 0
     weights = np.zeros(len(counts))
-    weights[present] = counts[present].min() / counts[present]
+    if strategy == "weighted-loss":
+        weights[present] = counts[present].min() / counts[present]
+    elif strategy == "class-balanced":
+        effective = (1 - beta) / (1 - beta ** counts[present])
+        weights[present] = effective / effective.mean()
+    else:
+        weights[:] = 1
     return weights
 
 

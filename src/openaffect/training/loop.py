@@ -174,7 +174,7 @@ class _Loop:
         self.optimiser = make_optimiser(self.network, recipe)
         self.steps = len(plan_epoch(recipe, self.targets, 0))  # as many in every epoch
         counts = np.bincount(self.targets.classes, minlength=len(recipe.label_set))
-        weights = class_weights(recipe.strategy, counts)[: len(recipe.label_set)]
+        weights = class_weights(recipe.strategy, counts, recipe.beta)[: len(recipe.label_set)]
         self.weights = torch.tensor(weights, dtype=torch.float32, device=accelerator.device)
         self.state = State()
         self.log: list[dict[str, Any]] = []

@@ -24,8 +24,11 @@ from openaffect.labels import Expression, parse_labels
 PACKAGE = "openaffect.training.recipes"
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "method": ("network", "hog"),
+    "none_rows": ("drop", "affect"),
+    "views": ("centre", "flip", "ten"),
     "target": ("expression", "affect", "both"),
-    "strategy": ("imbalanced", "down-sampling", "up-sampling", "weighted-loss"),
+    "strategy": ("imbalanced", "down-sampling", "up-sampling", "weighted-loss", "class-balanced"),
     "optimiser": ("sgd", "adam", "adamw"),
     "schedule": ("constant", "step", "cosine"),
     "crops": ("centre", "random", "five"),
@@ -45,28 +48,52 @@ class Recipe:
         source: the publication that it follows, or why it is as it is.
         recalled: keys whose values are recalled from the publication, not read in it.
         warning: a habit of the source that flatters its scores; the report repeats it.
-        backbone: name of a file in `training/backbones`.
+        method: `network` is a backbone trained step by step; `hog` is HOG, PCA and a linear SVM or
+            SVR (the keys of networks then do not matter).
+        backbone: name of a file in `training/backbones`; only for networks.
+        weights: what a backbone begins with: `random`, `imagenet` (fetched by timm or torchvision;
+            if that fails the training does not start) or the path of a file.
+        unfrozen: share of the backbone's layers, counted from its end, that are trained.
+        separate: whether valence and arousal get a backbone each.
         target: what is learned: `expression`, `affect` (valence and arousal) or `both`.
         labels: the label set, as `parse_labels` reads it.
+        none_rows: faces labelled `none`, where the label set lacks it: `drop` leaves them out,
+            `affect` learns their valence and arousal.
         soft_labels: learn the raters' shares where they are known, uncertain faces included.
         strategy: against class imbalance: `imbalanced` does nothing; `down-sampling` keeps at
             most `down_to` a class; `up-sampling` repeats each class to the size of the largest;
-            `weighted-loss` multiplies the loss of class i by f_min / f_i.
+            `weighted-loss` multiplies the loss of class i by f_min / f_i; `class-balanced` by
+            (1 − β) / (1 − β^n_i), divided by the mean over the classes (Cui et al. 2019).
         down_to: faces a class that down-sampling keeps at most, drawn anew each epoch.
+        beta: β of the class-balanced loss.
+        label_smoothing: share of each target that is spread over all classes.
         affect_loss: `euclidean`, Σ(ŷ−y)² / 2N for each of the two, or `ccc`, 1 − CCC.
         affect_weight: what the affect loss is multiplied with when both are learned.
         resize: width and height in pixels that a crop is brought to.
         size: width and height that the network sees: a piece of `resize`.
-        crops: which piece in training; prediction takes the centre.
+        crops: which piece in training.
+        views: what prediction averages: the `centre` piece, it and its mirror image (`flip`), or
+            centre and corners with theirs (`ten`).
         margin: of the crop rule.
         flip: mirror every second picture.
         rotate: largest angle in degrees.
         zoom, shift: largest change of size and place, as shares.
         light: largest change of brightness and of contrast, as a share.
+        colour: largest change of each channel's gain, as a share.
+        grey, blur, coarse, compress, erase: the chance of a picture to lose its colours, to be
+            blurred, brought to a lower resolution and back, compressed as JPEG, or to lose a
+            rectangle.
+        mixup: α of the Beta distribution by which pairs of pictures and targets are mixed
+            (Zhang et al. 2018); 0 mixes none.
         mean, std: of each channel, on a scale of 0 to 1.
         dropout: before the last layer.
         optimiser, learning_rate, momentum, weight_decay: momentum is SGD's.
+        epsilon: Adam's.
+        sam: radius of sharpness-aware minimisation (Foret et al. 2021), two passes a step; 0 is off.
+        ema: decay of the moving average of the weights, which is then what is judged and exported;
+            0 is off.
         batch_size: faces a step, over all processes.
+        accumulate: pieces in which a step's faces pass the network, to need less memory.
         epochs: at most.
         schedule: `step` multiplies the rate by `step_factor` every `step_every` steps; `cosine`
             lowers it to zero.
@@ -80,30 +107,46 @@ class Recipe:
         temperature: whether to calibrate the scores on the `stop_on` share.
         checkpoint_steps: steps between checkpoints.
         precision: `no` is float32; `fp16` and `bf16` are mixed.
+        components, svm_c: of `hog`: PCA's components, and C of the SVM or SVR.
         seed: of everything random.
     """
 
     name: str
     source: str
-    backbone: str
+    method: str = "network"
+    backbone: str = ""
+    weights: str = "random"
+    unfrozen: float = 1.0
+    separate: bool = False
     recalled: tuple[str, ...] = ()
     warning: str = ""
     target: str = "expression"
     labels: str = "8"
+    none_rows: str = "drop"
     soft_labels: bool = False
     strategy: str = "imbalanced"
     down_to: int = 15_000
+    beta: float = 0.9999
+    label_smoothing: float = 0.0
     affect_loss: str = "euclidean"
     affect_weight: float = 1.0
     resize: int = 256
     size: int = 224
     crops: str = "centre"
+    views: str = "centre"
     margin: float = 0.15
     flip: bool = True
     rotate: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
     light: float = 0.0
+    colour: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    coarse: float = 0.0
+    compress: float = 0.0
+    erase: float = 0.0
+    mixup: float = 0.0
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
     dropout: float = 0.0
@@ -111,7 +154,11 @@ class Recipe:
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
+    epsilon: float = 1e-8
+    sam: float = 0.0
+    ema: float = 0.0
     batch_size: int = 256
+    accumulate: int = 1
     epochs: int = 20
     schedule: str = "constant"
     step_every: int = 10_000
@@ -124,6 +171,8 @@ class Recipe:
     temperature: bool = True
     checkpoint_steps: int = 200
     precision: str = "no"
+    components: int = 500
+    svm_c: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -200,7 +249,7 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
     for key in values:
         if key not in fields:
             raise UnknownName("recipe key", key, fields, where)
-    missing = [key for key in ("name", "source", "backbone") if key not in values]
+    missing = [key for key in ("name", "source") if key not in values]
     if missing:
         raise InputError(f"{where} lacks {', '.join(missing)}")
     return Recipe(
@@ -263,18 +312,34 @@ def _toml(value: object) -> str:
 
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("down_to", lambda v: v >= 1, "at least 1"),
+    ("unfrozen", lambda v: 0 < v <= 1, "in (0, 1]"),
+    ("beta", lambda v: 0 <= v < 1, "in [0, 1)"),
+    ("label_smoothing", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("affect_weight", lambda v: v > 0, "above 0"),
     ("size", lambda v: v >= 8, "at least 8"),
     ("rotate", lambda v: 0 <= v <= 90, "in [0, 90]"),
     ("zoom", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("shift", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("light", lambda v: 0 <= v < 1, "in [0, 1)"),
+    ("colour", lambda v: 0 <= v < 1, "in [0, 1)"),
+    ("grey", lambda v: 0 <= v <= 1, "in [0, 1]"),
+    ("blur", lambda v: 0 <= v <= 1, "in [0, 1]"),
+    ("coarse", lambda v: 0 <= v <= 1, "in [0, 1]"),
+    ("compress", lambda v: 0 <= v <= 1, "in [0, 1]"),
+    ("erase", lambda v: 0 <= v <= 1, "in [0, 1]"),
+    ("mixup", lambda v: v >= 0, "at least 0"),
     ("mean", lambda v: len(v) == 3, "three numbers"),
     ("std", lambda v: len(v) == 3 and min(v) > 0, "three numbers above 0"),
     ("dropout", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("learning_rate", lambda v: v > 0, "above 0"),
     ("momentum", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("weight_decay", lambda v: v >= 0, "at least 0"),
+    ("epsilon", lambda v: v > 0, "above 0"),
+    ("sam", lambda v: v >= 0, "at least 0"),
+    ("ema", lambda v: 0 <= v < 1, "in [0, 1)"),
+    ("accumulate", lambda v: v >= 1, "at least 1"),
+    ("components", lambda v: v >= 1, "at least 1"),
+    ("svm_c", lambda v: v > 0, "above 0"),
     ("batch_size", lambda v: v >= 2, "at least 2"),
     ("epochs", lambda v: v >= 1, "at least 1"),
     ("step_every", lambda v: v >= 1, "at least 1"),
@@ -298,13 +363,22 @@ def _check(recipe: Recipe) -> None:
                 f"expected recipe key '{key}' to be {text}, but got {getattr(recipe, key)!r}"
             )
     backbones = lookup.names("openaffect.training.backbones")
-    if recipe.backbone not in backbones:
+    if recipe.method == "network" and recipe.backbone not in backbones:
         raise UnknownName("backbone", recipe.backbone, backbones)
     if recipe.resize < recipe.size:
         raise InputError(
             f"expected recipe key 'resize' to be at least 'size' ({recipe.size}), "
             f"but got {recipe.resize}"
         )
+    if recipe.accumulate > recipe.batch_size:
+        raise InputError(
+            f"expected recipe key 'accumulate' to be at most 'batch_size' ({recipe.batch_size}), "
+            f"but got {recipe.accumulate}"
+        )
+    if recipe.method == "hog" and recipe.target == "both":
+        raise InputError("method 'hog' learns one target: expression or affect")
+    if recipe.separate and recipe.target != "affect":
+        raise InputError("'separate' nets for valence and arousal need target 'affect'")
     keys = [field.name for field in dataclasses.fields(recipe)]
     for key in recipe.recalled:
         if key not in keys:

@@ -1,0 +1,40 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from openaffect import console
+
+# Each of these files adds its commands to the application, in this order.
+from openaffect.cli import pipelines, data, models, analysis  # isort: skip
+from openaffect.cli.options import app
+from openaffect.errors import OpenAffectError
+
+__all__ = ["analysis", "app", "command_names", "data", "main", "models", "pipelines"]
+
+
+def command_names() -> list[str]:
+    """The names of all commands, sorted."""
+    infos = app.registered_commands
+    return sorted(info.name or str(getattr(info.callback, "__name__", "")) for info in infos)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit status: 0 done, 1 a user's error, 2 wrong usage."""
+    try:
+        app(args=arguments, prog_name="openaffect")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BrokenPipeError:
+        # The reader of a pipe has gone; nothing more can be printed, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OpenAffectError as error:
+        console.fail(str(error))
+        return 1
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        console.fail(f"{error.strerror or error}{place}")
+        return 1
+    return 0

@@ -1,0 +1,269 @@
+"""Datasets: drawn, imported, exported, described, checked, split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from openaffect import console
+from openaffect.cli.options import (
+    AsJson,
+    DatasetPath,
+    Overwrite,
+    Seed,
+    Workers,
+    app,
+    print_classes,
+    read_pairs,
+)
+
+
+@app.command()
+def draw(
+    number: Annotated[int, typer.Argument(metavar="N", help="How many faces.", min=1)],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset to make.")],
+    seed: Seed = 0,
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Drawn faces as a dataset: boxes, landmarks, expression, valence and arousal are exact.
+
+    Example: openaffect draw 100 drawn --seed 1
+    """
+    from openaffect.pipelines.drawing import draw_dataset, even_counts
+
+    with console.progress_bar("drawing", number) as progress:
+        made = draw_dataset(
+            dataset,
+            {None: even_counts(number)},
+            seed=seed,
+            size=size,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    console.say(f"{len(made):,} drawn faces in {dataset}")
+
+
+@app.command("import")
+def import_(
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help="Such as ferplus or csv.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder, file or archive.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset to make.")],
+    images: Annotated[
+        str | None,
+        typer.Option(help="copy or link; archives are unpacked, folders linked by default."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the dataset.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the format."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="ferplus: plurality or majority of the votes.")
+    ] = None,
+    shareable: Annotated[
+        bool, typer.Option("--shareable", help="Pictures may be shown in reports.")
+    ] = False,
+    json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Labelled faces of a known format into a dataset; docs/formats.md has the formats.
+
+    Example: openaffect import ferplus ferplus.zip fer --label majority
+    """
+    from openaffect.formats import import_dataset
+
+    options = read_pairs(option)
+    if label is not None:
+        options["label"] = label
+    with console.progress_bar("importing") as progress:
+        made, summary = import_dataset(
+            format,
+            source,
+            dataset,
+            images=images,
+            name=name,
+            shareable=shareable,
+            overwrite=overwrite,
+            progress=progress,
+            **options,
+        )
+    if json:
+        console.print_json(
+            {
+                "dataset": str(dataset),
+                "rows": summary.rows,
+                "rejected": dict(summary.rejected),
+                "warnings": dict(summary.warnings),
+                "notes": summary.notes,
+            }
+        )
+        return
+    console.say(f"{summary.rows:,} faces in {dataset}, pictures in {made.images_folder}")
+    print_classes(dataset)
+    for reason, count in summary.rejected.most_common():
+        console.warn(f"{count:,} rows rejected: {reason} (named in {dataset}/rejected.csv)")
+    for what, count in summary.warnings.most_common():
+        console.warn(f"{count:,} faces kept although: {what}")
+    for text in summary.notes:
+        console.note(f"note: {text}")
+
+
+@app.command("export")
+def export(
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help="Such as affectnet8 or csv.")],
+    dataset: DatasetPath,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to make.")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the format."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """A dataset in another format's own layout.
+
+    Example: openaffect export affectnet8 fer fer-as-affectnet8
+    """
+    from openaffect.dataset import open_dataset
+    from openaffect.formats import export_dataset
+
+    summary = export_dataset(
+        format, open_dataset(dataset), destination, overwrite=overwrite, **read_pairs(option)
+    )
+    console.say(f"{summary.rows:,} faces in {destination}")
+    for reason, count in summary.left_out.most_common():
+        console.warn(f"{count:,} rows left out: {reason}")
+    if summary.dropped:
+        console.warn(f"columns that {format} cannot hold: {', '.join(summary.dropped)}")
+    for text in summary.notes:
+        console.note(f"note: {text}")
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(metavar="ANYTHING", help="A file or folder.")],
+    json: AsJson = False,
+) -> None:
+    """What a dataset, model, run, predictions or report is.
+
+    Example: openaffect info fer
+    """
+    from openaffect.pipelines.description import describe
+
+    facts = describe(path)
+    if json:
+        console.print_json(facts)
+        return
+    classes = facts.pop("classes", None)
+    log = facts.pop("log", None)
+    console.print_facts(_flatten(facts))
+    if classes and facts["kind"] == "dataset":
+        console.print_counts(classes)
+    if log:
+        console.print_table(list(log[0]), [list(row.values()) for row in log])
+
+
+@app.command()
+def check(
+    dataset: DatasetPath,
+    write: Annotated[
+        Path | None, typer.Option(metavar="CLEAN", help="Write a clean dataset here.")
+    ] = None,
+    near: Annotated[
+        int, typer.Option(help="Bits of 64 by which copies may differ.", min=0, max=8)
+    ] = 4,
+    duplicates: Annotated[str, typer.Option(help="With --write: keep or drop copies.")] = "keep",
+    leaks: Annotated[
+        str, typer.Option(help="With --write: keep or drop training copies of scored faces.")
+    ] = "drop",
+    workers: Workers = None,
+    json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Broken files, duplicates, leaks between splits, labels at odds with valence/arousal.
+
+    Example: openaffect check fer --write fer-clean
+    """
+    from openaffect.curation import check_dataset, clean_dataset
+    from openaffect.dataset import open_dataset
+
+    opened = open_dataset(dataset)
+    with console.progress_bar("checking", len(opened)) as progress:
+        result = check_dataset(opened, near=near, workers=workers, progress=progress)
+    if json:
+        console.print_json(result.to_dict())
+    else:
+        console.print_table(["found", "faces"], list(result.summary().items()))
+        for face in result.broken[:10]:
+            console.warn(f"{face.face_id}: {face.reason}")
+        if len(result.broken) > 10:
+            console.warn(f"… and {len(result.broken) - 10:,} more broken pictures (--json has all)")
+        if not result.complete:
+            console.warn("near copies are so many that not every candidate was compared")
+    if write is not None:
+        clean = clean_dataset(
+            opened, result, write, duplicates=duplicates, leaks=leaks, overwrite=overwrite
+        )
+        text = f"{len(clean):,} of {len(opened):,} faces in {write}"
+        (console.note if json else console.say)(text)
+
+
+@app.command()
+def split(
+    dataset: DatasetPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The dataset to make.")],
+    validation: Annotated[str | None, typer.Option(help="500-per-class, 10% or 1000.")] = None,
+    test: Annotated[str | None, typer.Option(help="500-per-class, 10% or 1000.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="The classes that are drawn: 7, 8, 11 or names.")
+    ] = None,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Draw a split anew that is already there.")
+    ] = False,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Validation and test drawn from the training faces: by class, by whole groups, seeded.
+
+    Example: openaffect split fer-clean fer-split --test 10% --validation 20-per-class
+    """
+    from openaffect.curation import plan_split, split_dataset
+    from openaffect.dataset import open_dataset
+
+    opened = open_dataset(dataset)
+    wishes: dict[str, Any] = {
+        "validation": validation,
+        "test": test,
+        "labels": labels,
+        "redo": redo,
+        "seed": seed,
+    }
+    split_dataset(opened, out, **wishes, overwrite=overwrite)
+    print_classes(out)
+    plan = plan_split(opened, **wishes)
+    for name, wanted in plan.wanted.items():
+        for label, count in wanted.items():
+            drawn = plan.drawn[name].get(label, 0)
+            if drawn < count:
+                console.warn(f"{name} has {drawn} of {count} {label}: groups are not taken apart")
+    if plan.crossing:
+        console.warn(
+            f"{len(plan.crossing):,} groups lie in several splits that were not drawn anew, "
+            f"first {plan.crossing[0]} (--redo draws them anew)"
+        )
+
+
+def _flatten(facts: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        elif isinstance(value, list):
+            flat[prefix + key] = ", ".join(map(str, value))
+        elif value is not None and value != "":
+            flat[prefix + key] = value
+    return flat

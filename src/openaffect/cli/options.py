@@ -1,0 +1,58 @@
+"""The application, and the options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import openaffect
+from openaffect import console
+from openaffect.errors import InputError
+
+app = typer.Typer(
+    name="openaffect",
+    help="The open implementation of the AffectNet system: expression, valence and arousal.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
+DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")]
+Workers = Annotated[int | None, typer.Option(help="Threads; one a processor by default.", min=1)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe otherwise."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        console.say(f"openaffect {openaffect.__version__}")
+        raise typer.Exit
+
+
+def read_pairs(options: list[str] | None) -> dict[str, Any]:
+    """The pairs of `--option key=value`; hyphens in keys become underscores."""
+    pairs: dict[str, Any] = {}
+    for text in options or []:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise InputError(f"expected an option as key=value, but got '{text}'")
+        pairs[key.strip().replace("-", "_")] = value.strip()
+    return pairs
+
+
+def print_classes(dataset: Path) -> None:
+    """A table of classes by split."""
+    from openaffect.pipelines.description import describe
+
+    console.print_counts(describe(dataset)["classes"])
