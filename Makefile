@@ -33,8 +33,8 @@ test: install
 	$(BIN)/python -m pytest -m "not gpu" $(PYTEST)
 
 check: install
-	$(BIN)/ruff format --check src tests benchmarks docs
-	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks runs docs
+	$(BIN)/ruff check src tests benchmarks runs docs
 	$(BIN)/mypy
 
 docs: install

@@ -2,33 +2,76 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from openaffect import lookup
 from openaffect.errors import InputError
-from openaffect.training.recipe import load_recipe, recipe_names
+from openaffect.model import open_model
+from openaffect.training import losses
+from openaffect.training.network import ExportedNetwork, Network, list_layers
+from openaffect.training.recipe import Recipe, load_recipe, recipe_names
+from openaffect.training.samples import choose_targets
+from openaffect.training.schedule import make_optimiser
+from openaffect.training.to_onnx import Training, export_model
+from training.faces import fast_recipe, make_faces
 
 PACKAGE = "openaffect.training.backbones"
 NAMES = lookup.names(PACKAGE)
+SMALLEST = {"alexnet": 63, "resnet-small": 1, "vgg-study": 46}
+"""The smallest picture in pixels; for others 32."""
+
+LARGE = {"alexnet", "resnet50", "resnext50"}
+DEEP = {"efficientnet-b0", "efficientnet-b2"}
+
+
+def mark(slow):
+    return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in NAMES]
+
+
 every = pytest.mark.parametrize("name", NAMES)
+large_slow = pytest.mark.parametrize("name", mark(LARGE))
+deep_slow = pytest.mark.parametrize("name", mark(LARGE | DEEP))
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A few faces, for the card of an export."""
+    return make_faces(tmp_path_factory.mktemp("faces") / "data", rows=12)
 
 
 def build(name: str, size: int) -> tuple[nn.Module, int]:
     return lookup.load(PACKAGE, name, "backbone").build(size)
 
 
-def test_the_two_backbones_are_there():
-    assert {"alexnet", "resnet-small"} <= {*NAMES}
+def smallest(name: str) -> int:
+    return SMALLEST.get(name, 32)
 
 
-@every
-@pytest.mark.parametrize("size", [64, 97])
+def recipe_of(name: str, **changes: object) -> Recipe:
+    size = max(8, smallest(name))
+    return fast_recipe(**({"backbone": name, "resize": size, "size": size} | changes))
+
+
+def random_pictures(count: int, size: int) -> torch.Tensor:
+    return 255 * torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_baselines_are_there():
+    assert {
+        *("alexnet", "efficientnet-b0", "efficientnet-b2", "resnet-small"),
+        *("resnet50", "resnext50", "vgg-study"),
+    } <= {*NAMES}
+
+
+@pytest.mark.parametrize("size", [64, pytest.param(97, marks=pytest.mark.slow)])
+@large_slow
 def test_gives_as_many_features_as_it_says_with_a_gradient_for_every_weight(name, size):
     module, features = build(name, size)
     module.eval()
-    outputs = module(torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    outputs = module(random_pictures(2, size) / 128 - 1)
     assert outputs.shape == (2, features)
     outputs.square().sum().backward()
     without = [n for n, p in module.named_parameters() if p.grad is None]
@@ -36,7 +79,7 @@ def test_gives_as_many_features_as_it_says_with_a_gradient_for_every_weight(name
     assert bool(torch.isfinite(outputs).all())
 
 
-@every
+@large_slow
 def test_the_seed_of_torch_decides_the_weights(name):
     states = []
     for seed in (0, 0, 1):
@@ -44,6 +87,113 @@ def test_the_seed_of_torch_decides_the_weights(name):
         states.append(torch.cat([p.detach().flatten() for p in build(name, 64)[0].parameters()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if smallest(n) > 1])
+def test_refuses_pictures_that_are_too_small_and_takes_the_smallest(name):
+    size = smallest(name)
+    with pytest.raises(
+        InputError, match=f"{name} needs .* at least {size} pixels, but got {size - 1}"
+    ):
+        build(name, size - 1)
+    module, features = build(name, size)
+    assert module.eval()(torch.zeros(1, 3, size, size)).shape == (1, features)
+
+
+@every
+def test_counts_each_of_its_weights_in_one_of_its_layers(name):
+    with torch.device("meta"):
+        module, _ = build(name, 64)
+    layers = list_layers(lookup.load(PACKAGE, name, "backbone"), module)
+    own = [p for layer in layers if layer is not None for p in layer.parameters(recurse=False)]
+    assert sorted(map(id, own)) == sorted(map(id, module.parameters()))
+
+
+def learn_twice(recipe: Recipe, count: int) -> list[str]:
+    """Two steps on random pictures; the names of the weights that have not moved."""
+    torch.manual_seed(0)
+    network = Network(recipe).train()
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimiser = make_optimiser(network, recipe)
+    images = random_pictures(count, recipe.size)
+    for _ in range(2):
+        optimiser.zero_grad()
+        logits, affect = network(images)
+        loss = torch.zeros(())
+        if recipe.label_set:
+            classes = len(recipe.label_set)
+            target = torch.eye(classes)[torch.arange(count) % classes]
+            loss = loss + losses.expression_loss(logits, target, torch.ones(classes))
+        if recipe.learns_affect:
+            loss = loss + losses.euclidean_loss(affect, torch.full((count, 2), 0.5))
+        assert torch.isfinite(loss)
+        loss.backward()
+        optimiser.step()
+    return [name for name, p in network.named_parameters() if torch.equal(p, before[name])]
+
+
+@deep_slow
+def test_two_steps_move_every_weight(name):
+    recipe = recipe_of(name, target="both", optimiser="adam", learning_rate=1e-3)
+    assert learn_twice(recipe, 4) == []
+
+
+@pytest.mark.slow
+def test_two_steps_move_what_is_unfrozen_and_nothing_else():
+    recipe = load_recipe("resnet50-transfer", ["size=64", "resize=64"])
+    with torch.device("meta"):
+        frozen = [n for n, p in Network(recipe).named_parameters() if not p.requires_grad]
+    assert len(frozen) > 100
+    assert learn_twice(recipe, 4) == frozen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alexnet-valence-arousal",
+        "vgg-study",
+        "resnet50-transfer",
+        "resnext-annotator",
+        "efficientnet-b0",
+        "efficientnet-b2",
+        "resnet-small-imbalanced",
+    ],
+)
+def test_takes_pictures_of_the_size_of_its_recipe(name):
+    recipe = load_recipe(name)
+    with torch.no_grad():
+        logits, affect = Network(recipe).eval()(random_pictures(1, recipe.size))
+    assert logits.shape == (1, len(recipe.label_set))
+    assert affect.shape == (1, 2 * recipe.learns_affect)
+    assert bool(torch.isfinite(torch.cat([logits, affect], 1)).all())
+
+
+# EfficientNet-B2 is B0 with more of the same blocks, and its export takes the longest.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "efficientnet-b2"])
+def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
+    recipe = recipe_of(name, target="both", mean=(0.4, 0.5, 0.6))
+    torch.manual_seed(0)
+    network = Network(recipe)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.momentum = 1.0  # the statistics of one batch: no signal dies out
+    with torch.no_grad():
+        network(random_pictures(16, recipe.size))
+        for head in (network.expression, network.affect):
+            head.weight.mul_(5)
+    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {})
+    export_model(network.eval(), recipe, 1.5, facts, tmp_path / "model.onnx")
+    pictures = random_pictures(3, recipe.size).round()
+    found = open_model(tmp_path / "model.onnx").predict(
+        pictures.permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    )
+    with torch.no_grad():
+        expected = ExportedNetwork(network, recipe, 1.5)(pictures)
+    assert np.abs(found.probabilities - expected[0].numpy()).max() <= 1e-4
+    assert np.abs(found.affect - expected[1].numpy()).max() <= 1e-4
+    assert float(np.ptp(expected[0].numpy(), axis=0).max()) > 0.01
 
 
 @every
@@ -83,14 +233,64 @@ def test_resnet_small_takes_any_size(size):
 
 
 def test_alexnet_has_the_published_number_of_weights():
-    module, features = build("alexnet", 224)
+    with torch.device("meta"):
+        module, features = build("alexnet", 224)
     # 61,100,840 with the 1,000-class layer of 4,097,000.
     assert sum(p.numel() for p in module.parameters()) == 61_100_840 - 4_097_000
     assert features == 4096
 
 
-def test_alexnet_refuses_pictures_that_its_pools_reduce_to_nothing():
-    with pytest.raises(InputError, match="at least 63 pixels, but got 62"):
-        build("alexnet", 62)
-    module, _ = build("alexnet", 63)
-    assert module.eval()(torch.zeros(1, 3, 63, 63)).shape == (1, 4096)
+def test_vgg_study_has_the_weights_of_the_study_to_the_last_one():
+    recipe = load_recipe("vgg-study")
+    torch.manual_seed(0)
+    network = Network(recipe)
+    assert sum(p.numel() for p in network.parameters()) == 7_393_990
+    running = [v.numel() for k, v in network.named_buffers() if ".running_" in k]
+    assert 7_393_990 + sum(running) == 7_395_782
+
+
+def test_vgg_study_begins_as_keras_begins():
+    """Glorot's uniform weights, zero biases, and Keras' batch normalisation."""
+    torch.manual_seed(0)
+    network = Network(load_recipe("vgg-study", ["size=46", "resize=46"]))
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 7  # the last of them the layer of six outputs
+    for layer in layers:
+        weight, bias = layer.weight.detach(), layer.bias.detach()
+        patch = weight[0, 0].numel()
+        limit = (6 / (patch * (weight.shape[0] + weight.shape[1]))) ** 0.5
+        assert 0.95 * limit < float(weight.abs().max()) <= limit
+        assert float(bias.abs().max()) == 0
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert [(m.momentum, m.eps) for m in norms] == [(0.01, 1e-3)] * 6
+
+
+def test_vgg_study_has_the_layers_of_the_study_in_their_order():
+    module, _ = build("vgg-study", 256)
+    names = [type(part).__name__ for part in module]
+    assert names == (
+        ["Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d"]
+        + ["Conv2d", "Dropout", "ReLU", "BatchNorm2d", "MaxPool2d"]
+        + ["Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d"] * 2
+        + ["Flatten", "Linear", "ReLU", "BatchNorm1d", "Dropout"]
+        + ["Linear", "ReLU", "BatchNorm1d"]
+    )
+    assert [part.p for part in module if isinstance(part, nn.Dropout)] == [0.3, 0.25]
+    dense = [part for part in module if isinstance(part, nn.Linear)]
+    assert [part.in_features for part in dense] == [14 * 14 * 256, 128]
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "classifier"),
+    [
+        ("resnet50", 25_557_032, 2_049_000),
+        ("resnext50", 25_028_904, 2_049_000),
+        ("efficientnet-b0", 5_288_548, 1_281_000),
+        ("efficientnet-b2", 9_109_994, 1_409_000),
+    ],
+)
+def test_has_the_published_number_of_weights_but_for_the_classifier(name, published, classifier):
+    with torch.device("meta"):
+        module, features = build(name, 224)
+    assert classifier == 1000 * (features + 1)
+    assert sum(p.numel() for p in module.parameters()) == published - classifier

@@ -28,6 +28,7 @@ from openaffect.labels import EMOTIONS, LABEL_SETS, Expression
 from openaffect.predictions import (
     Predictions,
     align_predictions,
+    join_predictions,
     open_predictions,
     read_predictions,
 )
@@ -203,3 +204,32 @@ def test_the_order_of_a_table_never_matters(data: st.DataObject) -> None:
     assert back.labels == labels
     found = back.probabilities[back.align(ids)]
     np.testing.assert_allclose(found, p, rtol=1e-6)
+
+
+def test_parts_are_joined_in_their_order_with_their_errors() -> None:
+    one = example()
+    other = example(ids=["d", "e", "f"], errors=[])
+    joined = join_predictions([one, other], {"folds": 2})
+    assert joined.ids == ["a", "b", "c", "d", "e", "f"]
+    assert joined.errors == [None, "broken picture", None, None, None, None]
+    np.testing.assert_array_equal(joined.probabilities[:3], one.probabilities)
+    np.testing.assert_array_equal(joined.affect[3:], other.affect)
+    assert joined.choices is None
+    assert joined.made_with == {"folds": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "3 faces occur in several predictions, first a"),
+        ({"ids": ["c", "d", "e"]}, "1 faces occur in several predictions, first c"),
+        ({"ids": ["d", "e", "f"], "affect": None}, "same classes and kind"),
+        (
+            {"ids": ["d"], "labels": LABEL_SETS["7"], "probabilities": np.full((1, 7), 1 / 7)},
+            "same classes and kind",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_not_joined(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(MismatchError, match=message):
+        join_predictions([example(), example(**changes)], {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,10 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
         tasks: dict[str, Any] = {}
 
         def show(moment: Moment) -> None:
+            if moment.note:
+                warn(moment.note)
+            if moment.phase == "finished":
+                console.print(Text(f"{name}: this run is finished; nothing is trained again"))
             if moment.row is not None:
                 console.print(Text(f"{name}: {_epoch_line(moment)}"))
             if bars is None:
@@ -156,7 +161,7 @@ def _bar_of(name: str, moment: Moment) -> tuple[str, int | None, int]:
 
 
 def _speed(moment: Moment) -> str:
-    if moment.phase != "training":
+    if moment.phase != "training" or math.isnan(moment.rate):
         return ""
     return f"{moment.rate:,.0f} faces/s · loss {moment.loss:.3f}"
 

@@ -9,6 +9,7 @@ like are in the file's metadata under `openaffect`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +110,44 @@ def open_predictions(path: str | Path) -> Predictions:
     """
     where = str(path)
     return read_predictions(schemas.read_parquet(path, "predictions"), where)
+
+
+def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) -> Predictions:
+    """Predictions of different faces by models of the same classes, as one, such as of folds.
+
+    Args:
+        parts: at least one; all with scores of the same classes, or all with choices.
+        made_with: what the whole remembers of its making.
+
+    Raises:
+        MismatchError: a face occurs twice, or the parts differ in their classes or kind.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        kinds = [(p.labels, p.probabilities is None, p.affect is None) for p in (first, part)]
+        if kinds[0] != kinds[1]:
+            raise MismatchError(
+                "expected predictions of the same classes and kind, but got "
+                f"{', '.join(first.labels) or 'none'} and {', '.join(part.labels) or 'none'}"
+            )
+    ids = [face_id for part in parts for face_id in part.ids]
+    twice = [face_id for face_id, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise MismatchError(f"{len(twice)} faces occur in several predictions, first {twice[0]}")
+    arrays: dict[str, Any] = {}
+    for name in ("probabilities", "choices", "affect"):
+        values = [getattr(part, name) for part in parts]
+        arrays[name] = None if values[0] is None else np.concatenate(values)
+    errors = [error for part in parts for error in (part.errors or [None] * len(part))]
+    return Predictions(
+        ids,
+        first.labels,
+        arrays["probabilities"],
+        arrays["choices"],
+        arrays["affect"],
+        errors,
+        made_with,
+    )
 
 
 def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:

@@ -29,6 +29,7 @@ from openaffect.errors import (
 from openaffect.labels import Expression
 from openaffect.training import loop
 from openaffect.training.loop import Moment, train
+from openaffect.training.losses import smooth_targets
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
@@ -660,6 +661,185 @@ def test_a_precision_that_the_machine_lacks_is_refused(faces, tmp_path):
     with pytest.raises(InputError, match="cannot train with precision 'fp16'"):
         train(faces, tmp_path / "run", fast_recipe(precision="fp16"))
     assert not (tmp_path / "run").exists()
+
+
+# Averages, sharpness, mixtures, pieces.
+
+
+@pytest.fixture
+def plain_net(monkeypatch) -> None:
+    """The small net without batch normalisation, so that faces do not see each other."""
+
+    class Alone(torch.nn.GroupNorm):
+        def __init__(self, channels: int) -> None:
+            super().__init__(1, channels)
+
+    monkeypatch.setattr(torch.nn, "BatchNorm2d", Alone)
+
+
+def weights_of(run: Path, key: str = "weights") -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoint.pt")[key]
+    return found
+
+
+@pytest.mark.usefixtures("plain_net")
+@pytest.mark.parametrize("loss", ["euclidean", "ccc"])
+def test_pieces_add_up_to_the_whole_step(faces, tmp_path, loss):
+    recipe = fast_recipe(target="both", epochs=1, affect_loss=loss)
+    losses = {}
+    for pieces in (1, 3, 16):
+        moments: list[Moment] = []
+        changed = dataclasses.replace(recipe, accumulate=pieces)
+        train(faces, tmp_path / str(pieces), changed, show=moments.append)
+        losses[pieces] = [m.loss for m in moments if m.phase == "training"]
+    if loss == "euclidean":
+        np.testing.assert_allclose(losses[3], losses[1], rtol=1e-5)
+        np.testing.assert_allclose(losses[16], losses[1], rtol=1e-5)
+    else:  # CCC is of the faces of a piece; of one face alone there is none
+        assert losses[3] != losses[1]
+        assert losses[16][0] < losses[3][0]
+
+
+def test_a_run_may_go_on_in_more_pieces(faces, tmp_path):
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1), show=stop_at(2))
+    train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1, accumulate=2), resume=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"ema": 0.9}, {"sam": 0.1}, {"mixup": 0.4}, {"label_smoothing": 0.1, "ema": 0.5, "sam": 0.05}],
+)
+def test_every_way_of_training_resumes_with_the_same_bits_and_changes_the_result(
+    faces, tmp_path, settings
+):
+    recipe = fast_recipe(**RANDOM, checkpoint_steps=2)
+    changed = dataclasses.replace(recipe, **settings)
+    train(faces, tmp_path / "whole", changed)
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "cut", changed, show=stop_at(5))
+    train(faces, tmp_path / "cut", changed, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    train(faces, tmp_path / "plain", recipe)
+    exported = [torch.load(tmp_path / name / "model.onnx") for name in ("whole", "plain")]
+    assert not same(*exported)
+
+
+def test_the_average_is_what_is_judged_and_exported(faces, tmp_path):
+    recipe = fast_recipe(ema=0.8, stop_metric="last", epochs=2)
+    train(faces, tmp_path / "run", recipe)
+    average = {
+        name.removeprefix("module."): value
+        for name, value in weights_of(tmp_path / "run", "average").items()
+        if name.startswith("module.")
+    }
+    assert same(weights_of(tmp_path / "run", "best_weights"), average)
+    assert same(torch.load(tmp_path / "run" / "model.onnx"), average)
+    assert not same(weights_of(tmp_path / "run"), average)
+
+
+@pytest.mark.usefixtures("plain_net")
+def test_a_sharpness_aware_step_is_the_published_one(faces, tmp_path):
+    """w − η·∇L(w + ρ·∇L(w)/‖∇L(w)‖), written out."""
+    recipe = fast_recipe(sam=0.3, momentum=0.0, checkpoint_steps=1, flip=False)
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "run", recipe, show=stop_at(1))
+    learned, _ = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    reader = CropReader(faces, recipe)
+    batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
+    reader.close()
+    pixels = torch.from_numpy(batch.images.transpose(0, 3, 1, 2).astype(np.float32))
+    truth = torch.from_numpy(batch.targets.classes)
+    torch.manual_seed(0)
+    network = Network(recipe).train()
+    weights = list(network.parameters())
+
+    def gradients() -> list[torch.Tensor]:
+        loss = torch.nn.functional.cross_entropy(network(pixels)[0], truth)
+        return list(torch.autograd.grad(loss, weights))
+
+    first = gradients()
+    norm = torch.cat([g.flatten() for g in first]).norm()
+    with torch.no_grad():
+        for weight, gradient in zip(weights, first, strict=True):
+            weight.add_(0.3 * gradient / norm)
+    second = gradients()
+    with torch.no_grad():
+        for weight, one, other in zip(weights, first, second, strict=True):
+            weight.sub_(0.3 * one / norm + recipe.learning_rate * other)
+    after = weights_of(tmp_path / "run")
+    pairs = [(after[name], value.detach()) for name, value in network.named_parameters()]
+    assert len(pairs) > 20
+    for found, expected in pairs:
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_mixtures_mix_pictures_and_targets_by_the_same_share():
+    torch.manual_seed(3)
+    images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 2, 2)
+    shares = torch.eye(6)
+    truth = torch.stack([torch.arange(6.0) / 6, torch.full((6,), torch.nan)], dim=1)
+    mixed, targets, affect = loop._mix(0.5, images, shares, truth)
+    numbers = torch.arange(6.0)
+    np.testing.assert_allclose(targets.sum(1), np.ones(6), atol=1e-6)
+    np.testing.assert_allclose(mixed[:, 0, 0, 0], targets @ numbers, atol=1e-5)
+    np.testing.assert_allclose(affect[:, 0], targets @ numbers / 6, atol=1e-6)
+    assert affect[:, 1].isnan().all()
+    assert ((targets > 0).sum(1) == 2).any()
+
+
+def test_smoothed_targets_keep_their_sum_and_rows_without_a_label_stay_empty():
+    target = torch.tensor([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]])
+    found = smooth_targets(target, 0.2)
+    expected = [[0.85, 0.05, 0.05, 0.05], [0.45, 0.45, 0.05, 0.05], [0, 0, 0, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_a_full_memory_says_what_to_try(faces, tmp_path, monkeypatch):
+    def fill(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    run = tmp_path / "run"
+    with pytest.raises(Stop):
+        train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.losses, "expression_loss", fill)
+        with pytest.raises(TrainingError, match="the memory is full with batch_size 16") as caught:
+            train(faces, run, fast_recipe(checkpoint_steps=1), resume=True)
+    assert "--resume --set accumulate=2" in str(caught.value)
+    assert "--set batch_size=8" in str(caught.value)
+    train(faces, run, fast_recipe(checkpoint_steps=1, accumulate=2), resume=True)
+
+
+def test_the_last_epoch_is_kept_where_nothing_is_watched(faces, tmp_path, monkeypatch):
+    values = iter([0.9, 0.1, 0.5])
+    monkeypatch.setattr(loop._Loop, "_judge", lambda _: {"f1": next(values)})
+    recipe = fast_recipe(stop_metric="last", epochs=3, patience=1, temperature=False)
+    train(faces, tmp_path / "run", recipe)
+    assert [row["best"] for row in log_of(tmp_path / "run")] == ["True"] * 3
+    last = weights_of(tmp_path / "run")
+    assert same(torch.load(tmp_path / "run" / "model.onnx"), last)
+
+
+def test_a_class_without_a_face_is_told(tmp_path):
+    data = make_faces(tmp_path / "data", 40)
+    notes = []
+    recipe = fast_recipe(labels="neutral,happy,sad,fear", epochs=1)
+    train(data, tmp_path / "run", recipe, show=lambda m: notes.append(m.note))
+    assert [note for note in notes if note] == [
+        "no face of fear to learn from: the model will hardly ever name it"
+    ]
+
+
+def test_other_threads_than_at_the_beginning_are_told(faces, tmp_path, monkeypatch):
+    with pytest.raises(Stop):
+        train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1), show=stop_at(2))
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: before + 3)
+    notes = []
+    recipe = fast_recipe(checkpoint_steps=1)
+    train(faces, tmp_path / "run", recipe, resume=True, show=lambda m: notes.append(m.note))
+    assert f"begun with {before} threads and goes on with {before + 3}" in "".join(notes)
 
 
 # What is shown and written.

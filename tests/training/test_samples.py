@@ -16,11 +16,8 @@ from openaffect.training.samples import (
     Batch,
     CropReader,
     Targets,
-    augment,
-    centre_pieces,
     choose_targets,
     count_classes,
-    draw_changes,
     hold_out,
     iterate_batches,
     plan_epoch,
@@ -108,10 +105,26 @@ def test_affect_alone_needs_no_expression(tmp_path):
     dataset = edited(
         tmp_path, 3, expression=[None, E.HAPPY, E.NONE], valence=affect, arousal=affect
     )
-    targets = choose_targets(dataset, fast_recipe(target="affect", stop_metric="ccc"))
+    alone = {"target": "affect", "stop_metric": "ccc"}
+    assert choose_targets(dataset, fast_recipe(**alone)).rows.tolist() == [0]
+    targets = choose_targets(dataset, fast_recipe(**alone, none_rows="affect"))
     assert targets.rows.tolist() == [0, 2]
     assert targets.shares.shape == (2, 0)
     assert np.allclose(targets.affect, [[0.1, 0.1], [0.3, 0.3]])
+
+
+def test_faces_labelled_none_are_learned_for_their_affect_alone_if_asked(tmp_path):
+    affect = [0.1, 0.2, 0.3, None]
+    dataset = edited(
+        tmp_path, 4, expression=[E.SAD, E.NONE, E.HAPPY, E.NONE], valence=affect, arousal=affect
+    )
+    both = {"target": "both", "strategy": "up-sampling"}
+    assert choose_targets(dataset, fast_recipe(**both)).rows.tolist() == [0, 2]
+    targets = choose_targets(dataset, fast_recipe(**both, none_rows="affect"))
+    assert targets.rows.tolist() == [0, 1, 2]
+    assert targets.shares.sum(axis=1).tolist() == [1, 0, 1]
+    assert targets.classes.tolist() == [2, 3, 1]  # a class of its own, beyond the labels
+    assert count_classes(targets, THREE) == {"neutral": 0, "happy": 1, "sad": 1}
 
 
 def test_both_keeps_faces_without_affect(tmp_path):
@@ -426,102 +439,6 @@ def test_crops_are_those_of_the_datasets_crop_rule(tmp_path):
     expected = [dataset.crop(row, recipe.crop_rule, (16, 16)) for row in (0, 1)]
     assert good.all()
     assert np.array_equal(images, expected)
-
-
-# Random changes.
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, 21, 21, 3), dtype=np.uint8)
-
-
-def changes_of(recipe, count: int = 40, **fixed) -> dict[str, np.ndarray]:
-    changes = draw_changes(recipe, count, np.random.default_rng(0))
-    for name, value in fixed.items():
-        changes[name] = np.broadcast_to(np.asarray(value, float), changes[name].shape)
-    return changes
-
-
-@pytest.mark.parametrize("warps", [{}, {"rotate": 1.0}, {"light": 0.5}])
-def test_no_change_is_the_identity(warps):
-    recipe = fast_recipe(resize=21, size=16, **warps)
-    still = {"flip": 0, "angle": 0, "scale": 1, "shift": 0, "gain": 1, "offset": 0}
-    found = augment(recipe, IMAGES, changes_of(recipe, **still))
-    assert np.array_equal(found, centre_pieces(recipe, IMAGES))
-    assert np.array_equal(found, IMAGES[:, 2:18, 2:18])
-
-
-@pytest.mark.parametrize("warps", [{}, {"rotate": 1.0}])
-def test_flip_mirrors_every_second_picture(warps):
-    recipe = fast_recipe(resize=21, size=16, **warps)
-    changes = changes_of(recipe, angle=0, scale=1, shift=0)
-    flipped = changes["flip"].astype(bool)
-    assert 10 < flipped.sum() < 30
-    found = augment(recipe, IMAGES, changes)
-    pieces = centre_pieces(recipe, IMAGES)
-    assert np.array_equal(found[flipped], pieces[flipped][:, :, ::-1])
-    assert np.array_equal(found[~flipped], pieces[~flipped])
-
-
-def test_flip_can_be_turned_off():
-    assert not changes_of(fast_recipe(flip=False))["flip"].any()
-
-
-def test_five_crops_are_the_corners_and_the_centre():
-    recipe = fast_recipe(resize=21, size=16, crops="five", flip=False)
-    changes = changes_of(recipe, 400)
-    corners = {tuple(corner) for corner in changes["corner"].astype(int).tolist()}
-    assert corners == {(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)}
-    found = augment(recipe, IMAGES, {k: v[:40] for k, v in changes.items()})
-    x, y = changes["corner"][7].astype(int)
-    assert np.array_equal(found[7], IMAGES[7, y : y + 16, x : x + 16])
-
-
-def test_random_crops_reach_every_place():
-    recipe = fast_recipe(resize=18, size=16, crops="random")
-    corners = {tuple(c) for c in changes_of(recipe, 400)["corner"].astype(int).tolist()}
-    assert corners == {(x, y) for x in range(3) for y in range(3)}
-
-
-def test_changes_stay_in_their_ranges_and_reach_far():
-    recipe = fast_recipe(rotate=30.0, zoom=0.25, shift=0.1, light=0.5)
-    changes = changes_of(recipe, 4000)
-    for name, low, high in (
-        ("angle", -30, 30),
-        ("scale", 0.8, 1.25),
-        ("shift", -1.6, 1.6),
-        ("gain", 0.5, 1.5),
-        ("offset", -64, 64),
-    ):
-        values = changes[name]
-        slack = 0.02 * (high - low)
-        assert low <= values.min() < low + slack, name
-        assert high - slack < values.max() <= high, name
-
-
-def test_rotation_is_about_the_centre_and_shift_is_in_pixels():
-    recipe = fast_recipe(resize=21, size=15, rotate=1.0)
-    one = IMAGES[:1]
-    still = {"flip": 0, "scale": 1, "gain": 1, "offset": 0}
-    turned = augment(recipe, one, changes_of(recipe, 1, **still, angle=90, shift=0))
-    assert np.abs(turned[0].astype(int) - np.rot90(one[0, 3:18, 3:18])).max() <= 1
-    moved = augment(recipe, one, changes_of(recipe, 1, **still, angle=0, shift=[2, 1]))
-    assert np.array_equal(moved[0], one[0, 2:17, 1:16])
-
-
-def test_light_changes_by_gain_and_offset_around_the_middle():
-    recipe = fast_recipe(resize=16, size=16, light=0.5, flip=False)
-    grey = np.full((1, 16, 16, 3), 100, np.uint8)
-    changed = augment(recipe, grey, changes_of(recipe, 1, gain=1.5, offset=10))
-    assert {*changed.ravel().tolist()} == {96}  # 128 + 1.5 · (100 − 128) + 10
-    bright = augment(recipe, grey + 150, changes_of(recipe, 1, gain=1.5, offset=10))
-    assert {*bright.ravel().tolist()} == {255}
-    kept = augment(recipe, grey, changes_of(recipe, 1, gain=1, offset=0.6))
-    assert {*kept.ravel().tolist()} == {101}
-
-
-def test_augment_leaves_its_input_alone():
-    before = IMAGES.copy()
-    augment(fast_recipe(**CHANGED), IMAGES[:, :20, :20], changes_of(fast_recipe(**CHANGED)))
-    assert np.array_equal(IMAGES, before)
 
 
 def test_three_classes_are_what_the_builder_makes():

@@ -20,6 +20,10 @@ def train(
         str, typer.Option(metavar="NAME", help="A recipe's name, or a .toml file.")
     ] = "resnet-small-imbalanced",
     settings: Settings = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Log to tensorboard, wandb or mlflow too."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in a run.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -33,7 +37,15 @@ def train(
     chosen = load_recipe(recipe, settings or [])
     opened = open_dataset(dataset)
     with console.training_bar(chosen.name) as show:
-        model = train(opened, run, chosen, resume=resume, overwrite=overwrite, show=show)
+        model = train(
+            opened,
+            run,
+            chosen,
+            resume=resume,
+            overwrite=overwrite,
+            track=track or (),
+            show=show,
+        )
     console.say(f"trained: {model}")
 
 

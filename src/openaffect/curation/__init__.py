@@ -2,6 +2,7 @@
 
 from openaffect.curation.checking import BrokenFace, CheckResult, Cluster, check_dataset
 from openaffect.curation.cleaning import Removal, choose_removals, clean_dataset
+from openaffect.curation.folding import assign_folds
 from openaffect.curation.splitting import (
     Amount,
     SplitPlan,
@@ -17,6 +18,7 @@ __all__ = [
     "Cluster",
     "Removal",
     "SplitPlan",
+    "assign_folds",
     "check_dataset",
     "choose_removals",
     "clean_dataset",

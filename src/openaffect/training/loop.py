@@ -10,10 +10,10 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from openaffect import metrics
 from openaffect.dataset import Dataset
@@ -31,8 +32,10 @@ from openaffect.errors import (
 )
 from openaffect.storage import atomic_file
 from openaffect.training import losses
+from openaffect.training.averaging import average_weights, climb
 from openaffect.training.imbalance import class_weights
 from openaffect.training.network import Network, load_weights
+from openaffect.training.pretrained import load_pretrained
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import (
     CHECKPOINT_VERSION,
@@ -47,12 +50,16 @@ from openaffect.training.samples import (
     Targets,
     centre_pieces,
     choose_targets,
+    count_classes,
     hold_out,
     iterate_batches,
     plan_epoch,
 )
 from openaffect.training.schedule import learning_rate, make_optimiser
 from openaffect.training.to_onnx import Training, export_model, fit_temperature
+from openaffect.training.tracking import check_trackers, start_tracking
+
+_TRACK_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +67,14 @@ class Moment:
     """Where a training is, for whoever shows its progress.
 
     Attributes:
-        phase: `reading`, `training`, `judging` or `exporting`.
+        phase: `reading`, `training`, `judging` or `exporting`; `finished` if all that was done
+            before.
         epoch, epochs: from 1.
         step, steps: done of this epoch; pictures while reading.
         loss: of the last step; NaN while there is none.
         rate: images a second over this call's training steps so far.
         row: at the end of an epoch, its row of log.csv.
+        note: something that the user should know, such as a class without a face.
     """
 
     phase: str
@@ -76,6 +85,7 @@ class Moment:
     loss: float = math.nan
     rate: float = math.nan
     row: dict[str, Any] | None = None
+    note: str = ""
 
 
 @dataclass(slots=True)
@@ -99,6 +109,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    track: Sequence[str] = (),
     show: Callable[[Moment], None] | None = None,
 ) -> Path:
     """Train a recipe on a dataset's split `train`, into a run folder, and export the best epoch.
@@ -109,6 +120,7 @@ def train(
         recipe: every value of the training.
         resume: go on from the last checkpoint (from the start if there is none yet).
         overwrite: remove the files of a run that is there.
+        track: where else the log goes: `tensorboard`, `wandb`, `mlflow`; see `tracking`.
         show: called with every `Moment`.
 
     Returns:
@@ -118,11 +130,13 @@ def train(
         DestinationExists: the run folder holds something, and neither `resume` nor `overwrite`.
         MismatchError: `resume` with another recipe or other data than the run began with.
         InputError: nothing to learn from; both `resume` and `overwrite`; a precision that this
-            machine lacks; or another process works in this folder.
-        TrainingError: the loss is no number; the last checkpoint is whole.
+            machine lacks; weights to begin with that cannot be had; or another process works in
+            this folder.
+        MissingExtra: a tracker that is not installed.
+        TrainingError: the loss is no number, or the memory is full; the last checkpoint is whole.
     """
     run = Path(run)
-    accelerator = _start(recipe)
+    accelerator = _start(recipe, run, track)
     main = accelerator.is_main_process
     if main:
         check_folder(run, recipe, resume=resume, overwrite=overwrite)
@@ -132,10 +146,12 @@ def train(
         if main:
             prepare_folder(run, recipe, overwrite=overwrite)
         accelerator.wait_for_everyone()
-        return loop.run_all()
+        with start_tracking(accelerator, recipe, track):
+            return loop.run_all()
 
 
-def _start(recipe: Recipe) -> Accelerator:
+def _start(recipe: Recipe, run: Path, track: Sequence[str]) -> Accelerator:
+    check_trackers(track)
     torch.manual_seed(recipe.seed)
     # Else the first training of a process decides the precision of all that follow.
     AcceleratorState._reset_state()
@@ -144,7 +160,9 @@ def _start(recipe: Recipe) -> Accelerator:
         "set another: --set precision=no"
     )
     try:
-        accelerator = Accelerator(mixed_precision=recipe.precision)
+        accelerator = Accelerator(
+            mixed_precision=recipe.precision, log_with=list(track) or None, project_dir=run
+        )
     except ValueError as error:
         raise lacking from error
     if recipe.precision != "no" and not accelerator.native_amp:
@@ -173,12 +191,15 @@ class _Loop:
         self.network = Network(recipe)
         self.optimiser = make_optimiser(self.network, recipe)
         self.steps = len(plan_epoch(recipe, self.targets, 0))  # as many in every epoch
-        counts = np.bincount(self.targets.classes, minlength=len(recipe.label_set))
-        weights = class_weights(recipe.strategy, counts, recipe.beta)[: len(recipe.label_set)]
+        size = len(recipe.label_set)
+        counts = np.bincount(self.targets.classes, minlength=size)[:size]
+        weights = class_weights(recipe.strategy, counts, recipe.beta)
         self.weights = torch.tensor(weights, dtype=torch.float32, device=accelerator.device)
         self.state = State()
         self.log: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] | None = None
+        self.average: AveragedModel | None = None
+        self.average_weights: dict[str, Tensor] | None = None  # of a checkpoint
         self.scaler: dict[str, Any] | None = None  # of the gradients' scale with fp16
         self.fingerprint = dataset.fingerprint()
 
@@ -186,10 +207,15 @@ class _Loop:
         try:
             # Loaded before accelerate wraps anything: plain names, any number of processes.
             self._load()
+            self._tell_rare_classes()
             self._read_pictures()
             prepared = self.accelerator.prepare(self.network, self.optimiser)
             self.wrapped: nn.Module = prepared[0]
             self.optimiser = prepared[1]
+            if self.recipe.ema:
+                self.average = average_weights(self._plain(), self.recipe.ema)
+                if self.average_weights is not None:
+                    self.average.load_state_dict(self.average_weights)
             if self.scaler is not None and self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(self.scaler)
             while self.state.epoch < self.recipe.epochs and not self._has_stopped():
@@ -198,6 +224,12 @@ class _Loop:
             return self._export()
         finally:
             self.reader.close()
+
+    def _tell_rare_classes(self) -> None:
+        for label, number in count_classes(self.targets, self.recipe.label_set).items():
+            if number == 0:
+                note = f"no face of {label} to learn from: the model will hardly ever name it"
+                self.show(Moment("reading", note=note))
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -243,6 +275,14 @@ class _Loop:
             last = now
             if state.total_steps % recipe.checkpoint_steps == 0:
                 self._save()
+            if state.total_steps % _TRACK_STEPS == 0:
+                rate = self.optimiser.param_groups[0]["lr"]
+                values = {
+                    "loss": loss,
+                    "learning_rate": rate,
+                    "faces_per_second": images / (now - began),
+                }
+                self.accelerator.log(values, step=state.total_steps)
             self.show(
                 Moment(
                     "training",
@@ -262,46 +302,76 @@ class _Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        torch.manual_seed(_step_seed(self.recipe.seed, self.state.total_steps, self.rank))
-        loss = self._loss(batch, faces)
-        # DDP averages over processes, but `loss` has been divided by the faces of all of them.
-        self.accelerator.backward(loss * self.world)
+        try:
+            value = self._sum(self._pass(batch, faces))
+            if not math.isfinite(value):
+                self._refuse_loss(value, rate, batch)
+            if self.recipe.sam:
+                with climb(self._plain(), self.recipe.sam):
+                    self._pass(batch, faces)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise TrainingError(_memory_advice(self.recipe)) from error
         if self.recipe.clip:
             self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.clip)
-        value = self._sum(loss.detach())
-        if not math.isfinite(value):
-            ids = [self.reader.face_id(row) for row in batch.targets.rows[:3]]
-            raise TrainingError(
-                f"the loss is {value} in epoch {self.state.epoch + 1}, step {self.state.step + 1} "
-                f"(faces {', '.join(ids)}, …), learning rate {rate:g}; the last checkpoint is whole: "
-                "try a lower rate, --set learning_rate=…, or --set clip=1"
-            )
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self._plain())
         return value
 
-    def _loss(self, batch: Batch, faces: float) -> Tensor:
-        device = self.accelerator.device
+    def _refuse_loss(self, value: float, rate: float, batch: Batch) -> NoReturn:
+        ids = [self.reader.face_id(row) for row in batch.targets.rows[:3]]
+        raise TrainingError(
+            f"the loss is {value} in epoch {self.state.epoch + 1}, step {self.state.step + 1} "
+            f"(faces {', '.join(ids)}, …), learning rate {rate:g}; the last checkpoint is whole: "
+            "try a lower rate, --set learning_rate=…, or --set clip=1"
+        )
+
+    def _pass(self, batch: Batch, faces: float) -> Tensor:
+        """Forward and backward, in the recipe's pieces; the loss of this process's share."""
+        # Dropout and mixup are the same in both passes of a sharpness-aware step.
+        torch.manual_seed(_step_seed(self.recipe.seed, self.state.total_steps, self.rank))
+        pieces = batch.divide(self.recipe.accumulate)
+        total = torch.zeros((), device=self.accelerator.device)
+        for number, piece in enumerate(pieces, start=1):
+            last = number == len(pieces)
+            waiting = contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
+            with waiting:
+                loss = self._loss(piece, faces, len(piece) / max(1, len(batch)))
+                # DDP averages over processes; `loss` has been divided by the faces of all.
+                self.accelerator.backward(loss * self.world)
+            total = total + loss.detach()
+        return total
+
+    def _loss(self, batch: Batch, faces: float, share: float) -> Tensor:
+        """The loss of a piece of this process's batch; `share` is its part of that batch."""
+        device, recipe = self.accelerator.device, self.recipe
         # Batch normalisation cannot do with one face: it then takes its running statistics.
-        self.wrapped.train(len(batch.images) > 1)
-        if not len(batch.images):
+        self.wrapped.train(len(batch) > 1)
+        if not len(batch):
             # No picture of this process's share can be read: no gradient, but the same steps.
-            black = torch.zeros(1, 3, self.recipe.size, self.recipe.size, device=device)
+            black = torch.zeros(1, 3, recipe.size, recipe.size, device=device)
             nothing: Tensor = sum(output.sum() * 0.0 for output in self.wrapped(black))
             return nothing
         images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
+        shares = torch.from_numpy(batch.targets.shares).to(device)
+        truth = torch.from_numpy(batch.targets.affect).to(device)
+        if recipe.label_smoothing:
+            shares = losses.smooth_targets(shares, recipe.label_smoothing)
+        if recipe.mixup:
+            images, shares, truth = _mix(recipe.mixup, images, shares, truth)
         with self.accelerator.autocast():
             logits, affect = self.wrapped(images)
         loss = torch.zeros((), device=device)
-        if self.recipe.label_set:
-            shares = torch.from_numpy(batch.targets.shares).to(device)
+        if recipe.label_set:
             loss = loss + losses.expression_loss(logits, shares, self.weights) / faces
-        if self.recipe.learns_affect:
-            truth = torch.from_numpy(batch.targets.affect).to(device)
-            if self.recipe.affect_loss == "ccc":
-                value = losses.ccc_loss(affect, truth) / self.world
+        if recipe.learns_affect:
+            if recipe.affect_loss == "ccc":
+                value = losses.ccc_loss(affect, truth) * share / self.world
             else:
                 value = losses.euclidean_loss(affect, truth) / faces
-            loss = loss + self.recipe.affect_weight * value
+            loss = loss + recipe.affect_weight * value
         return loss
 
     def _sum(self, value: Tensor) -> float:
@@ -317,10 +387,10 @@ class _Loop:
         # One process's word counts: running statistics differ between them, and must not make
         # one stop and another go on.
         scores = broadcast_object_list([self._judge()])[0]
-        value = _watched(self.recipe, scores)
+        value = _watched(self.recipe, scores, state.epoch)
         if value > state.best or state.best_epoch < 0:
             state.best, state.best_epoch = value, state.epoch
-            self.best_weights = _copy_state(self._plain())
+            self.best_weights = _copy_state(self._judged())
         row = {
             "epoch": state.epoch + 1,
             "step": state.total_steps,
@@ -337,15 +407,20 @@ class _Loop:
         # In this order: after a kill between them the log lacks nothing that the checkpoint has.
         self._write_log()
         self._save()
+        numbers = {k: v for k, v in row.items() if k.startswith("stop_")}
+        self.accelerator.log(numbers | {"epoch_loss": row["loss"]}, step=state.total_steps)
         self.show(Moment("judging", state.epoch, self.recipe.epochs, row=row))
 
     def _judge(self) -> dict[str, float]:
-        logits, affect, held = self._predict_held(self._plain())
+        logits, affect, held = self._predict_held(self._judged())
         scores: dict[str, float] = {}
         if self.recipe.label_set:
-            log_p = torch.log_softmax(logits, dim=1).numpy()
-            scores["loss"] = float(-(held.shares * log_p).sum(axis=1).mean())
-            matrix = metrics.confusion_matrix(held.classes, log_p.argmax(axis=1), logits.shape[1])
+            named = held.classes < logits.shape[1]  # the others are there for their affect
+            log_p = torch.log_softmax(logits, dim=1).numpy()[named]
+            scores["loss"] = float(-(held.shares[named] * log_p).sum(axis=1).mean())
+            matrix = metrics.confusion_matrix(
+                held.classes[named], log_p.argmax(axis=1), logits.shape[1]
+            )
             scores["accuracy"] = float(metrics.accuracy(matrix))
             scores["f1"] = float(metrics.macro_f1(matrix))
         known = ~np.isnan(held.affect[:, 0])
@@ -387,6 +462,10 @@ class _Loop:
         plain: nn.Module = self.accelerator.unwrap_model(self.wrapped)
         return plain
 
+    def _judged(self) -> nn.Module:
+        """What is judged and exported: the average of the weights, if there is one."""
+        return self._plain() if self.average is None else self.average.module
+
     def _save(self) -> None:
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
@@ -397,6 +476,7 @@ class _Loop:
             "weights": self._plain().state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "best_weights": self.best_weights,
+            "average": self.average.state_dict() if self.average is not None else None,
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "log": self.log,
             "threads": torch.get_num_threads(),
@@ -409,6 +489,8 @@ class _Loop:
     def _load(self) -> None:
         path = self.run / "checkpoint.pt"
         if not path.is_file():
+            with self.accelerator.main_process_first():  # the others find what it fetched
+                load_pretrained(self.network, self.recipe)
             return
         checkpoint = read_checkpoint(path)
         if checkpoint["data"] != self.fingerprint:
@@ -422,6 +504,13 @@ class _Loop:
         self.state = State(**checkpoint["state"])
         self.log = checkpoint["log"]
         self.scaler = checkpoint["scaler"]
+        self.average_weights = checkpoint.get("average")
+        if checkpoint["threads"] != torch.get_num_threads():
+            note = (
+                f"the run was begun with {checkpoint['threads']} threads and goes on with "
+                f"{torch.get_num_threads()}: its last digits will differ"
+            )
+            self.show(Moment("reading", note=note))
 
     def _write_log(self) -> None:
         if not self.accelerator.is_main_process:
@@ -460,12 +549,39 @@ class _Loop:
         return path
 
 
-def _watched(recipe: Recipe, scores: dict[str, float]) -> float:
+def _watched(recipe: Recipe, scores: dict[str, float], epoch: int) -> float:
     """The value that stopping watches, the larger the better; −∞ where it is undefined."""
+    if recipe.stop_metric == "last":
+        return float(epoch)
     value = scores.get(recipe.stop_metric, math.nan)
     if math.isnan(value):
         return -math.inf
     return -value if recipe.stop_metric == "loss" else value
+
+
+def _mix(
+    alpha: float, images: Tensor, shares: Tensor, truth: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each face mixed with another of the batch, by one share for all (Zhang et al. 2018).
+
+    Valence and arousal that one of the two lacks stay unknown.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    other = torch.randperm(len(images)).to(images.device)
+    first, second, third = (share * x + (1 - share) * x[other] for x in (images, shares, truth))
+    return first, second, third
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _memory_advice(recipe: Recipe) -> str:
+    return (
+        f"the memory is full with batch_size {recipe.batch_size} in {recipe.accumulate} piece(s); "
+        f"go on with more pieces, --resume --set accumulate={2 * recipe.accumulate}, or begin "
+        f"anew with --set batch_size={max(2, recipe.batch_size // 2)}"
+    )
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:

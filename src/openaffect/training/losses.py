@@ -48,3 +48,14 @@ def ccc_loss(prediction: Tensor, truth: Tensor) -> Tensor:
     spread = p.var(0, unbiased=False) + t.var(0, unbiased=False) + (p_mean - t_mean).square()
     # The floor keeps the gradient finite when prediction and truth are both constant and equal.
     return (1 - 2 * covariance / spread.clamp_min(1e-8)).mean()
+
+
+def smooth_targets(target: Tensor, share: float) -> Tensor:
+    """Targets with a share spread evenly over the classes (Szegedy et al. 2016).
+
+    Args:
+        target: (n, classes); rows of zeros stay zeros.
+        share: in [0, 1).
+    """
+    classes = target.shape[1]
+    return (1 - share) * target + share / classes * target.sum(dim=1, keepdim=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -15,32 +19,67 @@ class Network(nn.Module):
 
     `forward` takes RGB (n, 3, size, size) on a scale of 0 to 255 and returns logits
     (n, classes) and affect (n, 2) in (−1, 1); a head that the recipe lacks returns (n, 0).
+    All weights are random; `load_pretrained` puts others in. With `separate` nets `backbone` and
+    `affect` give valence, and arousal has its own of both. Weights of layers that the recipe does
+    not unfreeze have `requires_grad` false, and their batch normalisation never learns.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        module = lookup.load("openaffect.training.backbones", recipe.backbone, "backbone")
+        module = find_backbone(recipe)
         self.backbone: nn.Module
         self.backbone, features = module.build(recipe.size)
         self.dropout = nn.Dropout(recipe.dropout)
+        outputs = 1 if recipe.separate else 2
         self.expression = nn.Linear(features, len(recipe.label_set)) if recipe.label_set else None
-        self.affect = nn.Linear(features, 2) if recipe.learns_affect else None
+        self.affect = nn.Linear(features, outputs) if recipe.learns_affect else None
+        self.arousal_backbone: nn.Module | None = None
+        self.arousal: nn.Linear | None = None
+        if recipe.separate:
+            self.arousal_backbone = module.build(recipe.size)[0]
+            self.arousal = nn.Linear(features, 1)
+        if hasattr(module, "initialise"):
+            for head in (self.expression, self.affect, self.arousal):
+                if head is not None:
+                    module.initialise(head)
+        for backbone in self.backbones.values():
+            _freeze(backbone, list_layers(module, backbone), recipe.unfrozen)
         self.register_buffer("mean", 255 * torch.tensor(recipe.mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(recipe.std).view(1, 3, 1, 1))
         self.mean: Tensor
         self.std: Tensor
 
+    @property
+    def backbones(self) -> dict[str, nn.Module]:
+        """The one backbone, or the two of separate nets, by the name of the attribute."""
+        found = {"backbone": self.backbone}
+        if self.arousal_backbone is not None:
+            found["arousal_backbone"] = self.arousal_backbone
+        return found
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, but for batch normalisation with frozen weights."""
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and not part.weight.requires_grad:
+                part.eval()
+        return self
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) and affect (n, 2)."""
-        features = self.dropout(self.backbone((image - self.mean) / self.std))
+        normal = (image - self.mean) / self.std
+        features = self.dropout(self.backbone(normal))
         none = features[:, :0]
         logits = none if self.expression is None else self.expression(features)
         affect = none if self.affect is None else torch.tanh(self.affect(features))
+        if self.arousal_backbone is not None and self.arousal is not None:
+            arousal = torch.tanh(self.arousal(self.dropout(self.arousal_backbone(normal))))
+            affect = torch.cat([affect, arousal], dim=1)
         return logits, affect
 
 
 class ExportedNetwork(nn.Module):
-    """What the ONNX file holds: centre piece, network, temperature and softmax.
+    """What the ONNX file holds: the recipe's views, network, temperature, softmax and average.
 
     Takes RGB (n, 3, resize, resize), 0–255; gives probabilities and/or affect.
     """
@@ -49,21 +88,64 @@ class ExportedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.size = recipe.size
-        self.edge = (recipe.resize - recipe.size) // 2
+        self.places = _view_places(recipe)
+        self.mirrored = recipe.views != "centre"
         self.temperature = temperature
         self.has_expression = bool(recipe.label_set)
         self.has_affect = recipe.learns_affect
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """The outputs that the card names, in the order expression, affect."""
-        edge, end = self.edge, self.edge + self.size
-        logits, affect = self.network(image[:, :, edge:end, edge:end])
+        size = self.size
+        pieces = [image[:, :, y : y + size, x : x + size] for x, y in self.places]
+        if self.mirrored:
+            pieces += [piece.flip(3) for piece in pieces]
+        logits, affect = self.network(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
         outputs = []
         if self.has_expression:
             outputs.append(torch.softmax(logits / self.temperature, dim=1))
         if self.has_affect:
             outputs.append(affect)
-        return tuple(outputs)
+        if len(pieces) == 1:
+            return tuple(outputs)
+        return tuple(o.reshape(len(pieces), -1, o.shape[1]).mean(dim=0) for o in outputs)
+
+
+def _view_places(recipe: Recipe) -> tuple[tuple[int, int], ...]:
+    """Left upper corners (x, y) of the pieces of a crop that prediction looks at."""
+    end = recipe.resize - recipe.size
+    centre = (end // 2, end // 2)
+    if recipe.views != "ten" or not end:  # the five pieces of an uncut picture are the same
+        return (centre,)
+    return (centre, (0, 0), (end, 0), (0, end), (end, end))
+
+
+def find_backbone(recipe: Recipe) -> ModuleType:
+    """The file of a recipe's backbone; see `training/backbones` for what is in it."""
+    return lookup.load("openaffect.training.backbones", recipe.backbone, "backbone")
+
+
+def list_layers(module: ModuleType, backbone: nn.Module) -> Sequence[nn.Module | None]:
+    """The layers of a backbone in order, as its file counts them; None has no weights."""
+    if hasattr(module, "layers"):
+        layers: list[nn.Module | None] = module.layers(backbone)
+        return layers
+    return [
+        part
+        for part in backbone.modules()
+        if not any(True for _ in part.children()) or any(True for _ in part.parameters(False))
+    ]
+
+
+def _freeze(backbone: nn.Module, layers: Sequence[nn.Module | None], unfrozen: float) -> None:
+    """Freeze all but the last layers, `unfrozen` of their number, at least one."""
+    if unfrozen == 1:
+        return
+    backbone.requires_grad_(False)
+    number = max(1, round(unfrozen * len(layers)))
+    for layer in layers[-number:]:
+        if layer is not None:
+            layer.requires_grad_(True)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -31,9 +31,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "strategy": ("imbalanced", "down-sampling", "up-sampling", "weighted-loss", "class-balanced"),
     "optimiser": ("sgd", "adam", "adamw"),
     "schedule": ("constant", "step", "cosine"),
-    "crops": ("centre", "random", "five"),
+    "crops": ("centre", "random", "five", "resized"),
     "affect_loss": ("euclidean", "ccc"),
-    "stop_metric": ("f1", "accuracy", "loss", "ccc"),
+    "stop_metric": ("f1", "accuracy", "loss", "ccc", "last"),
     "precision": ("no", "fp16", "bf16"),
 }
 """The keys whose value is one of a few words."""
@@ -71,7 +71,9 @@ class Recipe:
         affect_weight: what the affect loss is multiplied with when both are learned.
         resize: width and height in pixels that a crop is brought to.
         size: width and height that the network sees: a piece of `resize`.
-        crops: which piece in training.
+        crops: which piece of `size` in training: the `centre`, one at a `random` place, one of
+            `five` (centre and corners), or a rectangle of any size `resized` to it.
+        least_area: of such a rectangle, as a share of the crop (Szegedy et al. 2015).
         views: what prediction averages: the `centre` piece, it and its mirror image (`flip`), or
             centre and corners with theirs (`ten`).
         margin: of the crop rule.
@@ -102,7 +104,7 @@ class Recipe:
         clip: largest norm of the gradient; 0 leaves it.
         stop_on: share of the training faces, whole groups, that stopping, the choice of the
             checkpoint and the temperature look at; nothing else is learned from them.
-        stop_metric: what is watched there.
+        stop_metric: what is watched there; `last` watches nothing: the last epoch is kept.
         patience: epochs without a better value before the training stops.
         temperature: whether to calibrate the scores on the `stop_on` share.
         checkpoint_steps: steps between checkpoints.
@@ -133,6 +135,7 @@ class Recipe:
     resize: int = 256
     size: int = 224
     crops: str = "centre"
+    least_area: float = 0.35
     views: str = "centre"
     margin: float = 0.15
     flip: bool = True
@@ -317,6 +320,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("label_smoothing", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("affect_weight", lambda v: v > 0, "above 0"),
     ("size", lambda v: v >= 8, "at least 8"),
+    ("least_area", lambda v: 0 < v <= 1, "in (0, 1]"),
     ("rotate", lambda v: 0 <= v <= 90, "in [0, 90]"),
     ("zoom", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("shift", lambda v: 0 <= v < 1, "in [0, 1)"),
@@ -365,7 +369,7 @@ def _check(recipe: Recipe) -> None:
     backbones = lookup.names("openaffect.training.backbones")
     if recipe.method == "network" and recipe.backbone not in backbones:
         raise UnknownName("backbone", recipe.backbone, backbones)
-    if recipe.resize < recipe.size:
+    if recipe.method == "network" and recipe.resize < recipe.size:
         raise InputError(
             f"expected recipe key 'resize' to be at least 'size' ({recipe.size}), "
             f"but got {recipe.resize}"
@@ -375,6 +379,8 @@ def _check(recipe: Recipe) -> None:
             f"expected recipe key 'accumulate' to be at most 'batch_size' ({recipe.batch_size}), "
             f"but got {recipe.accumulate}"
         )
+    if recipe.sam and recipe.precision == "fp16":
+        raise InputError("'sam' needs gradients that are not scaled: set precision to bf16 or no")
     if recipe.method == "hog" and recipe.target == "both":
         raise InputError("method 'hog' learns one target: expression or affect")
     if recipe.separate and recipe.target != "affect":

@@ -57,7 +57,8 @@ def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) ->
 
 def _check_recipe(run: Path, recipe: Recipe) -> None:
     before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
-    changed = [key for key in now if now[key] != before[key] and key != "epochs"]
+    free = ("epochs", "accumulate")  # how long, and in how much memory
+    changed = [key for key in now if now[key] != before[key] and key not in free]
     if changed:
         key = changed[0]
         raise MismatchError(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +20,8 @@ from openaffect.errors import InputError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.images import read_image
-from openaffect.labels import EMOTIONS, Expression
+from openaffect.labels import EMOTIONS, Expression, parse_labels
+from openaffect.training.augmentation import augment, draw_changes
 from openaffect.training.imbalance import epoch_rows
 from openaffect.training.recipe import Recipe
 
@@ -35,9 +35,10 @@ class Targets:
 
     Attributes:
         rows: positions in the dataset, int64 (n,).
-        classes: position in the label set of the likeliest expression, int64 (n,); zeros if the
-            recipe learns no expression.
-        shares: float32 (n, classes), one-hot or the raters' shares.
+        classes: position in the label set of the likeliest expression, int64 (n,); the number of
+            labels where a face is learned for its affect alone, a class of its own for the
+            strategies; zeros if the recipe learns no expression.
+        shares: float32 (n, classes), one-hot or the raters' shares; zeros in a face without.
         affect: float32 (n, 2), NaN where unknown.
     """
 
@@ -68,13 +69,28 @@ class Batch:
     images: NDArray[np.uint8]
     targets: Targets
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def divide(self, parts: int) -> list[Batch]:
+        """The batch in at most `parts` pieces of nearly the same size, none of them empty.
+
+        An empty batch is one empty piece.
+        """
+        count = max(1, min(parts, len(self)))
+        if count == 1:
+            return [self]
+        places = np.array_split(np.arange(len(self)), count)
+        return [Batch(self.images[part], self.targets.select(part)) for part in places]
+
 
 def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
     """The faces of a dataset that a recipe can learn from.
 
     Those of the split `train` (all, if no row has a split) whose expression is in the label set,
     and, with soft labels, uncertain ones whose raters chose something in it; for a recipe of
-    affect alone, those that have valence and arousal.
+    affect alone, those of the label set that have valence and arousal, and faces without an
+    expression. With `none_rows` = `affect`, faces labelled none are added for their affect.
 
     Raises:
         InputError: there are none; the message says why.
@@ -88,7 +104,11 @@ def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
         usable = in_train & (shares.sum(axis=1) > 0)
     else:
         shares = np.zeros((len(dataset), 0), np.float32)
-        usable = in_train & ~np.isnan(affect[:, 0])
+        wanted = [-1, *(label.id for label in parse_labels(recipe.labels))]
+        usable = in_train & np.isin(dataset.expression_ids, wanted) & ~np.isnan(affect[:, 0])
+    if recipe.none_rows == "affect":
+        none = dataset.expression_ids == Expression.NONE.id
+        usable |= in_train & none & ~np.isnan(affect[:, 0])
     if not usable.any():
         lack = f"a label among {', '.join(recipe.label_set)}" if recipe.label_set else "affect"
         raise InputError(
@@ -100,7 +120,9 @@ def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
             f"recipe {recipe.name} learns valence and arousal, but no usable face of "
             f"{dataset.path} has them"
         )
-    classes = shares.argmax(axis=1) if recipe.label_set else np.zeros(len(dataset), np.int64)
+    classes = np.zeros(len(dataset), np.int64)
+    if recipe.label_set:
+        classes = np.where(shares.sum(axis=1) > 0, shares.argmax(axis=1), len(recipe.label_set))
     everything = Targets(np.arange(len(dataset)), classes.astype(np.int64), shares, affect)
     return everything.select(usable)
 
@@ -190,6 +212,7 @@ class CropReader:
         self._boxes = dataset.lists("box")
         self._rule = recipe.crop_rule
         self._size = recipe.resize
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
         self._kept: NDArray[np.uint8] | None = None
         self._place: dict[int, int] = {}
@@ -218,15 +241,45 @@ class CropReader:
 
     def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Crops uint8 (n, resize, resize, 3), and which of the rows could be read, bool (n,)."""
-        if self._kept is not None and all(int(row) in self._place for row in rows):
-            images = self._kept[[self._place[int(row)] for row in rows]]
-        else:
-            images = np.zeros((len(rows), self._size, self._size, 3), np.uint8)
-            for number, piece in enumerate(self._pool.map(self._read, rows)):
+        images = np.zeros((len(rows), self._size, self._size, 3), np.uint8)
+
+        def put(number: int, piece: NDArray[np.uint8]) -> None:
+            images[number] = piece
+
+        return images, self.visit(rows, put)
+
+    def visit(
+        self, rows: NDArray[np.int64], use: Callable[[int, NDArray[np.uint8]], None]
+    ) -> NDArray[np.bool_]:
+        """Call `use(number, crop)` for each row that can be read, on several threads.
+
+        Args:
+            rows: of the dataset.
+            use: gets the position in `rows` and the crop, uint8 (resize, resize, 3), which it
+                must not change.
+
+        Returns:
+            Which of the rows could be read, bool (n,).
+        """
+
+        def visit_part(numbers: range) -> None:
+            for number in numbers:
+                piece = self._get(int(rows[number]))
                 if piece is not None:
-                    images[number] = piece
-        good = np.array([self._ids[row] not in self.broken for row in rows], dtype=bool)
-        return images, good
+                    use(number, piece)
+
+        # A few parts a thread: even work, and little of the pool's own.
+        length = max(1, -(-len(rows) // (4 * self._threads)))
+        parts = [range(i, min(i + length, len(rows))) for i in range(0, len(rows), length)]
+        for _ in self._pool.map(visit_part, parts):
+            pass
+        return np.array([self._ids[row] not in self.broken for row in rows], dtype=bool)
+
+    def _get(self, row: int) -> NDArray[np.uint8] | None:
+        place = self._place.get(row)
+        if self._kept is None or place is None:
+            return self._read(row)
+        return None if self._ids[row] in self.broken else self._kept[place]
 
     def _read(self, row: int) -> NDArray[np.uint8] | None:
         values = self._boxes[row]
@@ -295,69 +348,14 @@ def _make_batch(
     changes = draw_changes(recipe, len(positions), rng)
     mine = slice(rank, None, world)
     chosen = targets.select(positions[mine])
-    images, good = reader.read(chosen.rows)
-    images = augment(recipe, images[good], {key: v[mine][good] for key, v in changes.items()})
-    return Batch(images, chosen.select(good))
+    own = {key: values[mine] for key, values in changes.items()}
+    images = np.empty((len(chosen), recipe.size, recipe.size, 3), np.uint8)
 
+    def put(number: int, piece: NDArray[np.uint8]) -> None:
+        images[number] = augment(recipe, piece, {key: v[number] for key, v in own.items()})
 
-def draw_changes(
-    recipe: Recipe, count: int, rng: np.random.Generator
-) -> dict[str, NDArray[np.float64]]:
-    """Random numbers for the changes of `count` pictures, each (count,) or (count, 2)."""
-    edge = recipe.resize - recipe.size
-    if recipe.crops == "five":
-        places = np.array([[0, 0], [0, edge], [edge, 0], [edge, edge], [edge // 2, edge // 2]])
-        corner = places[rng.integers(5, size=count)]
-    elif recipe.crops == "random":
-        corner = rng.integers(edge + 1, size=(count, 2))
-    else:
-        corner = np.full((count, 2), edge // 2)
-    return {
-        "corner": corner.astype(np.float64),
-        "flip": (rng.random(count) < 0.5) * float(recipe.flip),
-        "angle": rng.uniform(-1, 1, count) * recipe.rotate,
-        "scale": np.exp(rng.uniform(-1, 1, count) * np.log1p(recipe.zoom)),
-        "shift": rng.uniform(-1, 1, (count, 2)) * recipe.shift * recipe.size,
-        "gain": 1 + rng.uniform(-1, 1, count) * recipe.light,
-        "offset": rng.uniform(-1, 1, count) * recipe.light * 128,
-    }
-
-
-def augment(
-    recipe: Recipe, images: NDArray[np.uint8], changes: dict[str, NDArray[np.float64]]
-) -> NDArray[np.uint8]:
-    """The pieces that the network sees, uint8 (n, size, size, 3), changed as drawn."""
-    size = recipe.size
-    warps = bool(recipe.rotate or recipe.zoom or recipe.shift)
-    result = np.empty((len(images), size, size, 3), np.uint8)
-    for n, image in enumerate(images):
-        x, y = changes["corner"][n].astype(int)
-        if warps:
-            piece = _warp(image, size, x, y, {key: value[n] for key, value in changes.items()})
-        else:
-            piece = image[y : y + size, x : x + size]
-        if changes["flip"][n]:
-            piece = piece[:, ::-1]
-        if recipe.light:
-            # 128 stays the middle of the contrast; the half rounds what the cast would cut off.
-            gain, offset = changes["gain"][n], changes["offset"][n]
-            bright = (piece.astype(np.float32) - 128) * gain + (128.5 + offset)
-            piece = np.clip(bright, 0, 255).astype(np.uint8)
-        result[n] = piece
-    return result
-
-
-def _warp(
-    image: NDArray[np.uint8], size: int, x: int, y: int, change: dict[str, NDArray[np.float64]]
-) -> NDArray[np.uint8]:
-    """The piece at (x, y) of the picture turned and zoomed about the piece's centre."""
-    middle = (x + size / 2 - 0.5, y + size / 2 - 0.5)
-    turn = cv2.getRotationMatrix2D(middle, float(change["angle"]), float(change["scale"]))
-    matrix = turn.astype(np.float64)
-    matrix[:, 2] += change["shift"] - np.array([x, y])
-    return cv2.warpAffine(  # type: ignore[return-value]
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    good = reader.visit(chosen.rows, put)
+    return Batch(images[good], chosen.select(good))
 
 
 def centre_pieces(recipe: Recipe, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -379,11 +377,9 @@ __all__ = [
     "Batch",
     "CropReader",
     "Targets",
-    "augment",
     "centre_pieces",
     "choose_targets",
     "count_classes",
-    "draw_changes",
     "hold_out",
     "iterate_batches",
     "plan_epoch",

@@ -17,8 +17,8 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=decay)
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(parameters, rate, weight_decay=decay)
-    return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+        return torch.optim.Adam(parameters, rate, weight_decay=decay, eps=recipe.epsilon)
+    return torch.optim.AdamW(parameters, rate, weight_decay=decay, eps=recipe.epsilon)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

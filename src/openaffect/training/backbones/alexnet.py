@@ -7,6 +7,9 @@ from torchvision.models import alexnet
 
 from openaffect.errors import InputError
 
+IMAGENET = ("torchvision", "AlexNet_Weights.IMAGENET1K_V1")
+HEAD = ("classifier.6.",)
+
 
 def build(size: int) -> tuple[nn.Module, int]:
     """AlexNet up to its last hidden layer: 4,096 features, random weights.

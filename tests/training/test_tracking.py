@@ -1,0 +1,53 @@
+"""Trackers: what a training sends them can be read back with their own readers."""
+
+from __future__ import annotations
+
+import pytest
+
+from openaffect.errors import MissingExtra, UnknownName
+from openaffect.training import loop, tracking
+from training.faces import fast_recipe
+
+pytestmark = pytest.mark.usefixtures("without_export")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+def test_tensorboard_has_the_log(faces, tmp_path):
+    moments = []
+    recipe = fast_recipe(batch_size=2, epochs=1)  # 26 steps, of which the 20th is sent
+    loop.train(faces, tmp_path / "run", recipe, track=["tensorboard"], show=moments.append)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "run" / "openaffect"))
+    events.Reload()
+    losses = [m.loss for m in moments if m.phase == "training"]
+    (sent,) = events.Scalars("loss")
+    assert (sent.step, sent.value) == (20, pytest.approx(losses[19], rel=1e-6))
+    row = next(m.row for m in moments if m.row is not None)
+    (f1,) = events.Scalars("stop_f1")
+    assert (f1.step, f1.value) == (26, pytest.approx(row["stop_f1"], rel=1e-6))
+
+
+@pytest.mark.slow
+# MLflow's own tables use a loader that SQLAlchemy 2.1 will drop.
+@pytest.mark.filterwarnings("ignore:.*noload.* loader strategy")
+def test_mlflow_has_the_log_and_the_recipe(faces, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    loop.train(faces, tmp_path / "run", fast_recipe(epochs=2), track=["mlflow"])
+    import mlflow
+
+    (run,) = mlflow.search_runs(experiment_names=["openaffect"], output_format="list")
+    assert run.data.params["strategy"] == "imbalanced"
+    assert run.info.status == "FINISHED"
+    assert 0 <= run.data.metrics["stop_f1"] <= 1
+
+
+def test_a_tracker_that_there_is_not_is_told_before_anything_is_done(faces, tmp_path, monkeypatch):
+    with pytest.raises(UnknownName, match="tensorboard"):
+        loop.train(faces, tmp_path / "run", fast_recipe(), track=["tensorbord"])
+    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match=r"openaffect\[track\]"):
+        loop.train(faces, tmp_path / "run", fast_recipe(), track=["wandb"])
+    assert not (tmp_path / "run").exists()
