@@ -56,7 +56,9 @@ def recipe_of(name: str, **changes: object) -> Recipe:
 
 
 def random_pictures(count: int, size: int) -> torch.Tensor:
-    return 255 * torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+    """Smooth as pictures are: white noise would be all that normalisation enlarges."""
+    small = torch.rand(count, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    return 255 * nn.functional.interpolate(small, size=size, mode="bilinear")
 
 
 def test_the_baselines_are_there():
@@ -173,7 +175,8 @@ def test_takes_pictures_of_the_size_of_its_recipe(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "efficientnet-b2"])
 def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
-    recipe = recipe_of(name, target="both", mean=(0.4, 0.5, 0.6))
+    size = max(64, smallest(name))
+    recipe = recipe_of(name, target="both", resize=size, size=size, mean=(0.4, 0.5, 0.6))
     torch.manual_seed(0)
     network = Network(recipe)
     for part in network.modules():
@@ -181,10 +184,12 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
             part.momentum = 1.0  # the statistics of one batch: no signal dies out
     with torch.no_grad():
         network(random_pictures(16, recipe.size))
-        for head in (network.expression, network.affect):
-            head.weight.mul_(5)
+        normal = (random_pictures(16, recipe.size) - network.mean) / network.std
+        features = network.eval().backbone(normal)
+        for head in (network.expression, network.affect):  # else all pictures give nearly the same
+            head.weight.div_(4 * (features @ head.weight.T).std(dim=0, keepdim=True).T)
     facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {})
-    export_model(network.eval(), recipe, 1.5, facts, tmp_path / "model.onnx")
+    export_model(network, recipe, 1.5, facts, tmp_path / "model.onnx")
     pictures = random_pictures(3, recipe.size).round()
     found = open_model(tmp_path / "model.onnx").predict(
         pictures.permute(0, 2, 3, 1).numpy().astype(np.uint8)
@@ -193,7 +198,7 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
         expected = ExportedNetwork(network, recipe, 1.5)(pictures)
     assert np.abs(found.probabilities - expected[0].numpy()).max() <= 1e-4
     assert np.abs(found.affect - expected[1].numpy()).max() <= 1e-4
-    assert float(np.ptp(expected[0].numpy(), axis=0).max()) > 0.01
+    assert float(np.ptp(expected[0].numpy(), axis=0).max()) > 0.02
 
 
 @every

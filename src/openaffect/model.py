@@ -28,7 +28,7 @@ from openaffect.images import Pixels
 from openaffect.labels import Expression, parse_expression
 
 # onnxruntime's errors share no base class but Exception.
-_ORT_ERRORS = (
+ORT_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -161,6 +161,8 @@ class Model:
         self.card = card
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
+        # A graph of one picture at a time, as some outside models are.
+        self._single = session.get_inputs()[0].shape[0] == 1
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, {str(self.path)!r})"
@@ -182,7 +184,12 @@ class Model:
                 f"{self.card.name}, but got {batch.dtype} {batch.shape}"
             )
         image = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32)
-        values = dict(zip(self._outputs, self._session.run(None, {"image": image}), strict=True))
+        if self._single and len(image) > 1:
+            parts = [self._session.run(None, {"image": one[None]}) for one in image]
+            found = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        else:
+            found = self._session.run(None, {"image": image})
+        values = dict(zip(self._outputs, found, strict=True))
         return Outputs(values.get("expression"), values.get("affect"))
 
 
@@ -212,7 +219,7 @@ def open_model(path: str | Path, *, threads: int = 0) -> Model:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=_providers())
-    except _ORT_ERRORS as error:
+    except ORT_ERRORS as error:
         raise FormatError(f"expected an ONNX model at {path}, but: {_first_line(error)}") from error
     card = _read_card(session, path)
     _check_fit(card, session, path)

@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from openaffect.errors import InputError, UnknownName
-from openaffect.training.network import ExportedNetwork, Network, count_parameters, load_weights
-from openaffect.training.samples import centre_pieces
+from openaffect.model import open_model
+from openaffect.training import losses
+from openaffect.training.network import (
+    ExportedNetwork,
+    Network,
+    count_parameters,
+    find_backbone,
+    list_layers,
+    load_weights,
+)
+from openaffect.training.recipe import load_recipe
+from openaffect.training.samples import centre_pieces, choose_targets
+from openaffect.training.to_onnx import Training, export_model
 from training.faces import fast_recipe
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
@@ -112,3 +124,195 @@ def test_weights_that_do_not_fit_are_refused_by_name(change, message):
     change(state)
     with pytest.raises(InputError, match=f"weights in here do not fit.*{message}"):
         load_weights(network_of(), state, "here")
+
+
+# -- frozen layers -------------------------------------------------------------------------
+
+
+def trained_names(network: Network) -> set[str]:
+    return {name for name, p in network.named_parameters() if p.requires_grad}
+
+
+def test_the_last_fifth_of_resnet50_is_layer4_and_the_last_norm_of_layer3():
+    """Keras' last 35 of 175 layers: conv4_block6_3_bn, add, out, and all of conv5."""
+    with torch.device("meta"):
+        network = Network(load_recipe("resnet50-transfer"))
+    names = {name for name, _ in network.named_parameters()}
+    tail = {f"backbone.layer3.5.bn3.{kind}" for kind in ("weight", "bias")}
+    layer4 = {name for name in names if name.startswith("backbone.layer4.")}
+    assert len(layer4) == 30
+    assert trained_names(network) == tail | layer4 | {"expression.weight", "expression.bias"}
+
+
+@pytest.mark.parametrize("share", [0.2, 34.6 / 175, 35.4 / 175])
+def test_resnet50_has_175_layers_of_which_the_share_is_rounded(share):
+    with torch.device("meta"):
+        recipe = load_recipe("resnet50-transfer", [f"unfrozen={share}"])
+        network = Network(recipe)
+        assert len(list_layers(find_backbone(recipe), network.backbone)) == 175
+    assert "backbone.layer3.5.bn3.weight" in trained_names(network)
+    assert "backbone.layer3.5.conv3.weight" not in trained_names(network)
+
+
+@pytest.mark.parametrize(
+    ("layers", "last", "frozen"),
+    [(36, "layer3.5.conv3", "layer3.5.bn2"), (32, "layer4.0.conv1", "layer3.5.bn3")],
+)
+def test_the_border_moves_layer_by_layer(layers, last, frozen):
+    with torch.device("meta"):
+        network = Network(load_recipe("resnet50-transfer", [f"unfrozen={layers / 175}"]))
+    assert f"backbone.{last}.weight" in trained_names(network)
+    assert f"backbone.{frozen}.weight" not in trained_names(network)
+
+
+def test_without_a_count_of_its_own_a_backbone_is_frozen_from_its_beginning():
+    network = network_of(unfrozen=0.25)
+    first, last = next(iter(network.backbone.parameters())), list(network.backbone.parameters())[-1]
+    assert (first.requires_grad, last.requires_grad) == (False, True)
+    order = [p.requires_grad for p in network.backbone.parameters()]
+    assert order == sorted(order)  # all frozen ones come first
+    assert trained_names(network) >= {"expression.weight", "expression.bias"}
+
+
+def test_the_smallest_share_still_trains_the_heads():
+    network = network_of(unfrozen=1e-9, target="both")
+    heads = {f"{head}.{kind}" for head in ("expression", "affect") for kind in ("weight", "bias")}
+    assert trained_names(network) == heads  # the last layer of the backbone flattens
+
+
+def test_frozen_norms_keep_their_statistics_and_the_others_learn_theirs():
+    network = network_of(unfrozen=0.25).train()
+    before = {k: v.clone() for k, v in network.state_dict().items() if "running_mean" in k}
+    network(IMAGES)
+    after = network.state_dict()
+    moved = {k.removesuffix(".running_mean") for k, v in before.items() if (after[k] != v).any()}
+    norms = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert moved == {name for name, m in norms if m.weight.requires_grad}
+    assert 0 < len(moved) < len(norms)
+    assert [m.training for _, m in norms] == [m.weight.requires_grad for _, m in norms]
+    assert not any(m.training for _, m in network.eval().named_modules())
+
+
+def test_all_is_trained_if_nothing_is_said():
+    network = network_of(target="both").train()
+    assert trained_names(network) == {name for name, _ in network.named_parameters()}
+    assert all(m.training for m in network.modules())
+
+
+# -- separate nets -------------------------------------------------------------------------
+
+SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate": True}
+
+
+def gradients(network: Network, loss: torch.Tensor) -> dict[str, torch.Tensor | None]:
+    network.zero_grad()
+    loss.backward(retain_graph=True)
+    return {
+        name: None if p.grad is None else p.grad.clone() for name, p in network.named_parameters()
+    }
+
+
+def test_separate_nets_learn_from_the_sum_what_each_learns_alone():
+    network = network_of(**SEPARATE, dropout=0.5).train()
+    truth = torch.tensor([[0.5, -0.5], [-0.2, 0.3], [0.1, 0.9]])
+    affect = network(IMAGES)[1]
+    assert affect.shape == (3, 2)
+    both = gradients(network, losses.euclidean_loss(affect, truth))
+    alone = [gradients(network, 0.5 * (affect - truth)[:, n].square().sum()) for n in (0, 1)]
+    of_arousal = {name for name in both if name.startswith("arousal")}
+    assert len(of_arousal) == len(both) / 2
+    for name, total in both.items():
+        own, other = (alone[1], alone[0]) if name in of_arousal else alone
+        assert other[name] is None or not other[name].any()  # nothing comes from the other
+        assert torch.equal(total, own[name])
+
+
+def test_separate_nets_are_two_with_weights_of_their_own():
+    network, one = network_of(**SEPARATE), network_of(target="affect", stop_metric="ccc")
+    assert list(network.backbones) == ["backbone", "arousal_backbone"]
+    assert count_parameters(network) == 2 * count_parameters(one.backbone) + 2 * 129
+    weights = [torch.cat([p.flatten() for p in b.parameters()]) for b in network.backbones.values()]
+    assert not torch.equal(*weights)
+
+
+def test_separate_nets_are_frozen_both():
+    network = network_of(**SEPARATE, unfrozen=0.25)
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    valence = {name for name in frozen if name.startswith("backbone.")}
+    assert valence
+    assert frozen == valence | {f"arousal_{name}" for name in valence}
+
+
+# -- views ---------------------------------------------------------------------------------
+
+
+def views_by_hand(views: str, images: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """The pieces that are averaged, cut one by one."""
+    end = images.shape[2] - size
+    middle = end // 2
+    corners = [(middle, middle), (0, 0), (0, end), (end, 0), (end, end)]
+    places = corners if views == "ten" else corners[:1]
+    plain = [images[:, :, y : y + size, x : x + size] for y, x in places]
+    return (
+        plain
+        if views == "centre"
+        else plain + [p[..., torch.arange(size - 1, -1, -1)] for p in plain]
+    )
+
+
+@pytest.mark.parametrize("resize", [16, 17, 21])
+@pytest.mark.parametrize("views", ["centre", "flip", "ten"])
+def test_views_are_averaged_after_softmax(views, resize):
+    recipe = fast_recipe(target="both", resize=resize, views=views)
+    network = network_of(target="both").eval()
+    images = torch.rand(2, 3, resize, resize, generator=torch.Generator().manual_seed(1)) * 255
+    pieces = views_by_hand(views, images, 16)
+    assert len(pieces) == {"centre": 1, "flip": 2, "ten": 10}[views]
+    with torch.no_grad():
+        for head in (network.expression, network.affect):
+            head.weight.mul_(20)  # far from linear: averaging elsewhere would show
+        found = ExportedNetwork(network, recipe, 2.5)(images)
+        seen = [network(piece) for piece in pieces]
+    probabilities = torch.stack([torch.softmax(logits / 2.5, 1) for logits, _ in seen]).mean(0)
+    affect = torch.stack([affect for _, affect in seen]).mean(0)
+    assert torch.allclose(found[0], probabilities, atol=1e-5)
+    assert torch.allclose(found[1], affect, atol=1e-5)
+    if views != "centre":
+        assert not torch.allclose(found[0], torch.softmax(seen[0][0] / 2.5, 1), atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "both", "views": "flip"},
+        {"target": "both", "views": "ten"},
+        SEPARATE | {"views": "ten"},
+    ],
+    ids=["flip", "ten", "separate"],
+)
+def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
+    changes, faces, tmp_path
+):
+    recipe = fast_recipe(**changes, resize=21)
+    network = network_of(**changes)
+    network(IMAGES)
+    with torch.no_grad():
+        for head in (network.expression, network.affect, network.arousal):
+            if head is not None:
+                head.weight.mul_(10)
+    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {})
+    export_model(network.eval(), recipe, 1.5, facts, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 21, 21, 3), dtype=np.uint8)
+    found = open_model(tmp_path / "model.onnx").predict(images)
+    outputs = [found.affect] if found.probabilities is None else [found.probabilities, found.affect]
+    pieces = views_by_hand(changes["views"], torch.from_numpy(images).permute(0, 3, 1, 2), 16)
+    with torch.no_grad():
+        seen = [network(piece.float()) for piece in pieces]
+    expected = [torch.stack([affect for _, affect in seen]).mean(0).numpy()]
+    if recipe.label_set:
+        expected.insert(0, torch.stack([(g / 1.5).softmax(1) for g, _ in seen]).mean(0).numpy())
+    assert [o.shape for o in outputs] == [e.shape for e in expected]
+    worst = max(float(np.abs(o - e).max()) for o, e in zip(outputs, expected, strict=True))
+    assert worst <= 1e-4
+    assert min(float(np.ptp(e, axis=0).max()) for e in expected) > 0.01

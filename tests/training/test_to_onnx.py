@@ -16,6 +16,7 @@ from openaffect.errors import TrainingError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.faces.drawn import draw_face
+from openaffect.golden import draw_golden
 from openaffect.model import Card, open_model
 from openaffect.training import to_onnx
 from openaffect.training.network import Network, count_parameters
@@ -248,7 +249,7 @@ def test_raters_shares_ask_for_softer_scores_than_their_majority():
 
 def test_the_golden_face_is_happy():
     card = Card("any", size=(32, 32))
-    drawn = to_onnx.draw_golden(card)
+    drawn = draw_golden(card)
     assert drawn.shape == (8, 32, 32, 3)
     face = draw_face("happy", seed=7, size=256)
     assert np.array_equal(drawn[0], crop(face.image, Box(*face.box), card.crop, (32, 32)))

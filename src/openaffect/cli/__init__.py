@@ -8,11 +8,22 @@ import sys
 from openaffect import console
 
 # Each of these files adds its commands to the application, in this order.
-from openaffect.cli import pipelines, data, models, analysis  # isort: skip
+from openaffect.cli import pipelines, data, models, tuning, cards, analysis, serving  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
-__all__ = ["analysis", "app", "command_names", "data", "main", "models", "pipelines"]
+__all__ = [
+    "analysis",
+    "app",
+    "cards",
+    "command_names",
+    "data",
+    "main",
+    "models",
+    "pipelines",
+    "serving",
+    "tuning",
+]
 
 
 def command_names() -> list[str]:

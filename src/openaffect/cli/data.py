@@ -15,6 +15,7 @@ from openaffect.cli.options import (
     Seed,
     Workers,
     app,
+    flatten,
     print_classes,
     read_pairs,
 )
@@ -160,7 +161,7 @@ def info(
         return
     classes = facts.pop("classes", None)
     log = facts.pop("log", None)
-    console.print_facts(_flatten(facts))
+    console.print_facts(flatten(facts))
     if classes and facts["kind"] == "dataset":
         console.print_counts(classes)
     if log:
@@ -255,15 +256,3 @@ def split(
             f"{len(plan.crossing):,} groups lie in several splits that were not drawn anew, "
             f"first {plan.crossing[0]} (--redo draws them anew)"
         )
-
-
-def _flatten(facts: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        elif isinstance(value, list):
-            flat[prefix + key] = ", ".join(map(str, value))
-        elif value is not None and value != "":
-            flat[prefix + key] = value
-    return flat

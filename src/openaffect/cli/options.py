@@ -56,3 +56,16 @@ def print_classes(dataset: Path) -> None:
     from openaffect.pipelines.description import describe
 
     console.print_counts(describe(dataset)["classes"])
+
+
+def flatten(facts: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested facts as one level of `a.b` names; lists as text, what is empty left out."""
+    flat: dict[str, object] = {}
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        elif isinstance(value, list | tuple):
+            flat[prefix + key] = ", ".join(map(str, value))
+        elif value is not None and value != "":
+            flat[prefix + key] = value
+    return flat

@@ -56,7 +56,9 @@ def _group(group: Group, pages: Mapping[str, str]) -> str:
         if e.name in pages
     ]
     whole = f'<p class="note">The whole report of each: {" · ".join(links)}</p>' if links else ""
-    return head + whole + _expression(group) + _classes(group) + _affect(group) + _paired(group)
+    return (
+        head + whole + _expression(group) + classes_section(group) + _affect(group) + _paired(group)
+    )
 
 
 def _expression(group: Group) -> str:
@@ -118,7 +120,8 @@ def _cells(scores: Sequence[Mapping[str, Any]], metric: str, *, lower: bool) -> 
     return cells
 
 
-def _classes(group: Group) -> str:
+def classes_section(group: Group) -> str:
+    """F1 of each expression, a column a system."""
     entries = [e for e in group.entries if e.report["per_class"] is not None]
     if not entries:
         return ""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.dataset import Dataset
-from openaffect.errors import MissingExtra
+from openaffect.errors import InputError, MissingExtra
 from openaffect.training.recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from openaffect.training.loop import Moment
 
-_EXTRA = ("torch", "torchvision", "accelerate", "timm", "onnx", "onnxscript", "filelock")
+_EXTRA = (
+    *("torch", "torchvision", "accelerate", "timm", "onnx", "onnxscript", "filelock"),
+    *("sklearn", "scipy"),
+)
 
 
 def train(
@@ -23,9 +26,12 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    track: Sequence[str] = (),
     show: Callable[[Moment], None] | None = None,
 ) -> Path:
-    """Train a recipe on a dataset, into a run folder; see `openaffect.training.loop.train`.
+    """Train a recipe on a dataset, into a run folder.
+
+    See `openaffect.training.loop.train` and, for HOG, `openaffect.training.hog.run.train`.
 
     Returns:
         The path of the run's `model.onnx`.
@@ -34,12 +40,24 @@ def train(
         MissingExtra: the extra `train` is not installed.
     """
     try:
-        from openaffect.training import loop
+        if recipe.method == "hog":
+            from openaffect.training.hog.run import train as train_machine
+        else:
+            from openaffect.training.loop import train as train_network
     except ModuleNotFoundError as error:
         if (error.name or "").split(".", maxsplit=1)[0] not in _EXTRA:
             raise
         raise MissingExtra("train", "training") from error
-    return loop.train(dataset, run, recipe, resume=resume, overwrite=overwrite, show=show)
+    if recipe.method == "hog":
+        if track:
+            raise InputError(
+                f"trackers follow the steps of networks, and recipe {recipe.name} has none; "
+                "its results are in the run's log.csv"
+            )
+        return train_machine(dataset, run, recipe, resume=resume, overwrite=overwrite, show=show)
+    return train_network(
+        dataset, run, recipe, resume=resume, overwrite=overwrite, track=track, show=show
+    )
 
 
 __all__ = ["Recipe", "load_recipe", "recipe_names", "train"]

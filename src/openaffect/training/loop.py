@@ -6,7 +6,6 @@ Everything random is drawn from (seed, step, process), so a resumed training nee
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 import os
 import time
@@ -23,7 +22,6 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from openaffect import metrics
 from openaffect.dataset import Dataset
 from openaffect.errors import (
     InputError,
@@ -34,6 +32,7 @@ from openaffect.storage import atomic_file
 from openaffect.training import losses
 from openaffect.training.averaging import average_weights, climb
 from openaffect.training.imbalance import class_weights
+from openaffect.training.judging import judge
 from openaffect.training.network import Network, load_weights
 from openaffect.training.pretrained import load_pretrained
 from openaffect.training.recipe import Recipe
@@ -43,6 +42,7 @@ from openaffect.training.run_folder import (
     lock_folder,
     prepare_folder,
     read_checkpoint,
+    write_log,
 )
 from openaffect.training.samples import (
     Batch,
@@ -405,7 +405,8 @@ class _Loop:
         state.epoch += 1
         state.step, state.loss_sum, state.loss_count = 0, 0.0, 0
         # In this order: after a kill between them the log lacks nothing that the checkpoint has.
-        self._write_log()
+        if self.accelerator.is_main_process:
+            write_log(self.run, self.log)
         self._save()
         numbers = {k: v for k, v in row.items() if k.startswith("stop_")}
         self.accelerator.log(numbers | {"epoch_loss": row["loss"]}, step=state.total_steps)
@@ -413,23 +414,11 @@ class _Loop:
 
     def _judge(self) -> dict[str, float]:
         logits, affect, held = self._predict_held(self._judged())
-        scores: dict[str, float] = {}
-        if self.recipe.label_set:
-            named = held.classes < logits.shape[1]  # the others are there for their affect
-            log_p = torch.log_softmax(logits, dim=1).numpy()[named]
-            scores["loss"] = float(-(held.shares[named] * log_p).sum(axis=1).mean())
-            matrix = metrics.confusion_matrix(
-                held.classes[named], log_p.argmax(axis=1), logits.shape[1]
-            )
-            scores["accuracy"] = float(metrics.accuracy(matrix))
-            scores["f1"] = float(metrics.macro_f1(matrix))
-        known = ~np.isnan(held.affect[:, 0])
-        if self.recipe.learns_affect and known.any():
-            guess, truth = affect.numpy()[known], held.affect[known]
-            both = [metrics.ccc(truth[:, n], guess[:, n]) for n in (0, 1)]
-            scores["ccc"] = float(np.mean(both))
-            scores.setdefault("loss", float(0.5 * np.square(guess - truth).sum(axis=1).mean()))
-        return scores
+        return judge(
+            logits.numpy() if self.recipe.label_set else None,
+            affect.numpy() if self.recipe.learns_affect else None,
+            held,
+        )
 
     def _predict_held(self, network: nn.Module) -> tuple[Tensor, Tensor, Targets]:
         """Logits and affect of the held-out faces, on the CPU, and those that could be read."""
@@ -511,17 +500,6 @@ class _Loop:
                 f"{torch.get_num_threads()}: its last digits will differ"
             )
             self.show(Moment("reading", note=note))
-
-    def _write_log(self) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        with (
-            atomic_file(self.run / "log.csv") as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, list(self.log[0]))
-            writer.writeheader()
-            writer.writerows(self.log)
 
     def _export(self) -> Path:
         self.show(Moment("exporting", self.state.epoch, self.recipe.epochs))

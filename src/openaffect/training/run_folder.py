@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,17 @@ def prepare_folder(run: Path, recipe: Recipe, *, overwrite: bool) -> None:
             (run / name).unlink(missing_ok=True)
     with atomic_file(run / "recipe.toml") as temporary:
         temporary.write_text(recipe.to_toml(), encoding="utf-8")
+
+
+def write_log(run: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write log.csv whole, one row an epoch; all rows have the keys of the first."""
+    with (
+        atomic_file(run / "log.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -355,6 +355,8 @@ def _make_batch(
         images[number] = augment(recipe, piece, {key: v[number] for key, v in own.items()})
 
     good = reader.visit(chosen.rows, put)
+    if good.all():
+        return Batch(images, chosen)
     return Batch(images[good], chosen.select(good))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +17,15 @@ from torch import Tensor, nn
 
 from openaffect.dataset import Dataset
 from openaffect.errors import TrainingError
-from openaffect.faces.boxes import Box
-from openaffect.faces.crops import crop
-from openaffect.faces.drawn import draw_face
-from openaffect.labels import Expression
-from openaffect.model import CARD_KEY, Card, Golden, open_model
+from openaffect.golden import draw_golden, make_golden
+from openaffect.model import CARD_KEY, Card, open_model
 from openaffect.storage import atomic_file
 from openaffect.training.network import ExportedNetwork, Network, count_parameters
 from openaffect.training.recipe import Recipe
 from openaffect.training.samples import Targets, count_classes
 
 TOLERANCE = 1e-4
-"""The largest difference between torch and onnxruntime that an export may show."""
-
-_GOLDEN_SEED = 7
+"""The largest difference that an export may show between what was trained and onnxruntime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +89,29 @@ def export_model(
     with atomic_file(path) as temporary:
         _write_graph(exported, recipe.resize, names, temporary)
         card = make_card(recipe, temperature, training, count_parameters(network))
-        _write_card(card, temporary)
-        golden = draw_golden(card)
-        _compare(exported, temporary, golden)
-        outputs = open_model(temporary).predict(golden[:1])
-        values = {"expression": outputs.probabilities, "affect": outputs.affect}
-        kept = {k: [round(float(x), 6) for x in v[0]] for k, v in values.items() if v is not None}
-        card = dataclasses.replace(card, golden=Golden("happy", _GOLDEN_SEED, kept))
-        _write_card(card, temporary)
+        finish_file(card, temporary, lambda crops: _run_network(exported, crops))
+
+
+def finish_file(
+    card: Card, path: Path, expected: Callable[[NDArray[np.uint8]], Sequence[NDArray[np.floating]]]
+) -> None:
+    """Put a card with its golden sample into a graph, after checking the graph.
+
+    Args:
+        card: all but the golden sample.
+        path: an ONNX file; written again.
+        expected: from crops, uint8 (n, h, w, 3), to what the graph's outputs should be.
+
+    Raises:
+        TrainingError: onnxruntime's outputs differ from the expected by more than 1e-4.
+    """
+    _write_card(card, path)
+    crops = draw_golden(card)
+    model = open_model(path)
+    outputs = model.predict(crops)
+    there = [array for array in (outputs.probabilities, outputs.affect) if array is not None]
+    _compare(expected(crops), there)
+    _write_card(dataclasses.replace(card, golden=make_golden(model)), path)
 
 
 def make_card(recipe: Recipe, temperature: float, training: Training, parameters: int) -> Card:
@@ -138,16 +149,6 @@ def make_card(recipe: Recipe, temperature: float, training: Training, parameters
         },
         protocol_warning=recipe.warning,
     )
-
-
-def draw_golden(card: Card) -> NDArray[np.uint8]:
-    """The golden face and seven others, cropped as the card says, uint8 (8, h, w, 3)."""
-    pieces = []
-    for number, expression in enumerate(list(Expression)[:8]):
-        expression = Expression.HAPPY if number == 0 else expression  # noqa: PLW2901
-        face = draw_face(expression, seed=_GOLDEN_SEED + number, size=256)
-        pieces.append(crop(face.image, Box(*face.box), card.crop, card.size))
-    return np.stack(pieces)
 
 
 def _origins(dataset: Dataset, column: str) -> list[str]:
@@ -203,13 +204,17 @@ def _write_card(card: Card, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _compare(exported: nn.Module, path: Path, crops: NDArray[np.uint8]) -> None:
-    outputs = open_model(path).predict(crops)
+def _run_network(exported: nn.Module, crops: NDArray[np.uint8]) -> list[NDArray[np.floating]]:
     with torch.inference_mode():
         tensors = exported(torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)))
-    there = [a for a in (outputs.probabilities, outputs.affect) if a is not None]
-    for ours, theirs in zip(tensors, there, strict=True):
-        worst = float(np.abs(ours.numpy() - theirs).max())
+    return [tensor.numpy() for tensor in tensors]
+
+
+def _compare(
+    expected: Sequence[NDArray[np.floating]], found: Sequence[NDArray[np.floating]]
+) -> None:
+    for ours, theirs in zip(expected, found, strict=True):
+        worst = float(np.abs(ours - theirs).max())
         if not worst <= TOLERANCE:
             raise TrainingError(
                 f"the exported graph differs from the network by {worst:.2g} (allowed: {TOLERANCE:g})"

@@ -1,0 +1,81 @@
+"""What the paper's and the study's tables share: their folder, and what they take from rows and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openaffect.dataset import Dataset
+from openaffect.errors import InputError
+from openaffect.labels import EXPRESSIONS, Expression
+from openaffect.pipelines.experiments import Outcome
+from openaffect.reports import Comparison, Report, compare
+from openaffect.storage import atomic_file
+
+
+def claim_folder(folder: Path, manifest: str) -> None:
+    """Make the folder of a table, or raise if it is something else.
+
+    Raises:
+        InputError: it holds things, but not the manifest of such a table.
+    """
+    if folder.is_file() or (
+        folder.is_dir() and any(folder.iterdir()) and not (folder / manifest).is_file()
+    ):
+        raise InputError(
+            f"{folder} holds other things (and no {manifest}); choose a new or an empty folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_files(folder: Path, name: str, page: str, data: Mapping[str, Any]) -> None:
+    """Write the page of a table and the same as JSON; the JSON last, as a folder is known by it."""
+    with atomic_file(folder / f"{name}.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    with atomic_file(folder / f"{name}.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """A row as JSON-ready data, scores included."""
+    row, recipe, report = outcome.row, outcome.recipe, outcome.report
+    parts = ("categorical", "per_class", "confusion", "dimensional")
+    return {
+        "key": row.key,
+        "title": row.title,
+        "status": outcome.status,
+        "reason": outcome.reason or None,
+        "recipe": row.recipe or None,
+        "recipe_sha256": None if recipe is None else recipe.sha256(),
+        "recalled": [] if recipe is None else list(recipe.recalled),
+        "settings": list(row.settings),
+        "published": row.published or None,
+        "report": None if report is None else f"{row.key}/report/report.json",
+        "fingerprint": None if report is None else report["protocol"]["fingerprint"],
+        **{part: None if report is None else report[part] for part in parts},
+    }
+
+
+def compare_rows(outcomes: Sequence[Outcome], part: str, rounds: int) -> Comparison | None:
+    """The reports that have a part, `categorical` or `dimensional`; the first is the baseline."""
+    found = [
+        (o.row.title, o.report)
+        for o in outcomes
+        if o.report is not None and o.report[part] is not None
+    ]
+    if len(found) < 2:
+        return None
+    reports: list[Report] = [report for _, report in found]
+    return compare(reports, names=[title for title, _ in found], rounds=rounds)
+
+
+def count_classes(dataset: Dataset, split: str, labels: Sequence[Expression]) -> dict[str, int]:
+    """Faces of each expression in a split."""
+    inside = np.array([name == split for name in dataset.faces["split"].to_pylist()])
+    counts = np.bincount(dataset.expression_ids[inside] + 1, minlength=len(EXPRESSIONS) + 1)
+    return {label.value: int(counts[label.id + 1]) for label in labels}

@@ -1,0 +1,330 @@
+"""A training of HOG, PCA and a linear machine, from a dataset to a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from openaffect.dataset import Dataset
+from openaffect.errors import InputError, MismatchError
+from openaffect.model import open_model
+from openaffect.storage import atomic_file
+from openaffect.training.hog import graph
+from openaffect.training.hog.features import FeatureReader
+from openaffect.training.hog.machine import (
+    NEVER,
+    Basis,
+    Machine,
+    check_classes,
+    fit_affect,
+    fit_basis,
+    fit_classes,
+)
+from openaffect.training.imbalance import class_weights, epoch_rows
+from openaffect.training.judging import judge
+from openaffect.training.loop import Moment
+from openaffect.training.recipe import Recipe
+from openaffect.training.run_folder import check_folder, lock_folder, prepare_folder, write_log
+from openaffect.training.samples import Targets, choose_targets, hold_out
+from openaffect.training.to_onnx import Training, finish_file, fit_temperature, make_card
+
+BASIS_FACES = 4_000
+"""Faces, drawn at random, that PCA is made from; their features take 0.55 GB at 256 pixels."""
+
+
+def train(
+    dataset: Dataset,
+    run: str | Path,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    show: Callable[[Moment], None] | None = None,
+) -> Path:
+    """Train a HOG recipe on a dataset's split `train`, into a run folder, and export it.
+
+    It takes minutes, so nothing of an unfinished run is kept: with `resume` it begins again, and a
+    finished run is left as it is.
+
+    Args:
+        dataset: labelled faces.
+        run: the folder to make; with `resume`, the folder of the run.
+        recipe: one with `method = "hog"`.
+        resume: accept a run folder that is there.
+        overwrite: remove the files of a run that is there.
+        show: called with every `Moment`; its phase is `reading`, `training`, `exporting`, or
+            `finished` for a run that was.
+
+    Returns:
+        The path of `model.onnx`.
+
+    Raises:
+        DestinationExists: the run folder holds something, and neither `resume` nor `overwrite`.
+        MismatchError: `resume` with another recipe or other data than the run began with.
+        InputError: nothing to learn from; faces of one expression only; no picture can be read; a
+            `resize` that cells do not fill; both `resume` and `overwrite`; or another process
+            works in this folder.
+        TrainingError: the exported graph does not do what was trained.
+    """
+    run, show = Path(run), show or (lambda _: None)
+    check_folder(run, recipe, resume=resume, overwrite=overwrite)
+    if recipe.resize % graph.CELL or recipe.resize < graph.CELL * graph.BLOCK:
+        raise InputError(
+            f"expected recipe key 'resize' of a HOG recipe to be a multiple of {graph.CELL}, "
+            f"at least {graph.CELL * graph.BLOCK}, but got {recipe.resize}"
+        )
+    with lock_folder(run):
+        fingerprint = dataset.fingerprint()
+        if resume and (run / "model.onnx").is_file():
+            _check_data(run, dataset, fingerprint)
+            show(Moment("finished", 1, 1))
+            return run / "model.onnx"
+        # What makes the training impossible is told before a file is touched.
+        targets = choose_targets(dataset, recipe)
+        learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+        if recipe.label_set:
+            check_classes(learned.classes, recipe)
+        prepare_folder(run, recipe, overwrite=overwrite)
+        reader = FeatureReader(dataset, recipe, show)
+        try:
+            fitted = _fit(dataset, recipe, reader, learned, held, show)
+            show(Moment("exporting", 1, 1, row=fitted.row))
+            write_log(run, [fitted.row])
+            _export(run / "model.onnx", dataset, fingerprint, recipe, reader, fitted)
+        finally:
+            reader.close()
+    return run / "model.onnx"
+
+
+def _check_data(run: Path, dataset: Dataset, fingerprint: str) -> None:
+    if open_model(run).card.data_fingerprint != fingerprint:
+        raise MismatchError(
+            f"{run} was trained on other data than {dataset.path}; "
+            "resume with the same dataset, or train into another folder"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """The faces that could be read, in PCA's components.
+
+    Attributes:
+        basis: of the components.
+        learned, weights, inputs: faces to learn from, what each counts, and their components.
+        held, held_inputs: faces held out, and their components.
+        seconds: that PCA took.
+    """
+
+    basis: Basis
+    learned: Targets
+    weights: NDArray[np.float64]
+    inputs: NDArray[np.float32]
+    held: Targets
+    held_inputs: NDArray[np.float32]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What a training has found.
+
+    Attributes:
+        basis, machine, temperature: of the model.
+        learned: the faces that were learned from.
+        held: number of faces held out.
+        row: of log.csv.
+    """
+
+    basis: Basis
+    machine: Machine
+    temperature: float
+    learned: Targets
+    held: int
+    row: dict[str, Any]
+
+
+def _fit(
+    dataset: Dataset,
+    recipe: Recipe,
+    reader: FeatureReader,
+    learned: Targets,
+    held: Targets,
+    show: Callable[[Moment], None],
+) -> _Fitted:
+    began = time.monotonic()
+    faces = _reduce(dataset, recipe, reader, learned, held, show)
+    show(Moment("training", 1, 1, step=1, steps=2))
+    middle = time.monotonic()
+    if recipe.label_set:
+        machine = fit_classes(faces.inputs, faces.learned.classes, faces.weights, recipe)
+    else:
+        machine = fit_affect(faces.inputs, faces.learned.affect, recipe)
+    machine_seconds = time.monotonic() - middle
+    for note in _notes(recipe, machine):
+        show(Moment("training", 1, 1, step=2, steps=2, note=note))
+    temperature = 1.0
+    if recipe.label_set and recipe.temperature:
+        temperature = _calibrate(machine, faces.held_inputs, faces.held)
+    scores = _judge(recipe, machine.scores(faces.held_inputs) / temperature, faces.held)
+    own_scores = machine.scores(faces.inputs) / temperature
+    row = {
+        "epoch": 1,
+        "loss": _judge(recipe, own_scores, faces.learned)["loss"],
+        "faces": len(faces.learned),
+        "components": len(faces.basis.components),
+        "variance_kept": round(faces.basis.kept, 4),
+        "converged": machine.converged,
+        **{f"stop_{key}": number for key, number in scores.items()},
+        "reading_seconds": round(reader.seconds, 1),
+        "pca_seconds": round(faces.seconds, 1),
+        "machine_seconds": round(machine_seconds, 1),
+        "seconds": round(time.monotonic() - began, 1),
+        "broken": len(reader.crops.broken),
+    }
+    return _Fitted(faces.basis, machine, temperature, faces.learned, len(faces.held), row)
+
+
+def _reduce(
+    dataset: Dataset,
+    recipe: Recipe,
+    reader: FeatureReader,
+    learned: Targets,
+    held: Targets,
+    show: Callable[[Moment], None],
+) -> _Reduced:
+    """PCA of some faces, then every other face brought to its components as soon as it is read."""
+    learned, weights = _weigh(recipe, learned)
+    reader.total = len(learned) + len(held)
+    order = np.random.default_rng((recipe.seed, 1)).permutation(len(learned))
+    first, rest = np.sort(order[:BASIS_FACES]), np.sort(order[BASIS_FACES:])
+    features, places = reader.read_all(learned.rows[first])
+    if not len(features):
+        reason = next(iter(reader.crops.broken.values()))
+        raise InputError(f"not one picture of {dataset.path} can be read; first: {reason}")
+    show(Moment("training", 1, 1, step=0, steps=2))
+    began = time.monotonic()
+    basis, projected = fit_basis(features, recipe.components, recipe.seed)
+    seconds = time.monotonic() - began
+    del features  # the largest thing in memory
+    if len(basis.components) < recipe.components:
+        note = (
+            f"{len(places)} faces allow {len(basis.components)} components, "
+            f"not the recipe's {recipe.components}"
+        )
+        show(Moment("training", 1, 1, step=1, steps=2, note=note))
+    others, more = _project(reader, basis, learned.rows[rest])
+    held_inputs, found = _project(reader, basis, held.rows)
+    if not len(found):
+        raise InputError("not one of the faces held out for stopping can be read")
+    readable = np.concatenate([first[places], rest[more]])
+    return _Reduced(
+        basis=basis,
+        learned=learned.select(readable),
+        weights=weights[readable],
+        inputs=np.concatenate([projected, others]),
+        held=held.select(found),
+        held_inputs=held_inputs,
+        seconds=seconds,
+    )
+
+
+def _weigh(recipe: Recipe, targets: Targets) -> tuple[Targets, NDArray[np.float64]]:
+    """The faces that a strategy takes, each once, and what each counts: its repeats times H."""
+    rng = np.random.default_rng((recipe.seed, 0))
+    rows = epoch_rows(recipe.strategy, targets.classes, recipe.down_to, rng)
+    places, repeats = np.unique(rows, return_counts=True)
+    counts = np.bincount(targets.classes, minlength=max(1, len(recipe.label_set)))
+    weights = class_weights(recipe.strategy, counts, recipe.beta)
+    return targets.select(places), repeats * weights[targets.classes[places]]
+
+
+def _project(
+    reader: FeatureReader, basis: Basis, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Components (m, components) and places in `rows` (m,) of the faces that can be read."""
+    inputs = [np.empty((0, len(basis.components)), np.float32)]
+    found = [np.empty(0, np.int64)]
+    for features, places in reader.read(rows):
+        inputs.append(basis.project(features))
+        found.append(places)
+    return np.concatenate(inputs), np.concatenate(found)
+
+
+def _calibrate(machine: Machine, inputs: NDArray[np.float32], held: Targets) -> float:
+    """One temperature for all scores: the likeliest expression stays the one the SVM chose.
+
+    A slope and an offset for each class would need more faces of the rare ones than are held out,
+    and would move the decision towards the classes that are frequent there.
+    """
+    known = machine.bias > NEVER
+    scores = machine.scores(inputs)[:, known]
+    return fit_temperature(torch.from_numpy(scores), torch.from_numpy(held.shares[:, known]))
+
+
+def _judge(recipe: Recipe, scores: NDArray[np.float64], truth: Targets) -> dict[str, float]:
+    """As the loop judges, from scores divided by the temperature, or valence and arousal."""
+    if recipe.label_set:
+        return judge(scores, None, truth)
+    return judge(None, np.clip(scores, -1, 1), truth)
+
+
+def _export(
+    path: Path,
+    dataset: Dataset,
+    fingerprint: str,
+    recipe: Recipe,
+    reader: FeatureReader,
+    fitted: _Fitted,
+) -> None:
+    folded = fitted.machine.fold(fitted.basis)
+    size, temperature = recipe.resize, fitted.temperature
+    if recipe.label_set:
+        model = graph.expression_graph(size, folded.weights, folded.bias, temperature)
+    else:
+        model = graph.affect_graph(size, folded.weights, folded.bias)
+
+    def pipeline(crops: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        """What the graph should give, step by step."""
+        scores = fitted.machine.scores(fitted.basis.project(reader.compute(crops)))
+        if recipe.label_set:
+            return [torch.softmax(torch.from_numpy(scores / temperature), dim=1).numpy()]
+        return [np.clip(scores, -1, 1)]
+
+    facts = Training(
+        dataset=dataset,
+        fingerprint=fingerprint,
+        targets=fitted.learned,
+        held=fitted.held,
+        broken=len(reader.crops.broken),
+        best_epoch=1,
+        scores={k: v for k, v in fitted.row.items() if k.startswith("stop_")},
+    )
+    card = make_card(recipe, temperature, facts, folded.weights.size + folded.bias.size)
+    more = {key: fitted.row[key] for key in ("components", "variance_kept", "converged")}
+    card = dataclasses.replace(
+        card, trained_on=card.trained_on | more, notes="; ".join(_notes(recipe, fitted.machine))
+    )
+    with atomic_file(path) as temporary:
+        onnx.save(model, temporary)
+        finish_file(card, temporary, pipeline)
+
+
+def _notes(recipe: Recipe, machine: Machine) -> list[str]:
+    """What a user of the model should know of its training."""
+    pairs = zip(recipe.label_set, machine.bias, strict=False)
+    never = [label.value for label, bias in pairs if bias == NEVER]
+    notes = []
+    if never:
+        notes.append(f"no face of {', '.join(never)} was learned: the probability is 0")
+    if not machine.converged:
+        notes.append("the solver ran out of steps before it converged; a lower svm_c is quicker")
+    return notes
