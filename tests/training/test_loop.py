@@ -821,6 +821,25 @@ def test_the_last_epoch_is_kept_where_nothing_is_watched(faces, tmp_path, monkey
     assert same(torch.load(tmp_path / "run" / "model.onnx"), last)
 
 
+def test_weights_that_cannot_be_had_leave_nothing_that_the_next_try_trips_over(faces, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match=r"missing\.pth"):
+        train(faces, run, fast_recipe(weights=str(tmp_path / "missing.pth")))
+    train(faces, run, fast_recipe(epochs=1))
+    before = digest(run)
+    with pytest.raises(InputError, match=r"missing\.pth"):
+        train(faces, run, fast_recipe(weights=str(tmp_path / "missing.pth")), overwrite=True)
+    assert digest(run) == before
+    # The weights of one run begin another, and its first loss tells.
+    moments: list[Moment] = []
+    begun = fast_recipe(weights=str(run / "checkpoint.pt"), epochs=1)
+    train(faces, tmp_path / "next", begun, show=moments.append)
+    plain: list[Moment] = []
+    train(faces, tmp_path / "plain", fast_recipe(epochs=1), show=plain.append)
+    losses = [next(m.loss for m in ms if m.phase == "training") for ms in (moments, plain)]
+    assert losses[0] != losses[1]
+
+
 def test_a_class_without_a_face_is_told(tmp_path):
     data = make_faces(tmp_path / "data", 40)
     notes = []

@@ -157,6 +157,17 @@ def test_an_unknown_licence_is_said_to_be_unknown(tmp_path):
     assert card.licences["data"] == "not stated"
 
 
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [("imagenet", "ImageNet, whose weights"), ("somewhere/net.pth", "net.pth, whose weights")],
+)
+def test_the_card_names_the_weights_that_the_training_began_with(faces, weights, told):
+    recipe = fast_recipe(weights=weights)
+    licence = to_onnx.make_card(recipe, 1.0, training_of(faces), 5).licences["weights"]
+    assert told in licence
+    assert "somewhere" not in licence  # a path of this machine
+
+
 @pytest.mark.slow
 def test_an_export_that_differs_from_the_network_is_refused_and_leaves_nothing(
     faces, tmp_path, monkeypatch

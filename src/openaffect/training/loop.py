@@ -143,6 +143,7 @@ def train(
     with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.
         loop = _Loop(dataset, run, recipe, accelerator, show or (lambda _: None))
+        loop.load(resume=resume)
         if main:
             prepare_folder(run, recipe, overwrite=overwrite)
         accelerator.wait_for_everyone()
@@ -205,8 +206,6 @@ class _Loop:
 
     def run_all(self) -> Path:
         try:
-            # Loaded before accelerate wraps anything: plain names, any number of processes.
-            self._load()
             self._tell_rare_classes()
             self._read_pictures()
             prepared = self.accelerator.prepare(self.network, self.optimiser)
@@ -475,9 +474,13 @@ class _Loop:
         with atomic_file(self.run / "checkpoint.pt") as temporary:
             torch.save(checkpoint, temporary)
 
-    def _load(self) -> None:
+    def load(self, *, resume: bool) -> None:
+        """The checkpoint, or what the backbone begins with.
+
+        Done before accelerate wraps anything: plain names, any number of processes.
+        """
         path = self.run / "checkpoint.pt"
-        if not path.is_file():
+        if not resume or not path.is_file():
             with self.accelerator.main_process_first():  # the others find what it fetched
                 load_pretrained(self.network, self.recipe)
             return

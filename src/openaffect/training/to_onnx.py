@@ -145,10 +145,19 @@ def make_card(recipe: Recipe, temperature: float, training: Training, parameters
         licences={
             "code": "Apache-2.0",
             "data": data_licence,
-            "weights": f"as the data: {data_licence}",
+            "weights": f"as the data: {data_licence}{_beginning(recipe)}",
         },
         protocol_warning=recipe.warning,
     )
+
+
+def _beginning(recipe: Recipe) -> str:
+    """Whose terms apply too, if the training did not begin with random weights."""
+    if recipe.weights == "imagenet":
+        return "; and as ImageNet, whose weights the training began with"
+    if recipe.weights != "random":
+        return f"; and as {Path(recipe.weights).name}, whose weights the training began with"
+    return ""
 
 
 def _origins(dataset: Dataset, column: str) -> list[str]:
