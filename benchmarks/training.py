@@ -165,7 +165,9 @@ def compare_steps(folder: Path) -> None:
     ]
     ratio = statistics.median(ours / bare for ours, bare in pairs)
     ours = statistics.median(ours for ours, _ in pairs)
-    print(f"step of 64 faces at 48 px: {1000 * ours:.0f} ms, {ratio:.3f} × a bare loop (aim <= 1.05)")
+    print(
+        f"step of 64 faces at 48 px: {1000 * ours:.0f} ms, {ratio:.3f} × a bare loop (aim <= 1.05)"
+    )
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from PIL import Image
 
 from builders import tiny_model, tiny_outputs
 from openaffect.analysis import Analysis, analysis_schema, analyze, iterate_rows
-from openaffect.analysis.analyzing import _finish
-from openaffect.analysis.photos import list_photos
+from openaffect.analysis.analyzing import Done, Plan, _Finisher
+from openaffect.analysis.pictures import Picture
+from openaffect.analysis.sources import list_sources
 from openaffect.errors import DestinationExists, InputError, UnknownName
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
@@ -120,11 +121,11 @@ def test_dirt_is_rows_and_never_the_end(face, model, tmp_path):
         "pixel.png": ("no_face_found", None),
         "plain.png": ("no_face_found", None),
         "gone.jpg": ("error", "there is no such file"),
-        "film.mp4": ("error", "not a picture (unknown first bytes)"),
+        "film.mp4": ("error", "unreadable video (Invalid data found"),
         "nothing": ("error", "the folder holds no picture"),
         "*.webp": ("error", "no file matches the pattern"),
         "a\0b.jpg": ("error", "no such file"),
-        "http://a.b/c.jpg": ("error", "an address, not a readable picture"),
+        "ftp://a.b/c.jpg": ("error", "expected an http or https address"),
         "last.png": ("ok", None),
     }
     sources = [n if "://" in n else str(tmp_path / n) for n in expected]
@@ -139,7 +140,7 @@ def test_dirt_is_rows_and_never_the_end(face, model, tmp_path):
 
 
 def test_an_address_alone_is_a_row_too(model):
-    row = look("https://a.b/c.jpg", model).table.to_pylist()[0]
+    row = look("gopher://a.b/c.jpg", model).table.to_pylist()[0]
     assert row["status"] == "error"
 
 
@@ -189,10 +190,11 @@ def test_a_low_confidence_gives_no_expression_but_keeps_the_probabilities(face, 
 
 def test_outputs_that_are_not_finite_fail_their_row_only(face, tmp_path):
     model = open_model(tiny_model(tmp_path / "nan.onnx", nan_for_black=True))
-    row = {"status": "ok", "error": None}
-    other = {"status": "ok", "error": None, "valence": None}
+    row = {"status": "ok", "error": None, "track_id": None}
+    other = row | {"valence": None}
     crops = [np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)]
-    _finish([row, other], crops, model, 8, 0.0)
+    done = Done(Picture("x", 0, 0, lambda: crops[0]), [row, other])
+    _Finisher(model, Plan(detector="haar"))([done], crops)
     assert row["status"] == "error"
     assert "not finite" in row["error"]
     assert other["status"] == "ok"
@@ -255,7 +257,7 @@ def test_sources(face, model, tmp_path):
     folder = tmp_path / "all"
 
     def names(source):
-        return [photo.source.removeprefix(f"{folder}/") for photo in list_photos(source)]
+        return [photo.source.removeprefix(f"{folder}/") for photo in list_sources(source)]
 
     assert names(folder) == ["a.png", "b/10.jpg", "b/2.JPG"]
     assert names(str(folder / "b" / "*.jpg")) == ["b/10.jpg"]
@@ -275,8 +277,8 @@ def test_folders_and_patterns_are_sorted_whatever_the_disk_says(tmp_path):
     for number in numbers:
         (tmp_path / f"{number:02}.png").write_bytes(b"x")
     expected = [str(tmp_path / f"{number:02}.png") for number in range(30)]
-    assert [photo.source for photo in list_photos(tmp_path)] == expected
-    assert [photo.source for photo in list_photos(f"{tmp_path}/*.png")] == expected
+    assert [photo.source for photo in list_sources(tmp_path)] == expected
+    assert [photo.source for photo in list_sources(f"{tmp_path}/*.png")] == expected
 
 
 @pytest.mark.parametrize(
@@ -363,7 +365,7 @@ def test_the_schema_and_what_made_it(analysis, model):
     assert made_with["crop"] == model.card.crop.to_dict()
     assert (made_with["detector"], made_with["min_confidence"]) == ("haar", 0.0)
     assert len(analysis) == 4
-    assert repr(analysis) == "Analysis(2 faces in 3 pictures, 1 without a face, 1 errors)"
+    assert repr(analysis) == "Analysis(2 faces in 3 sources, 1 without a face, 1 errors)"
     frame = analysis.to_pandas()
     assert frame["status"].tolist() == ["no_face_found", "ok", "ok", "error"]
 

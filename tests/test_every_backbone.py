@@ -20,7 +20,7 @@ from training.faces import fast_recipe, make_faces
 
 PACKAGE = "openaffect.training.backbones"
 NAMES = lookup.names(PACKAGE)
-SMALLEST = {"alexnet": 63, "resnet-small": 1, "vgg-study": 46}
+SMALLEST = {"alexnet": 63, "resnet-medium": 1, "resnet-small": 1, "vgg-study": 46}
 """The smallest picture in pixels; for others 32."""
 
 LARGE = {"alexnet", "resnet50", "resnext50"}

@@ -21,6 +21,8 @@ PARAMETERS = {
     "efficientnet-b0": 4_020_358,
     "efficientnet-b2": 7_715_084,
     **{f"resnet-small-{strategy}": 700_760 for strategy in (*STRATEGIES, "class-balanced")},
+    # counted once by torch: 1.5² times the small net's, but for heads and first convolution
+    "resnet-medium-soft": 1_574_530,
     # layer4, a normalisation of 1,024 channels, five outputs
     "resnet50-transfer": 14_964_736 + 2_048 + 10_245,
     # 25,028,904 with the 1,000 outputs that it is published with

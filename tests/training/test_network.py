@@ -316,3 +316,39 @@ def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
     worst = max(float(np.abs(o - e).max()) for o, e in zip(outputs, expected, strict=True))
     assert worst <= 1e-4
     assert min(float(np.ptp(e, axis=0).max()) for e in expected) > 0.01
+
+
+def test_a_grey_net_sees_luminance_alone():
+    network = network_of(colours="grey").eval()
+    grey = (IMAGES * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    with torch.no_grad():
+        coloured, plain = network(IMAGES)[0], network(grey.expand(-1, 3, -1, -1))[0]
+        other = network_of().eval()(IMAGES)[0]
+    np.testing.assert_allclose(coloured, plain, atol=1e-5)
+    assert float((coloured - other).abs().max()) > 1e-3
+
+
+def test_a_picture_centred_by_itself_looks_the_same_in_any_light():
+    network = network_of(centring="picture").eval()
+    with torch.no_grad():
+        one = network(IMAGES)[0]
+        dim = network(IMAGES * 0.5 + 40)[0]
+        flat = network(torch.full((1, 3, 16, 16), 77.0))[0]
+    # The 1 that is added to the spread of about 74, and 37, moves the scale by 1.4 %.
+    np.testing.assert_allclose(one, dim, atol=0.03 * float(one.abs().max()))
+    assert torch.isfinite(flat).all()
+
+
+@pytest.mark.slow
+def test_grey_and_own_centre_are_in_the_exported_graph(faces, tmp_path):
+    recipe = fast_recipe(colours="grey", centring="picture")
+    network = Network(recipe).eval()
+    targets = choose_targets(faces, recipe)
+    training = Training(faces, "0" * 64, targets, 0, 0, 1, {})
+    export_model(network, recipe, 1.0, training, tmp_path / "m.onnx")
+    crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    found = open_model(tmp_path / "m.onnx").predict(crops).probabilities
+    pixels = torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.no_grad():
+        expected = torch.softmax(network(pixels)[0], dim=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -1,16 +1,54 @@
-"""Analysis: photos in, a table with one row a face out; and drawings of what was found."""
+"""Analysis: photos, videos and cameras in, a table with one row a face out; drawings; a page.
+
+The names below are loaded when they are first used: a photo on the command line should not wait for
+what draws videos.
+"""
 
 from __future__ import annotations
 
-from openaffect.analysis.analyzing import analyze, iterate_rows
-from openaffect.analysis.drawing import draw_analysis, draw_folder
-from openaffect.analysis.table import Analysis, analysis_schema
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openaffect.analysis.analyzing import analyze, iterate_rows
+    from openaffect.analysis.cameras import Camera
+    from openaffect.analysis.drawing import draw_analysis
+    from openaffect.analysis.drawings import draw_folder
+    from openaffect.analysis.page import write_page
+    from openaffect.analysis.summary import TrackSummary, summarise
+    from openaffect.analysis.table import Analysis, analysis_schema
+    from openaffect.analysis.unfinished import analyze_to_file
+
+_HOMES = {
+    "Analysis": "table",
+    "Camera": "cameras",
+    "TrackSummary": "summary",
+    "analysis_schema": "table",
+    "analyze": "analyzing",
+    "analyze_to_file": "unfinished",
+    "draw_analysis": "drawing",
+    "draw_folder": "drawings",
+    "iterate_rows": "analyzing",
+    "summarise": "summary",
+    "write_page": "page",
+}
 
 __all__ = [
     "Analysis",
+    "Camera",
+    "TrackSummary",
     "analysis_schema",
     "analyze",
+    "analyze_to_file",
     "draw_analysis",
     "draw_folder",
     "iterate_rows",
+    "summarise",
+    "write_page",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'openaffect.analysis' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"openaffect.analysis.{_HOMES[name]}"), name)

@@ -1,24 +1,30 @@
-"""Analysing photos: find the faces, crop them by the model's rule, predict them in batches.
+"""Analysing photos, videos and cameras: find the faces, crop them by the model's rule, predict them.
 
-Threads read and search the pictures a few ahead; the model sees the crops of several pictures
-at once. A picture is let go as soon as its faces are cut out, so memory does not grow with the
-number of pictures.
+Threads read and search the pictures a few ahead; the tracks of a video are followed in order; the
+model sees the crops of several pictures at once. A picture is let go as soon as its faces are cut
+out, so memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from openaffect.analysis.photos import Photo, Source, list_photos
+from openaffect.analysis.cameras import Camera
+from openaffect.analysis.pictures import Picture, Source
+from openaffect.analysis.searching import Look, Search, follow, look_at
+from openaffect.analysis.smoothing import Smoother
+from openaffect.analysis.sources import Named, list_sources
 from openaffect.analysis.table import ERROR, NO_FACE_FOUND, OK, Analysis, collect_rows
-from openaffect.errors import ImageError, InputError
+from openaffect.analysis.tracking import PATIENCE, Tracker
+from openaffect.errors import InputError
 from openaffect.faces.boxes import Face
-from openaffect.faces.finding import find_faces, resolve_detector
+from openaffect.faces.finding import resolve_detector
 from openaffect.images import Pixels
 from openaffect.inference import (
     Verdicts,
@@ -26,206 +32,323 @@ from openaffect.inference import (
     map_in_order,
     predict_crops,
     sorted_labels,
-    take_crop,
 )
-from openaffect.model import Model
+from openaffect.model import Model, open_model
 
 Row = dict[str, Any]
+_USUAL_RATE = 25.0  # frames a second of a video that tells no times, for smoothing
 
 
-def analyze(
-    source: Source | Iterable[Source],
-    model: Model,
-    *,
-    detector: str = "auto",
-    landmarks: str | None = None,
-    min_confidence: float = 0.0,
-    min_score: float | None = None,
-    batch_size: int = 32,
-    workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Analysis:
-    """Find and judge every face in photos.
+class Choices(TypedDict, total=False):
+    """What may be chosen in every function that analyses; all of it may be left out.
 
-    Args:
-        source: a picture, a folder, a pattern, a `.txt` list, an array (RGB uint8), or several
-            of these; see `photos.list_photos`.
-        model: from `open_model`; its card's crop rule frames the faces.
-        detector: a name, or `auto` for the best one on this machine.
+    Attributes:
+        detector: a name, or `auto` (the default) for the best one on this machine.
         landmarks: the name of a landmarker, such as `dlib`; None for no landmarks.
         min_confidence: below it, in [0, 1], `expression` is null; the probabilities stay.
         min_score: leave out faces that the detector is less sure of, in [0, 1]; None is the
             detector's own choice.
-        batch_size: faces that the model sees at once.
+        every: of videos and cameras, analyse one frame in so many; 1 by default.
+        patience: analysed frames of a video that a track waits for its face; 30 by default.
+        smooth: time constant in seconds of an exponential mean over each track's probabilities,
+            valence and arousal; 0, the default, for none.
+        full_size: search every frame of a video at full size: slower, see `searching`.
+        batch_size: faces that the model sees at once; 32 by default.
         workers: threads that read pictures and find faces; None for one a processor.
-        progress: called now and then with the number of pictures done so far.
+    """
+
+    detector: str
+    landmarks: str | None
+    min_confidence: float
+    min_score: float | None
+    every: int
+    patience: int
+    smooth: float
+    full_size: bool
+    batch_size: int
+    workers: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`Choices` with their defaults, checked.
+
+    Raises:
+        InputError: a number out of range.
+        UnknownName: no such detector.
+    """
+
+    detector: str = "auto"
+    landmarks: str | None = None
+    min_confidence: float = 0.0
+    min_score: float | None = None
+    every: int = 1
+    patience: int = PATIENCE
+    smooth: float = 0.0
+    full_size: bool = False
+    batch_size: int = 32
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_confidence", "min_score"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise InputError(f"expected {name} in [0, 1], but got {share}")
+        for name, least in (("batch_size", 1), ("workers", 1), ("every", 1), ("patience", 0)):
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise InputError(f"expected {name} of {least} or more, but got {number}")
+        if not 0 <= self.smooth < float("inf"):
+            raise InputError(f"expected smooth in seconds, 0 or more, but got {self.smooth}")
+        object.__setattr__(self, "detector", resolve_detector(self.detector))
+
+    def describe(self) -> dict[str, Any]:
+        """What of it changes the rows; JSON-ready."""
+        names = ("detector", "landmarks", "min_score", "min_confidence")
+        video = ("every", "patience", "smooth", "full_size")
+        return {name: getattr(self, name) for name in (*names, *video)}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an analysis has come.
+
+    Attributes:
+        place, number: of the last picture that is done; −1 before the first.
+        next_track: the first free track id of the video in work.
+    """
+
+    place: int = -1
+    number: int = -1
+    next_track: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Done:
+    """A picture and its finished rows."""
+
+    picture: Picture
+    rows: list[Row]
+
+
+def analyze(
+    source: Named | Iterable[Named],
+    model: Model | str | Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+    **choices: Unpack[Choices],
+) -> Analysis:
+    """Find and judge every face in photos and videos.
+
+    Args:
+        source: a picture, a video, a folder, a pattern, an address, a `.txt` list, an array
+            (RGB uint8), or several of these; see `sources.list_sources`.
+        model: from `open_model`, or its path; its card's crop rule frames the faces.
+        progress: called now and then with the number of pictures and frames done so far.
+        choices: see `Choices`.
     Returns:
-        One row a face, in the order of the pictures. A picture without a face and one that
-        cannot be read are one row each, told apart by `status`: neither ends the run.
+        One row a face, in the order of the pictures. A picture or frame without a face and one
+        that cannot be read are one row each, told apart by `status`: neither ends the run.
 
     Raises:
         InputError: the only source holds no picture, or a number is out of range.
         UnknownName: no such detector or landmarker.
-        MissingWeights, MissingExtra: the detector or landmarker is not on this machine.
+        MissingWeights, MissingExtra: the detector, the landmarker or what reads videos is not on
+            this machine.
     """
-    rows = iterate_rows(
-        source,
-        model,
-        detector=detector,
-        landmarks=landmarks,
-        min_confidence=min_confidence,
-        min_score=min_score,
-        batch_size=batch_size,
-        workers=workers,
-        progress=progress,
-    )
-    made_with = describe_model(model) | {
-        "detector": resolve_detector(detector),
-        "landmarks": landmarks,
-        "min_score": min_score,
-        "min_confidence": min_confidence,
-    }
-    return collect_rows(rows, sorted_labels(model.card), made_with)
+    model = as_model(model)
+    plan = Plan(**choices)
+    done = iterate_done(source, model, plan, progress=progress)
+    rows = (row for one in done for row in one.rows)
+    return collect_rows(rows, sorted_labels(model.card), describe_run(model, plan))
 
 
 def iterate_rows(
-    source: Source | Iterable[Source],
-    model: Model,
+    source: Named | Iterable[Named],
+    model: Model | str | Path,
     *,
-    detector: str = "auto",
-    landmarks: str | None = None,
-    min_confidence: float = 0.0,
-    min_score: float | None = None,
-    batch_size: int = 32,
-    workers: int | None = None,
     progress: Callable[[int], None] | None = None,
+    **choices: Unpack[Choices],
 ) -> Iterator[Row]:
-    """The rows of `analyze` one by one, for more pictures than a table should hold.
+    """The rows of `analyze` one by one, for more pictures than a table should hold, and cameras.
 
     Arguments and errors are those of `analyze`; a row has the columns of `analysis_schema`
-    as keys. Pictures are taken from `source` a few ahead of the rows.
+    as keys. Pictures are taken from `source` a few ahead of the rows, from a camera one by one.
     """
-    for name, share in (("min_confidence", min_confidence), ("min_score", min_score)):
-        if share is not None and not 0 <= share <= 1:
-            raise InputError(f"expected {name} in [0, 1], but got {share}")
-    for name, number in (("batch_size", batch_size), ("workers", workers)):
-        if number is not None and number < 1:
-            raise InputError(f"expected {name} of 1 or more, but got {number}")
-    chosen = resolve_detector(detector)
-    photos = list_photos(source)
-
-    def look(photo: Photo) -> _Look:
-        return _look(photo, model, chosen, landmarks, min_score)
-
-    count = workers or os.cpu_count() or 1
-    looks = map_in_order(look, photos, workers=count, ahead=2 * count)
-    return _judge(looks, model, batch_size, min_confidence, progress)
+    done = iterate_done(source, as_model(model), Plan(**choices), progress=progress)
+    return (row for one in done for row in one.rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What was found in one picture: its rows so far, and a crop for each row that is `ok`."""
-
-    rows: list[Row]
-    crops: list[Pixels] = field(default_factory=list)
+def as_model(model: Model | str | Path) -> Model:
+    """The model itself, opened if it was named by its path."""
+    return model if isinstance(model, Model) else open_model(model)
 
 
-def _look(
-    photo: Photo, model: Model, detector: str, landmarks: str | None, min_score: float | None
-) -> _Look:
-    try:
-        image = photo.read()
-    except ImageError as error:
-        return _Look([_row(photo, model, status=ERROR, error=str(error))])
-    faces = find_faces(image, detector, landmarks=landmarks, min_score=min_score)
-    if not faces:
-        return _Look([_row(photo, model, status=NO_FACE_FOUND, detector=detector)])
-    look = _Look([])
-    for number, face in enumerate(faces):
-        row = _face_row(photo, model, number, face)
-        try:
-            look.crops.append(take_crop(image, face.box, model.card))
-        except ImageError as error:
-            row |= {"status": ERROR, "error": str(error)}
-        look.rows.append(row)
-    return look
+def describe_run(model: Model, plan: Plan) -> dict[str, Any]:
+    """What the metadata of a table remembers of the run that made it."""
+    return describe_model(model) | plan.describe()
 
 
-def _row(photo: Photo, model: Model, **values: object) -> Row:
-    """A row with every column; what is not given is null."""
+def iterate_done(
+    source: Named | Iterable[Named],
+    model: Model,
+    plan: Plan,
+    *,
+    start: Position | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Done]:
+    """Pictures with their finished rows, in order.
+
+    Args:
+        source, model, plan: see `analyze`.
+        start: go on behind this position.
+        progress: called now and then with the number of pictures done so far.
+    """
+    start = start or Position()
+    search = Search(
+        card=model.card,
+        detector=plan.detector,
+        landmarks=plan.landmarks,
+        min_score=plan.min_score,
+        every=plan.every,
+        full_size=plan.full_size,
+    )
+    live = isinstance(source, Camera)  # every row at once, and no frame waits
+    count = 1 if live else plan.workers or os.cpu_count() or 1
+    looks = map_in_order(
+        lambda picture: look_at(picture, search),
+        _stream(list_sources(source), start, plan.every),
+        workers=count,
+        ahead=0 if live else 2 * count,
+    )
+    followed = _follow(looks, search, plan, start)
+    return _judge(followed, model, plan, 1 if live else plan.batch_size, progress)
+
+
+def _stream(sources: Iterator[Source], start: Position, every: int) -> Iterator[Picture]:
+    for place, source in enumerate(sources):
+        if place < start.place:
+            continue
+        first = start.number + 1 if place == start.place else 0
+        for picture in source.pictures(place, first):
+            if picture.broken or (picture.frame or 0) % every == 0:
+                yield picture
+
+
+def _follow(looks: Iterator[Look], search: Search, plan: Plan, start: Position) -> Iterator[Look]:
+    """The looks with the faces of videos followed from frame to frame."""
+    tracker, place = Tracker(plan.patience, start.next_track), start.place
+    for look in looks:
+        if look.picture.frame is None:
+            yield look
+            continue
+        if look.picture.place != place:
+            tracker, place = Tracker(plan.patience), look.picture.place
+        yield follow(look, tracker, search)
+
+
+def _judge(
+    looks: Iterator[Look],
+    model: Model,
+    plan: Plan,
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Done]:
+    """The finished pictures, as soon as a batch of crops, or of pictures without one, is full."""
+    waiting: list[Done] = []
+    crops: list[Pixels] = []
+    rows = count = 0
+    finish = _Finisher(model, plan)
+    for look in looks:
+        waiting.append(Done(look.picture, _rows_of(look, model, plan.detector)))
+        crops.extend(crop for crop in look.crops if not isinstance(crop, str))
+        rows += len(waiting[-1].rows)
+        count += 1
+        if len(crops) >= batch_size or rows >= 2 * batch_size:
+            yield from finish(waiting, crops)
+            waiting, crops, rows = [], [], 0
+            if progress is not None:
+                progress(count)
+    yield from finish(waiting, crops)
+    if progress is not None:
+        progress(count)
+
+
+def _rows_of(look: Look, model: Model, detector: str) -> list[Row]:
+    """The rows of a picture, as far as they are known before the model has seen the crops."""
+    picture = look.picture
+    # A file name need not be text; a table needs text.
+    source = picture.source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     names = (
         *("source", "frame", "time_s", "face_index", "track_id", "status", "error"),
         *("box", "score", "detector", "landmarks"),
         *(f"p_{label}" for label in sorted_labels(model.card)),
         *("expression", "confidence", "valence", "arousal"),
     )
-    # A file name need not be text; a table needs text.
-    source = photo.source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return dict.fromkeys(names) | {"source": source} | values
-
-
-def _face_row(photo: Photo, model: Model, number: int, face: Face) -> Row:
-    box = face.box
-    points = None if face.landmarks is None else face.landmarks.ravel().tolist()
-    return _row(
-        photo,
-        model,
-        face_index=number,
-        status=OK,
-        box=[float(box.x), float(box.y), float(box.w), float(box.h)],
-        score=float(face.score),
-        detector=face.detector,
-        landmarks=points,
-    )
-
-
-def _judge(
-    looks: Iterator[_Look],
-    model: Model,
-    batch_size: int,
-    min_confidence: float,
-    progress: Callable[[int], None] | None,
-) -> Iterator[Row]:
-    """The finished rows, as soon as a batch of crops, or of pictures without one, is full."""
-    rows: list[Row] = []
-    crops: list[Pixels] = []
-    done = 0
-    for look in looks:
-        rows.extend(look.rows)
-        crops.extend(look.crops)
-        done += 1
-        if len(crops) >= batch_size or len(rows) >= 2 * batch_size:
-            yield from _finish(rows, crops, model, batch_size, min_confidence)
-            rows, crops = [], []
-            if progress is not None:
-                progress(done)
-    yield from _finish(rows, crops, model, batch_size, min_confidence)
-    if progress is not None:
-        progress(done)
-
-
-def _finish(
-    rows: list[Row], crops: list[Pixels], model: Model, batch_size: int, min_confidence: float
-) -> list[Row]:
-    verdicts = predict_crops(model, crops, batch_size=batch_size)
-    faces = (row for row in rows if row["status"] == OK)
-    for number, row in enumerate(faces):
-        _fill(row, verdicts, number, min_confidence)
+    empty: Row = dict.fromkeys(names)
+    empty |= {"source": source, "frame": picture.frame, "time_s": picture.time_s}
+    if look.error is not None:
+        return [empty | {"status": ERROR, "error": look.error}]
+    if not look.faces:
+        return [empty | {"status": NO_FACE_FOUND, "detector": detector}]
+    tracks = look.tracks if look.tracks is not None else [None] * len(look.faces)
+    rows = []
+    for number, (face, crop, track) in enumerate(zip(look.faces, look.crops, tracks, strict=True)):
+        row = empty | _describe_face(face) | {"face_index": number, "track_id": track}
+        if isinstance(crop, str):
+            row |= {"status": ERROR, "error": crop}
+        rows.append(row)
     return rows
 
 
-def _fill(row: Row, verdicts: Verdicts, number: int, min_confidence: float) -> None:
-    error = verdicts.errors[number]
-    if error is not None:
-        row |= {"status": ERROR, "error": error}
-        return
-    if verdicts.probabilities is not None:
-        values = verdicts.probabilities[number]
-        best = int(np.argmax(values))  # the first of equals, and the columns go by id
-        confidence = float(values[best])
-        row |= {f"p_{k}": float(v) for k, v in zip(verdicts.labels, values, strict=True)}
-        row["confidence"] = confidence
-        if confidence >= min_confidence:
-            row["expression"] = verdicts.labels[best].value
-    if verdicts.affect is not None:
-        row["valence"], row["arousal"] = map(float, verdicts.affect[number])
+def _describe_face(face: Face) -> Row:
+    box = face.box
+    return {
+        "status": OK,
+        "box": [float(box.x), float(box.y), float(box.w), float(box.h)],
+        "score": float(face.score),
+        "detector": face.detector,
+        "landmarks": None if face.landmarks is None else face.landmarks.ravel().tolist(),
+    }
+
+
+class _Finisher:
+    """Fills in what the model says; remembers the means of tracks from batch to batch."""
+
+    def __init__(self, model: Model, plan: Plan) -> None:
+        self._model = model
+        self._plan = plan
+        self._smoother = Smoother(plan.smooth)
+        self._place = -1
+
+    def __call__(self, waiting: list[Done], crops: list[Pixels]) -> list[Done]:
+        verdicts = predict_crops(self._model, crops, batch_size=self._plan.batch_size)
+        number = 0
+        for done in waiting:
+            if done.picture.place != self._place:
+                self._smoother, self._place = Smoother(self._plan.smooth), done.picture.place
+            for row in done.rows:
+                if row["status"] == OK:
+                    self._fill(row, verdicts, number)
+                    number += 1
+        return waiting
+
+    def _fill(self, row: Row, verdicts: Verdicts, number: int) -> None:
+        error = verdicts.errors[number]
+        if error is not None:
+            row |= {"status": ERROR, "error": error}
+            return
+        parts = [p[number] for p in (verdicts.probabilities, verdicts.affect) if p is not None]
+        values = np.concatenate(parts)
+        if self._plan.smooth and row["track_id"] is not None:
+            time_s = row["frame"] / _USUAL_RATE if row["time_s"] is None else row["time_s"]
+            values = self._smoother.update(row["track_id"], time_s, values)
+        if verdicts.probabilities is not None:
+            shares = values[: len(verdicts.labels)]
+            best = int(np.argmax(shares))  # the first of equals, and the columns go by id
+            row |= {f"p_{k}": float(v) for k, v in zip(verdicts.labels, shares, strict=True)}
+            row["confidence"] = float(shares[best])
+            if row["confidence"] >= self._plan.min_confidence:
+                row["expression"] = verdicts.labels[best].value
+        if verdicts.affect is not None:
+            row["valence"], row["arousal"] = map(float, values[-2:])

@@ -8,10 +8,8 @@ a dark disc under the circumplex keep them readable on any picture.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import cv2
@@ -19,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.analysis.layout import Place, place_all
-from openaffect.analysis.photos import Photo
 from openaffect.analysis.strokes import (
     SHIFT,
     Colour,
@@ -31,13 +28,10 @@ from openaffect.analysis.strokes import (
     segment,
     text_mask,
 )
-from openaffect.analysis.table import NO_FACE_FOUND, Analysis
-from openaffect.errors import DestinationExists, ImageError, InputError
+from openaffect.analysis.table import NO_FACE_FOUND
 from openaffect.faces.boxes import Box
-from openaffect.images import Pixels, encode_image, read_image
-from openaffect.inference import map_in_order
+from openaffect.images import Pixels, read_image
 from openaffect.labels import Expression
-from openaffect.storage import atomic_file
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -69,7 +63,8 @@ def draw_analysis(image: Pixels, rows: Sequence[Row]) -> Pixels:
             box draw nothing, but a picture without a face says so.
     Returns:
         RGB uint8. A picture whose long side is less than 320 is enlarged by a whole factor.
-        Expression and confidence are on the label; valence (right) and arousal (up) place the
+        Expression and confidence are on the label, in videos after the
+        number of the track; valence (right) and arousal (up) place the
         dot in the disc, whose rim is the unit circle. Where a disc would cover a face, the
         numbers go on the label instead.
     """
@@ -90,91 +85,6 @@ def draw_analysis(image: Pixels, rows: Sequence[Row]) -> Pixels:
     if not faces and any(row["status"] == NO_FACE_FOUND for row in rows):
         _draw_note(canvas, "no face found")
     return canvas
-
-
-def draw_folder(
-    analysis: Analysis,
-    folder: str | Path,
-    *,
-    overwrite: bool = False,
-    workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> dict[str, Path | None]:
-    """Draw every picture of an analysis into a folder, each file whole or not at all.
-
-    Pictures are read again from their paths. A drawing has the picture's path below the folder
-    that all pictures share, `.jpg`, `.jpeg` and `.png` kept, other endings turned to `.png`; of
-    two that would get the same name, the later one gets `-2`.
-
-    Args:
-        analysis: of pictures that are files.
-        folder: made if it is not there.
-        overwrite: replace drawings that are there; a picture itself is never replaced.
-        workers: threads; None for one a processor.
-        progress: called with the number of pictures done so far.
-    Returns:
-        For every source its drawing, or None where the picture cannot be read.
-
-    Raises:
-        InputError: a picture that was given as an array, or a drawing that would replace a picture.
-        DestinationExists: a drawing is there already and `overwrite` is false; nothing is written.
-    """
-    rows: dict[str, list[Row]] = {}
-    for row in analysis.table.to_pylist():
-        rows.setdefault(row["source"], []).append(row)
-    targets = _name_drawings(list(rows), Path(folder))
-    _check_targets(targets, overwrite)
-
-    def draw(source: str) -> Path | None:
-        try:
-            image = Photo(source).read()
-        except ImageError:
-            return None
-        target = targets[source]
-        data = encode_image(draw_analysis(image, rows[source]), target.suffix)
-        with atomic_file(target, overwrite=overwrite) as temporary:
-            temporary.write_bytes(data)
-        return target
-
-    drawn: dict[str, Path | None] = {}
-    results = map_in_order(draw, targets, workers=workers)
-    for source, target in zip(targets, results, strict=True):
-        drawn[source] = target
-        if progress is not None:
-            progress(len(drawn))
-    return drawn
-
-
-def _name_drawings(sources: list[str], folder: Path) -> dict[str, Path]:
-    """A path for the drawing of every source, no two alike even where case is ignored."""
-    arrays = [source for source in sources if source.startswith("array[")]
-    if arrays and not os.path.exists(arrays[0]):
-        raise InputError(
-            f"expected pictures that are files, but {arrays[0]} was given as an array; "
-            "draw it with draw_analysis(image, rows)"
-        )
-    paths = {source: Path(os.path.abspath(source)) for source in sources}
-    shared = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
-    targets: dict[str, Path] = {}
-    used: set[str] = set()
-    for source, path in paths.items():
-        suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else ".png"
-        stem = folder / path.relative_to(shared).with_suffix("")
-        target, number = stem.with_name(stem.name + suffix), 2
-        while str(target).lower() in used:
-            target, number = stem.with_name(f"{stem.name}-{number}{suffix}"), number + 1
-        used.add(str(target).lower())
-        targets[source] = target
-    return targets
-
-
-def _check_targets(targets: dict[str, Path], overwrite: bool) -> None:
-    pictures = {os.path.realpath(source) for source in targets}
-    for target in targets.values():
-        if os.path.realpath(target) in pictures:
-            raise InputError(f"a drawing would replace the picture {target}; choose another folder")
-        if target.exists() and not overwrite:
-            raise DestinationExists(target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +136,16 @@ class _Drawn:
     def text(self, with_affect: bool) -> str:
         """What the label says; the affect in numbers where no circumplex shows it."""
         parts = []
+        if self.row["track_id"] is not None:
+            parts.append(f"#{self.row['track_id']}")
         if self.row["status"] != "ok":
             parts.append("failed")
         elif self.row["expression"] is not None:
             parts.append(f"{self.row['expression'].replace('_', ' ')} {self.row['confidence']:.0%}")
         elif self.row["confidence"] is not None:
             parts.append("unsure")
-        if self.has_affect and (with_affect or not parts):
+        named = len(parts) > (self.row["track_id"] is not None)
+        if self.has_affect and (with_affect or not named):
             valence, arousal = self.row["valence"], self.row["arousal"]
             parts.append(f"v {valence:+.2f}  a {arousal:+.2f}")
         return "   ".join(parts)

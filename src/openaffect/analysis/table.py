@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import openaffect
 from openaffect import schemas
@@ -93,9 +92,9 @@ class Analysis:
 
     def __repr__(self) -> str:
         counts = {c["values"]: c["counts"] for c in self.table["status"].value_counts().to_pylist()}
-        pictures = pc.count_distinct(self.table["source"]).as_py()
+        sources = len(self.table["source"].unique())
         return (
-            f"Analysis({counts.get(OK, 0)} faces in {pictures} pictures, "
+            f"Analysis({counts.get(OK, 0)} faces in {sources} sources, "
             f"{counts.get(NO_FACE_FOUND, 0)} without a face, {counts.get(ERROR, 0)} errors)"
         )
 
@@ -106,6 +105,16 @@ class Analysis:
             (self.table.schema.metadata or {}).get(b"openaffect", "{}")
         )
         return data
+
+    def _repr_html_(self) -> str:
+        from openaffect.analysis.display import render_display
+
+        return render_display(self)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows one by one, as dictionaries."""
+        for batch in self.table.to_batches(max_chunksize=_BATCH):
+            yield from batch.to_pylist()
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a pandas DataFrame; needs pandas."""
@@ -142,6 +151,16 @@ def check_suffix(path: str | Path) -> None:
         )
 
 
+def schema_of_run(labels: Sequence[Expression], made_with: dict[str, Any]) -> pa.Schema:
+    """`analysis_schema` with what made the table in its metadata; `made_with` is JSON-ready."""
+    metadata = {
+        "schema": schemas.VERSION,
+        "made_by": f"openaffect {openaffect.__version__}",
+        **made_with,
+    }
+    return analysis_schema(labels).with_metadata({_METADATA: json.dumps(metadata)})
+
+
 def collect_rows(
     rows: Iterable[dict[str, Any]], labels: Sequence[Expression], made_with: dict[str, Any]
 ) -> Analysis:
@@ -152,12 +171,7 @@ def collect_rows(
         labels: the classes of the model.
         made_with: JSON-ready, for the metadata.
     """
-    metadata = {
-        "schema": schemas.VERSION,
-        "made_by": f"openaffect {openaffect.__version__}",
-        **made_with,
-    }
-    schema = analysis_schema(labels).with_metadata({_METADATA: json.dumps(metadata)})
+    schema = schema_of_run(labels, made_with)
     stream = iter(rows)
     batches = []
     while part := list(islice(stream, _BATCH)):

@@ -1,9 +1,9 @@
-"""Photos analysed; the weights files."""
+"""Photos and videos analysed; the weights files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,18 +13,43 @@ from openaffect.cli.options import AsJson, Overwrite, Workers, app
 
 @app.command()
 def analyze(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE…", help="Photos, folders, patterns, .txt lists."),
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="A run, or an .onnx file.")
     ],
-    model: Annotated[Path, typer.Option(metavar="MODEL", help="A run, or an .onnx file.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Photos, videos, folders, patterns, addresses, .txt lists.",
+            show_default=False,
+        ),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="A camera by its number or address, until Ctrl-C."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="A .parquet, .csv or .jsonl file to make."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run (needs -o).")
+    ] = False,
     drawings: Annotated[
         Path | None, typer.Option("--draw", metavar="DIR", help="Draw the results here.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE.html", help="A page with tracks and timelines."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Of videos, one frame in so many.", min=1)] = 1,
+    smooth: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Smooth each track over time.", min=0)
+    ] = 0.0,
+    patience: Annotated[int, typer.Option(help="Frames a track waits for its face.", min=0)] = 30,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Search every frame at full size: slower.")
+    ] = False,
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     landmarks: Annotated[
         str | None, typer.Option(help="dlib finds 68 landmarks (extra landmarks).")
@@ -40,49 +65,47 @@ def analyze(
     json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Every face of photos: box, expression, valence and arousal, one row a face.
+    """Every face of photos and videos: box, expression, valence and arousal, one row a face.
 
-    Example: openaffect analyze photo.jpg --model run --draw out
+    Example: openaffect analyze photo.jpg film.mp4 --model run --draw out
     """
-    from openaffect.analysis import analyze, draw_folder
-    from openaffect.analysis.table import check_suffix
-    from openaffect.errors import DestinationExists
-    from openaffect.faces import resolve_detector
+    from openaffect.cli import analyzing
+    from openaffect.faces.finding import resolve_detector
     from openaffect.model import open_model
 
-    if output is not None:
-        check_suffix(output)
-        if output.exists() and not overwrite:
-            raise DestinationExists(output)
+    task = analyzing.Task(
+        source=analyzing.choose_source(sources, camera),
+        output=output,
+        resume=resume,
+        drawings=drawings,
+        report=report,
+        json=json,
+        overwrite=overwrite,
+        workers=workers,
+    )
+    task.check()
     chosen = resolve_detector(detector)
     if detector == "auto":
         hint = "" if chosen == "yunet" else " (`openaffect weights yunet` fetches a better one)"
         console.note(f"detector: {chosen}{hint}")
     if landmarks is not None:
         _print_notice(landmarks)
-    with console.progress_bar("analysing") as progress:
-        result = analyze(
-            sources,
-            open_model(model),
-            detector=chosen,
-            landmarks=landmarks,
-            min_confidence=min_confidence,
-            min_score=min_score,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
-    if output is not None:
-        result.save(output, overwrite=overwrite)
-        console.note(f"{len(result):,} rows in {output}")
-    elif json:
-        console.print_json(result.table.drop_columns(["landmarks"]).to_pylist())
-    else:
-        _print_faces(result.table.to_pylist())
-    if drawings is not None:
-        made = draw_folder(result, drawings, overwrite=overwrite)
-        drawn = sum(path is not None for path in made.values())
-        console.note(f"{drawn:,} pictures in {drawings}")
+    analyzing.run(
+        task,
+        open_model(model),
+        {
+            "detector": chosen,
+            "landmarks": landmarks,
+            "min_confidence": min_confidence,
+            "min_score": min_score,
+            "every": every,
+            "smooth": smooth,
+            "patience": patience,
+            "full_size": full_size,
+            "batch_size": batch_size,
+            "workers": workers,
+        },
+    )
 
 
 @app.command()
@@ -111,25 +134,3 @@ def _print_notice(landmarker: str) -> None:
 
     module = lookup.load("openaffect.faces.landmarkers", landmarker, "landmarker")
     console.note(module.NOTICE)
-
-
-def _print_faces(rows: list[dict[str, Any]]) -> None:
-    table: list[list[object]] = []
-    for row in rows:
-        if row["status"] != "ok":
-            table.append([row["source"], row["error"] or row["status"], "", "", "", ""])
-            continue
-        box = " ".join(f"{value:.0f}" for value in row["box"])
-        affect = [row.get(key) for key in ("valence", "arousal")]
-        table.append(
-            [
-                row["source"],
-                row["expression"] or "–",
-                *(
-                    "" if value is None else f"{value:.2f}"
-                    for value in (row["confidence"], *affect)
-                ),
-                box,
-            ]
-        )
-    console.print_table(["source", "expression", "confidence", "valence", "arousal", "box"], table)

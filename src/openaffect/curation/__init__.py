@@ -2,6 +2,7 @@
 
 from openaffect.curation.checking import BrokenFace, CheckResult, Cluster, check_dataset
 from openaffect.curation.cleaning import Removal, choose_removals, clean_dataset
+from openaffect.curation.deriving import derive_affect
 from openaffect.curation.folding import assign_folds
 from openaffect.curation.splitting import (
     Amount,
@@ -22,6 +23,7 @@ __all__ = [
     "check_dataset",
     "choose_removals",
     "clean_dataset",
+    "derive_affect",
     "parse_amount",
     "plan_split",
     "split_dataset",

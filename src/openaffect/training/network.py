@@ -48,6 +48,11 @@ class Network(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(recipe.std).view(1, 3, 1, 1))
         self.mean: Tensor
         self.std: Tensor
+        self.grey, self.own_centre = recipe.colours == "grey", recipe.centring == "picture"
+        # ITU-R BT.601, as OpenCV and Pillow have it; not a weight of older runs.
+        luminance = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        self.register_buffer("luminance", luminance, persistent=False)
+        self.luminance: Tensor
 
     @property
     def backbones(self) -> dict[str, nn.Module]:
@@ -67,7 +72,7 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) and affect (n, 2)."""
-        normal = (image - self.mean) / self.std
+        normal = self._normalise(image)
         features = self.dropout(self.backbone(normal))
         none = features[:, :0]
         logits = none if self.expression is None else self.expression(features)
@@ -76,6 +81,16 @@ class Network(nn.Module):
             arousal = torch.tanh(self.arousal(self.dropout(self.arousal_backbone(normal))))
             affect = torch.cat([affect, arousal], dim=1)
         return logits, affect
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        if self.grey:
+            image = (image * self.luminance).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+        if not self.own_centre:
+            return (image - self.mean) / self.std
+        centred = image - image.mean((1, 2, 3), keepdim=True)
+        spread = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+        # A picture of one colour stays 0; so does what an encoder's rounding leaves in it.
+        return centred / (spread + 1.0)
 
 
 class ExportedNetwork(nn.Module):

@@ -27,6 +27,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "method": ("network", "hog"),
     "none_rows": ("drop", "affect"),
     "views": ("centre", "flip", "ten"),
+    "colours": ("rgb", "grey"),
+    "centring": ("fixed", "picture"),
     "target": ("expression", "affect", "both"),
     "strategy": ("imbalanced", "down-sampling", "up-sampling", "weighted-loss", "class-balanced"),
     "optimiser": ("sgd", "adam", "adamw"),
@@ -87,6 +89,9 @@ class Recipe:
             rectangle.
         mixup: α of the Beta distribution by which pairs of pictures and targets are mixed
             (Zhang et al. 2018); 0 mixes none.
+        colours: what the network sees: `rgb`, or the luminance alone (`grey`), which makes a net
+            that learned from grey pictures see coloured ones alike.
+        centring: by the `fixed` mean and std below, or by each `picture`'s own.
         mean, std: of each channel, on a scale of 0 to 1.
         dropout: before the last layer.
         optimiser, learning_rate, momentum, weight_decay: momentum is SGD's.
@@ -150,6 +155,8 @@ class Recipe:
     compress: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
+    colours: str = "rgb"
+    centring: str = "fixed"
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
     dropout: float = 0.0

@@ -7,6 +7,8 @@ the picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -35,9 +37,14 @@ class Block(nn.Module):
 
 def build(size: int) -> tuple[nn.Module, int]:  # noqa: ARG001 - pooled at the end: any size does
     """The net up to its pooled features, 128, He-initialised."""
-    layers: list[nn.Module] = [nn.Conv2d(3, CHANNELS[0], 3, 2, padding=1, bias=False)]
-    inputs = CHANNELS[0]
-    for stage, outputs in enumerate(CHANNELS):
+    return stack_blocks(CHANNELS)
+
+
+def stack_blocks(channels: Sequence[int]) -> tuple[nn.Module, int]:
+    """A net of these channels, one number a stage, up to its pooled features, as many as the last."""
+    layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, 2, padding=1, bias=False)]
+    inputs = channels[0]
+    for stage, outputs in enumerate(channels):
         layers.append(Block(inputs, outputs, stride=1 if stage == 0 else 2))
         layers.append(Block(outputs, outputs, stride=1))
         inputs = outputs

@@ -1,0 +1,89 @@
+"""One picture to analyse: a photo, or a frame of a video, read when its turn comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from openaffect.errors import ImageError
+from openaffect.images import Pixels, check_header, read_image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture that may turn out to be none.
+
+    Attributes:
+        source: what to call where it comes from: a path, an address, or `array[3]`.
+        place: the number of its source among all sources, from 0.
+        number: its number within the source, from 0; broken frames count.
+        read: gives RGB uint8 (h, w, 3), upright; raises ImageError. May run in any thread.
+        frame: its number in a video, or None for a photo.
+        time_s: seconds since the start of the video, or None where that is not known.
+        broken: it is known already that it cannot be read.
+    """
+
+    source: str
+    place: int
+    number: int
+    read: Callable[[], Pixels]
+    frame: int | None = None
+    time_s: float | None = None
+    broken: bool = False
+
+
+class Source(Protocol):
+    """Something that gives pictures: one photo, a video, a camera."""
+
+    @property
+    def source(self) -> str:
+        """What to call it."""
+
+    def pictures(self, place: int, first: int = 0) -> Iterator[Picture]:
+        """Its pictures from number `first` on; what is wrong with it is a picture that fails."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A source with a single picture.
+
+    Attributes:
+        source: what to call it.
+        read: see `Picture.read`.
+    """
+
+    source: str
+    read: Callable[[], Pixels]
+
+    def pictures(self, place: int, first: int = 0) -> Iterator[Picture]:
+        """The one picture, or none where `first` is past it."""
+        if first == 0:
+            yield Picture(self.source, place, 0, self.read)
+
+
+def failing(reason: str) -> Callable[[], Pixels]:
+    """What reads a picture of which it is known already that it cannot be read."""
+
+    def read() -> Pixels:
+        raise ImageError(reason)
+
+    return read
+
+
+def read_photo(path: str) -> Pixels:
+    """The photo at a path, RGB uint8 (h, w, 3), upright.
+
+    Raises:
+        ImageError: missing, broken, or no picture.
+    """
+    if os.path.isdir(path):
+        raise ImageError("a folder, not a picture")
+    if not os.path.isfile(path):
+        raise ImageError("not a file" if os.path.exists(path) else "missing picture")
+    # Judged by its first bytes before the rest is read: a file may have gigabytes.
+    reason = check_header(path)
+    if reason is not None:
+        raise ImageError(reason)
+    return read_image(path)

@@ -1,0 +1,197 @@
+"""Finding the faces of a picture and cutting them out; in videos quickly, with the help of tracks.
+
+A photo is searched as `find_faces` does. A frame of a video is searched
+
+1. small, with its long side at 320 pixels; every 15th frame, and the first, at full size instead;
+2. then around every track that was seen a moment ago and not found by that: at most four such
+   places a frame, where more are missing the whole frame at full size.
+
+The first step needs no other frame and runs on threads; the second follows the tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from openaffect import lookup
+from openaffect.analysis.pictures import Picture
+from openaffect.analysis.tracking import Tracker
+from openaffect.errors import ImageError
+from openaffect.faces.boxes import Box, Face
+from openaffect.faces.finding import LANDMARKERS, find_faces
+from openaffect.images import Pixels, resize_image
+from openaffect.inference import take_crop
+from openaffect.model import Card
+
+SMALL_SIDE = 320
+"""Long side, in pixels, at which most frames of a video are searched."""
+
+FULL_EVERY = 15
+"""One frame in so many is searched at full size."""
+
+_RECENT = 5  # frames: around a track that was missed for longer nothing is searched
+_MOST_PLACES = 4  # a fifth place would cost as much as the whole frame
+_AROUND = 3.0  # the searched place is so many times as wide as the face
+_SAME = 0.3  # IoU from which a find is the face that is searched for, or one that is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How pictures are searched.
+
+    Attributes:
+        card: its crop rule and size frame the crops.
+        detector: a resolved name.
+        landmarks: the name of a landmarker, or None.
+        min_score: see `find_faces`.
+        every: one frame of a video in so many is searched at all.
+        full_size: search every frame at full size, and around no track.
+    """
+
+    card: Card
+    detector: str
+    landmarks: str | None = None
+    min_score: float | None = None
+    every: int = 1
+    full_size: bool = False
+
+    def find(self, pixels: Pixels) -> list[Face]:
+        """The faces of a picture, the largest first, without landmarks."""
+        return list(find_faces(pixels, self.detector, min_score=self.min_score))
+
+    def locate(self, pixels: Pixels, face: Face) -> Face:
+        """The face with its landmarks, if any are asked for."""
+        if self.landmarks is None:
+            return face
+        landmarker = lookup.load(LANDMARKERS, self.landmarks, "landmarker")
+        return replace(face, landmarks=landmarker.locate(pixels, face.box))
+
+    def cut(self, pixels: Pixels, face: Face) -> Pixels | str:
+        """The crop of a face, or why there is none."""
+        try:
+            return take_crop(pixels, face.box, self.card)
+        except ImageError as error:
+            return str(error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What was found in one picture.
+
+    Attributes:
+        picture: that was searched.
+        faces: the largest first.
+        crops: of each face its crop, or why there is none.
+        tracks: of each face its track id; None outside videos.
+        pixels: kept while the picture may be searched again.
+        error: why the picture cannot be read, or None.
+    """
+
+    picture: Picture
+    faces: Sequence[Face] = ()
+    crops: Sequence[Pixels | str] = ()
+    tracks: Sequence[int] | None = None
+    pixels: Pixels | None = None
+    error: str | None = None
+
+
+def look_at(picture: Picture, search: Search) -> Look:
+    """Search one picture by itself; safe to call from several threads."""
+    try:
+        pixels = picture.read()
+    except ImageError as error:
+        return Look(picture, error=str(error))
+    if picture.frame is None:
+        faces = search.find(pixels)
+    else:
+        faces = _find_in_frame(pixels, picture.frame, search)
+    faces = [search.locate(pixels, face) for face in faces]
+    crops = [search.cut(pixels, face) for face in faces]
+    return Look(picture, faces, crops, pixels=None if picture.frame is None else pixels)
+
+
+def follow(look: Look, tracker: Tracker, search: Search) -> Look:
+    """Search a frame again around tracks that were not found, and give every face its track."""
+    if look.pixels is None:
+        tracker.update([])
+        return look
+    pairs = list(zip(look.faces, look.crops, strict=True))
+    if not search.full_size:
+        found = _find_missing(look.pixels, look.faces, tracker, search)
+        located = [search.locate(look.pixels, face) for face in found]
+        pairs += [(face, search.cut(look.pixels, face)) for face in located]
+        pairs.sort(key=lambda pair: -pair[0].box.area)
+    tracks = tracker.update([face.box for face, _ in pairs])
+    faces, crops = [face for face, _ in pairs], [crop for _, crop in pairs]
+    return Look(look.picture, faces, crops, tracks)
+
+
+def _find_in_frame(pixels: Pixels, frame: int, search: Search) -> list[Face]:
+    height, width = pixels.shape[:2]
+    full = search.full_size or frame // search.every % FULL_EVERY == 0
+    if full or max(height, width) <= SMALL_SIDE:
+        return search.find(pixels)
+    factor = SMALL_SIDE / max(height, width)
+    w, h = max(1, round(width * factor)), max(1, round(height * factor))
+    small = search.find(resize_image(pixels, w, h))
+    faces = [_scaled(face, width / w, height / h) for face in small]
+    return [face for face in faces if face is not None]
+
+
+def _scaled(face: Face, x: float, y: float) -> Face:
+    box = face.box
+    return replace(face, box=Box(box.x * x, box.y * y, box.w * x, box.h * y))
+
+
+def _find_missing(
+    pixels: Pixels, faces: Sequence[Face], tracker: Tracker, search: Search
+) -> list[Face]:
+    """Faces of tracks that `faces` do not continue."""
+    boxes = [face.box for face in faces]
+    found = set(tracker.match(boxes).values())
+    height, width = pixels.shape[:2]
+    missing = [
+        expected
+        for number, track in enumerate(tracker.tracks)
+        if number not in found and track.missed < _RECENT
+        for expected in (track.expect(),)
+        if expected.clip(width, height) is not None
+    ]
+    if not missing:
+        return []
+    if len(missing) > _MOST_PLACES:
+        candidates = search.find(pixels)
+    else:
+        candidates = [face for box in missing for face in _find_around(pixels, box, search)]
+    kept: list[Face] = []
+    for face in sorted(candidates, key=lambda face: -face.score):
+        expected_here = any(face.box.iou(box) >= _SAME for box in missing)
+        known = [*boxes, *(other.box for other in kept)]
+        if expected_here and not any(_is_same(face.box, box) for box in known):
+            kept.append(face)
+    return kept
+
+
+def _is_same(a: Box, b: Box) -> bool:
+    """Whether two finds are one face: they overlap, or one is mostly inside the other."""
+    return a.iou(b) >= _SAME or a.intersection(b) > 0.7 * min(a.area, b.area)
+
+
+def _find_around(pixels: Pixels, box: Box, search: Search) -> list[Face]:
+    height, width = pixels.shape[:2]
+    side = _AROUND * max(box.w, box.h)
+    cx, cy = box.centre
+    x0, y0 = max(0, int(cx - side / 2)), max(0, int(cy - side / 2))
+    x1, y1 = min(width, int(cx + side / 2) + 1), min(height, int(cy + side / 2) + 1)
+    if x1 <= x0 or y1 <= y0:
+        return []
+    piece = pixels[y0:y1, x0:x1]
+    factor = min(1.0, SMALL_SIDE / max(piece.shape[:2]))
+    h, w = (max(1, round(length * factor)) for length in piece.shape[:2])
+    sx, sy = piece.shape[1] / w, piece.shape[0] / h
+    faces = [_scaled(face, sx, sy) for face in search.find(resize_image(piece, w, h))]
+    return [
+        replace(face, box=Box(face.box.x + x0, face.box.y + y0, face.box.w, face.box.h))
+        for face in faces
+    ]

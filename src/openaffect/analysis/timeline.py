@@ -1,0 +1,193 @@
+"""A video over time as one SVG: valence, arousal, and a strip of expressions for each track."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.labels import Expression
+from openaffect.reports.markup import wide
+
+Floats = NDArray[np.float64]
+
+COLOURS = (
+    *("#2f7fb8", "#d98200", "#2a9d6f", "#c2456b", "#7a5cc9", "#8a7a2f"),
+    *("#4fb0c6", "#b0583a", "#6b8f2f", "#b05fb0", "#5f6f8f", "#9a9a9a"),
+)
+"""A colour for each track of a plot, RGB; no plot has more tracks."""
+
+_COLUMNS = 520  # points of a curve: one for every two units of width
+_LEFT, _WIDTH, _HEIGHT, _STRIP = 62, 1040, 118, 13
+_USUAL_RATE = 25.0  # for a video that tells no times
+_EXPRESSIONS = tuple(Expression)
+
+
+@dataclass(slots=True)
+class Course:
+    """A track over time, as it is gathered.
+
+    Attributes:
+        times: seconds.
+        valence, arousal: in [−1, 1]; NaN where the model has none.
+        expressions: numbers into `Expression`; −1 for none.
+    """
+
+    times: array[float] = field(default_factory=lambda: array("d"))
+    valence: array[float] = field(default_factory=lambda: array("f"))
+    arousal: array[float] = field(default_factory=lambda: array("f"))
+    expressions: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row that is `ok`."""
+        time_s = row["time_s"]
+        self.times.append(row["frame"] / _USUAL_RATE if time_s is None else time_s)
+        for name, values in (("valence", self.valence), ("arousal", self.arousal)):
+            values.append(float("nan") if row[name] is None else row[name])
+        name = row["expression"]
+        self.expressions.append(-1 if name is None else _EXPRESSIONS.index(Expression(name)))
+
+
+def timeline_plot(courses: Mapping[int, Course], title: str) -> str:
+    """The plot of the tracks of one video.
+
+    Args:
+        courses: by track id, not more than there are `COLOURS`, in the order of the colours.
+        title: for readers that do not see the plot.
+    """
+    end = max((course.times[-1] for course in courses.values()), default=0.0) or 1.0
+    columns = min(_COLUMNS, max(2, *(len(course.times) for course in courses.values())))
+    parts: list[str] = []
+    top = 8.0
+    for axis in ("valence", "arousal"):
+        curves = [(_binned(c, getattr(c, axis), end, columns), t) for t, c in courses.items()]
+        if all(np.isnan(values).all() for values, _ in curves):
+            continue
+        parts.append(_axes(axis, top))
+        for colour, (values, track) in zip(COLOURS, curves, strict=False):
+            parts.append(_curve(values, end, columns, top, colour, f"track {track}"))
+        top += _HEIGHT + 24
+    for colour, (track, course) in zip(COLOURS, courses.items(), strict=False):
+        parts.append(_strip(track, course, end, columns, top, colour))
+        top += _STRIP + 5
+    parts.append(_time_axis(end, top))
+    return (
+        f'<svg class="plot" viewBox="0 0 {_LEFT + _WIDTH + 14} {top + 26:.0f}" role="img" '
+        f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    )
+
+
+def _columns_of(course: Course, end: float, columns: int) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = np.minimum(
+        np.asarray(course.times) / end * columns, columns - 1
+    ).astype(np.int64)
+    return numbers
+
+
+def _binned(course: Course, values: Sequence[float], end: float, columns: int) -> Floats:
+    """Means of a track's values over equal stretches of time; NaN where it was not seen."""
+    numbers = _columns_of(course, end, columns)
+    found = np.asarray(values, float)
+    whole = ~np.isnan(found)
+    sums = np.bincount(numbers[whole], found[whole], columns)
+    counts = np.bincount(numbers[whole], minlength=columns)
+    means: Floats = np.divide(sums, counts, out=np.full(columns, np.nan), where=counts > 0)
+    return means
+
+
+def _x(columns: NDArray[np.int_], count: int) -> Floats:
+    place: Floats = _LEFT + (np.asarray(columns, float) + 0.5) / count * _WIDTH
+    return place
+
+
+def _curve(values: Floats, end: float, columns: int, top: float, colour: str, title: str) -> str:
+    """A line that breaks where the track was away for more than two stretches and half a second."""
+    seen = np.flatnonzero(~np.isnan(values))
+    far = max(2.0, 0.5 / end * columns)
+    pieces = np.split(seen, np.flatnonzero(np.diff(seen) > far) + 1)
+    lines = []
+    for piece in pieces:
+        if len(piece) == 0:
+            continue
+        x, y = _x(piece, columns), top + (1 - values[piece]) / 2 * _HEIGHT
+        if len(piece) == 1:
+            lines.append(f'<circle cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="1.8" fill="{colour}"/>')
+            continue
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        lines.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8" '
+            'stroke-linejoin="round"/>'
+        )
+    return f"<g><title>{escape(title)}</title>{''.join(lines)}</g>"
+
+
+def _strip(track: int, course: Course, end: float, columns: int, top: float, colour: str) -> str:
+    """The most frequent expression of every stretch of time, equal neighbours joined."""
+    numbers = _columns_of(course, end, columns)
+    kinds = np.asarray(course.expressions, np.int64) + 1
+    width = len(_EXPRESSIONS) + 1
+    counts = np.bincount(numbers * width + kinds, minlength=columns * width).reshape(columns, width)
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    edges = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), columns]
+    step = _WIDTH / columns
+    parts = [
+        f'<text x="{_LEFT - 8}" y="{top + _STRIP - 2.5:.1f}" text-anchor="end" '
+        f'style="fill:{colour};font-weight:620">#{track}</text>'
+    ]
+    for first, last in pairwise(edges):
+        if best[first] < 0:
+            continue
+        name = "unsure" if best[first] == 0 else str(_EXPRESSIONS[best[first] - 1])
+        kind = "" if best[first] == 0 else f"c-{name}"
+        seconds = f"{first / columns * end:.1f}–{last / columns * end:.1f} s"
+        parts.append(
+            f'<rect class="piece {kind}" x="{_LEFT + first * step:.1f}" y="{top:.1f}" '
+            f'width="{max(0.6, (last - first) * step):.1f}" height="{_STRIP}">'
+            f"<title>#{track} {escape(wide(name))}, {seconds}</title></rect>"
+        )
+    return "".join(parts)
+
+
+def _axes(name: str, top: float) -> str:
+    lines = "".join(
+        f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{y}" y2="{y}"/>'
+        f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{text}</text>'
+        for text, y in (("+1", top), ("0", top + _HEIGHT / 2), ("−1", top + _HEIGHT))
+    )
+    middle = top + _HEIGHT / 2
+    return lines + (
+        f'<text class="axis-title" transform="translate(14 {middle:.0f}) rotate(-90)" '
+        f'text-anchor="middle">{name}</text>'
+    )
+
+
+def _time_axis(end: float, top: float) -> str:
+    # 1, 2 or 5 times a power of ten, so that there are between five and twelve ticks.
+    power = 10.0 ** np.floor(np.log10(end / 5))
+    step = next(power * k for k in (1, 2, 5, 10) if end / (power * k) <= 12)
+    parts = []
+    for number in range(int(end / step) + 1):
+        x = _LEFT + number * step / end * _WIDTH
+        parts.append(
+            f'<text x="{x:.1f}" y="{top + 14:.1f}" text-anchor="middle">{_clock(number * step)}</text>'
+        )
+    return "".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as people read them.
+
+    >>> _clock(2.5), _clock(75), _clock(3700)
+    ('2.5 s', '1:15', '1:01:40')
+    """
+    if seconds < 60:
+        return f"{seconds:g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

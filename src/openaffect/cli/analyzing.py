@@ -1,0 +1,243 @@
+"""How an analysis is asked for on the command line, and how its rows are printed."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openaffect import console
+from openaffect.errors import DestinationExists, InputError
+
+if TYPE_CHECKING:
+    from openaffect.analysis import Analysis, Camera, TrackSummary
+    from openaffect.analysis.analyzing import Choices
+    from openaffect.model import Model
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be analysed, and what is to be made of it.
+
+    Attributes:
+        source: names of files and the like, or a camera.
+        output, drawings, report: what to make; None for what is not asked for.
+        resume: go on with an interrupted run.
+        json: print JSON.
+        overwrite: replace what is there.
+        workers: threads; None for one a processor.
+    """
+
+    source: list[str] | Camera
+    output: Path | None
+    resume: bool
+    drawings: Path | None
+    report: Path | None
+    json: bool
+    overwrite: bool
+    workers: int | None
+
+    @property
+    def live(self) -> bool:
+        """Whether the source is a camera."""
+        return not isinstance(self.source, list)
+
+    def check(self) -> None:
+        """Refuse, before work is done, what could not be done at its end."""
+        if self.resume and self.output is None:
+            raise InputError("--resume needs the -o of the run that was interrupted")
+        if self.live and self.drawings is not None:
+            raise InputError("--draw reads its pictures again, which a camera cannot give")
+        if self.output is not None:
+            from openaffect.analysis.table import check_suffix
+
+            check_suffix(self.output)
+        for path in (self.output, self.report):
+            if path is not None and path.exists() and not self.overwrite:
+                raise DestinationExists(path)
+
+
+def choose_source(sources: Sequence[str] | None, camera: str | None) -> list[str] | Camera:
+    """The source that was named; one kind of it and not none."""
+    if camera is None:
+        if not sources:
+            raise InputError("expected a photo, a video, a folder or the like, or --camera 0")
+        return list(sources)
+    if sources:
+        raise InputError(f"expected either sources or --camera, but got both: {', '.join(sources)}")
+    from openaffect.analysis.cameras import Camera
+
+    if not camera.isdigit() and "://" not in camera:
+        raise InputError(f"expected --camera 0, 1, … or an address, but got '{camera}'")
+    return Camera(int(camera) if camera.isdigit() else camera)
+
+
+def run(task: Task, model: Model, choices: Choices) -> None:
+    """Analyse, print, and make what was asked for."""
+    if task.output is None and task.drawings is None and task.report is None:
+        _print_stream(task, model, choices)
+        return
+    from openaffect.analysis import analyze, analyze_to_file
+
+    def make(analysis: Analysis) -> None:
+        _make_extras(analysis, task)
+
+    with console.progress_bar("analysing") as progress:
+        if task.output is None:
+            if task.live:
+                raise InputError("--camera with --report needs -o, which keeps the rows")
+            analysis = analyze(task.source, model, progress=progress, **choices)
+        else:
+            try:
+                analysis = analyze_to_file(
+                    task.source,
+                    model,
+                    task.output,
+                    resume=task.resume,
+                    overwrite=task.overwrite,
+                    before_saving=make,
+                    progress=progress,
+                    **choices,
+                )
+            except KeyboardInterrupt:
+                console.warn("interrupted; the same command with --resume goes on from here")
+                raise
+    if task.output is not None:
+        console.note(f"{len(analysis):,} rows in {task.output}")
+        return
+    _print_rows(task, analysis.rows())
+    make(analysis)
+
+
+def _make_extras(analysis: Analysis, task: Task) -> None:
+    from openaffect.analysis import draw_folder, write_page
+
+    if task.drawings is not None:
+        with console.progress_bar("drawing") as progress:
+            made = draw_folder(
+                analysis,
+                task.drawings,
+                overwrite=task.overwrite or task.resume,
+                workers=task.workers,
+                progress=progress,
+            )
+        drawn = sum(path is not None for path in made.values())
+        console.note(f"{drawn:,} {'drawing' if drawn == 1 else 'drawings'} in {task.drawings}")
+    if task.report is not None:
+        write_page(analysis, task.report, overwrite=task.overwrite or task.resume)
+        console.note(f"report: {task.report}")
+
+
+def _print_stream(task: Task, model: Model, choices: Choices) -> None:
+    """Print rows without keeping them; those of a camera at once."""
+    from openaffect.analysis.analyzing import iterate_rows
+
+    if task.live:
+        show: Callable[[Row], None] = _print_json_line if task.json else _print_line
+        try:
+            for row in iterate_rows(task.source, model, **choices):
+                show(row)
+        except KeyboardInterrupt:
+            console.note("stopped")
+        return
+    with console.progress_bar("analysing") as progress:
+        rows = iterate_rows(task.source, model, progress=progress, **choices)
+        if task.json:
+            _print_json(rows)
+            return
+        printed = _Printed(rows)
+    printed.print()
+
+
+def _print_rows(task: Task, rows: Iterator[Row]) -> None:
+    if task.json:
+        _print_json(rows)
+    else:
+        _Printed(rows).print()
+
+
+def _print_json(rows: Iterator[Row]) -> None:
+    """One array, row by row."""
+    sign = "[\n"
+    for row in rows:
+        sys.stdout.write(sign + _to_json(row))
+        sign = ",\n"
+    sys.stdout.write(("[" if sign == "[\n" else "\n") + "]\n")
+
+
+def _to_json(row: Row) -> str:
+    kept = {key: value for key, value in row.items() if key != "landmarks"}
+    return json_format.dumps(kept, ensure_ascii=False, allow_nan=False)
+
+
+def _print_json_line(row: Row) -> None:
+    sys.stdout.write(_to_json(row) + "\n")
+    sys.stdout.flush()
+
+
+def _print_line(row: Row) -> None:
+    time_s = "" if row["time_s"] is None else f"{row['time_s']:8.2f} s  "
+    if row["status"] != "ok":
+        text = row["error"] or row["status"].replace("_", " ")
+    else:
+        parts = [f"#{row['track_id']}", row["expression"] or "–", *_numbers(row)]
+        text = "  ".join(parts)
+    console.say(time_s + text)
+
+
+class _Printed:
+    """The rows of photos, and one line a track of videos, as tables."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        from openaffect.analysis.summary import Totals
+
+        self._photos: list[list[object]] = []
+        self._totals = Totals()
+        self._failed: list[list[object]] = []
+        for row in rows:
+            if row["frame"] is None:
+                self._photos.append(_photo_cells(row))
+            elif row["status"] == "error":
+                self._failed.append([row["source"], row["frame"], row["error"]])
+            else:
+                self._totals.add(row)
+
+    def print(self) -> None:
+        """Print the tables that have rows."""
+        tracks = self._totals.tracks()
+        if self._photos or not (tracks or self._failed):
+            heads = ["source", "expression", "confidence", "valence", "arousal", "box"]
+            console.print_table(heads, self._photos)
+        if tracks:
+            heads = ["source", "track", "frames", "seconds", "expression", "share"]
+            cells = [_track_cells(track) for track in tracks]
+            console.print_table([*heads, "valence", "arousal"], cells)
+        if self._failed:
+            console.print_table(["source", "frame", "error"], self._failed)
+
+
+def _photo_cells(row: Row) -> list[object]:
+    if row["status"] != "ok":
+        return [row["source"], row["error"] or row["status"], "", "", "", ""]
+    box = " ".join(f"{value:.0f}" for value in row["box"])
+    return [row["source"], row["expression"] or "–", *_numbers(row), box]
+
+
+def _numbers(row: Row) -> list[str]:
+    values = (row["confidence"], row.get("valence"), row.get("arousal"))
+    return ["" if value is None else f"{value:.2f}" for value in values]
+
+
+def _track_cells(track: TrackSummary) -> list[object]:
+    seconds = "" if track.start_s is None else f"{track.start_s:.2f}–{track.end_s:.2f}"
+    share = track.probabilities.get(track.expression) if track.expression else None
+    numbers = (share, track.valence, track.arousal)
+    return [
+        *(track.source, f"#{track.track}", f"{track.frames:,}", seconds, track.expression or "–"),
+        *("" if value is None else f"{value:.2f}" for value in numbers),
+    ]
