@@ -1,0 +1,102 @@
+"""The web service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openaffect import console
+from openaffect.cli.options import app
+from openaffect.errors import InputError
+from openaffect.web.hosts import is_loopback
+from openaffect.web.limits import Limits
+
+_DEFAULT = Limits()
+_TOKEN_VARIABLE = "OPENAFFECT_TOKEN"
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="A run, or an .onnx file.")
+    ],
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A file with the token that clients must send."),
+    ] = None,
+    detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
+    max_bytes: Annotated[int, typer.Option(help="Of a request.", min=1)] = _DEFAULT.bytes,
+    max_pixels: Annotated[int, typer.Option(help="Of a picture.", min=1)] = _DEFAULT.pixels,
+    max_files: Annotated[int, typer.Option(help="Of a request.", min=1)] = _DEFAULT.files,
+    max_faces: Annotated[
+        int, typer.Option(help="Of a picture; the largest are kept.", min=1)
+    ] = _DEFAULT.faces,
+    queue: Annotated[
+        int, typer.Option(help="Pictures that wait or are in work; beyond them: 503.", min=1)
+    ] = _DEFAULT.queue,
+    batch_size: Annotated[
+        int, typer.Option(help="Faces the model sees at once.", min=1)
+    ] = _DEFAULT.batch,
+    batch_wait: Annotated[
+        float, typer.Option(metavar="MS", help="Milliseconds a face waits for others.", min=0)
+    ] = _DEFAULT.wait_ms,
+    workers: Annotated[
+        int, typer.Option(help="Threads that read pictures; 0 for one a processor.", min=0)
+    ] = _DEFAULT.workers,
+) -> None:
+    """A REST service for a model, and a page to try it with pictures or a camera.
+
+    A token that clients must send is read from $OPENAFFECT_TOKEN or --token-file.
+
+    Example: openaffect serve --model run
+    """
+    from openaffect.faces.finding import resolve_detector
+    from openaffect.web import serve
+
+    limits = Limits(
+        bytes=max_bytes,
+        pixels=max_pixels,
+        files=max_files,
+        faces=max_faces,
+        queue=queue,
+        batch=batch_size,
+        wait_ms=batch_wait,
+        workers=workers,
+    )
+    token = _read_token(token_file)
+    chosen = resolve_detector(detector)
+    if detector == "auto":
+        hint = "" if chosen == "yunet" else " (`openaffect weights yunet` fetches a better one)"
+        console.note(f"detector: {chosen}{hint}")
+    if token is None and not is_loopback(host):
+        console.warn(
+            f"everybody who can reach {host} may use this service; "
+            f"set {_TOKEN_VARIABLE} or --token-file to ask for a token"
+        )
+    serve(
+        model,
+        host=host,
+        port=port,
+        detector=chosen,
+        token=token,
+        limits=limits,
+        ready=lambda address: console.say(f"serving at {address} (Ctrl-C ends it)"),
+    )
+
+
+def _read_token(path: Path | None) -> str | None:
+    """The token, or None where none was set; an empty one is a mistake, not no token."""
+    if path is not None:
+        token, where = path.read_text(encoding="utf-8").strip(), str(path)
+    elif _TOKEN_VARIABLE in os.environ:
+        token, where = os.environ[_TOKEN_VARIABLE].strip(), f"${_TOKEN_VARIABLE}"
+    else:
+        return None
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError(f"expected a token of ASCII letters, digits and signs in {where}")
+    return token

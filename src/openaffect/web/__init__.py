@@ -1,0 +1,67 @@
+"""The web service: a model behind a REST interface, and a page to try it. Needs the extra `web`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openaffect.errors import MissingExtra
+from openaffect.web.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+
+    from openaffect.model import Model
+
+_EXTRA = ("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn")
+
+__all__ = ["Limits", "make_app", "serve"]
+
+
+def make_app(
+    model: Model | str | Path,
+    *,
+    detector: str = "auto",
+    token: str | None = None,
+    limits: Limits | None = None,
+    hosts: tuple[str, ...] | None = None,
+) -> FastAPI:
+    """The service as an ASGI application, for any server; see `openaffect.web.app.make_app`.
+
+    Raises:
+        MissingExtra: the extra `web` is not installed.
+    """
+    try:
+        from openaffect.web.app import make_app as make
+    except ModuleNotFoundError as error:
+        raise _explained(error) from error
+    return make(model, detector=detector, token=token, limits=limits, hosts=hosts)
+
+
+def serve(
+    model: Model | str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    detector: str = "auto",
+    token: str | None = None,
+    limits: Limits | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a model until SIGINT or SIGTERM; see `openaffect.web.server.serve`.
+
+    Raises:
+        MissingExtra: the extra `web` is not installed.
+    """
+    try:
+        from openaffect.web.server import serve as run
+    except ModuleNotFoundError as error:
+        raise _explained(error) from error
+    run(model, host=host, port=port, detector=detector, token=token, limits=limits, ready=ready)
+
+
+def _explained(error: ModuleNotFoundError) -> Exception:
+    name = (error.name or "").split(".", maxsplit=1)[0]
+    return MissingExtra("web", "serving") if name in _EXTRA else error

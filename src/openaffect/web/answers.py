@@ -1,0 +1,180 @@
+"""The shapes of all answers; what `/openapi.json` and `/docs` say comes from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field, create_model
+
+from openaffect.analysis.table import ERROR, NO_FACE_FOUND, OK
+from openaffect.faces import Face
+from openaffect.inference import Verdicts, sorted_labels
+from openaffect.model import Card
+from openaffect.web.looking import Look, Wishes
+
+Row = dict[str, Any]
+
+
+class Health(BaseModel):
+    """The service works."""
+
+    status: str = Field(description="Always `ok`.")
+    version: str = Field(description="Of openaffect.")
+
+
+class ProblemAnswer(BaseModel):
+    """Why a request was not answered."""
+
+    error: str = Field(description="A word for programs, such as `too_many_bytes`.")
+    message: str = Field(description="What was expected, and what came.")
+    limit: int | None = Field(None, description="The limit that was exceeded, if one was.")
+
+
+class ModelFacts(BaseModel):
+    """The model behind an answer."""
+
+    name: str
+    sha256: str = Field(description="Of the model's file.")
+    labels: list[str] = Field(description="Its classes, in the order of the `p_` columns.")
+    affect: bool = Field(description="Whether it gives valence and arousal.")
+    size: tuple[int, int] = Field(description="Width and height of a crop, in pixels.")
+    protocol_warning: str = Field(description="A habit of the training that flatters scores.")
+
+
+class ModelEntry(BaseModel):
+    """A model that is served."""
+
+    file: str = Field(description="Where to get the ONNX file from.")
+    bytes: int = Field(description="Its size.")
+    sha256: str
+    card: Card
+
+
+class ModelList(BaseModel):
+    """What is served, and what a browser needs to do the same by itself."""
+
+    models: list[ModelEntry]
+    detector: str = Field(description="The detector that this server uses.")
+    browser_detector: str | None = Field(
+        description="Where to get YuNet's ONNX file from; null if this server does not have it."
+    )
+    browser_runtime: bool = Field(description="Whether `/static/vendor` has onnxruntime-web.")
+    circumplex: dict[str, tuple[float, float]] = Field(
+        description="Mean valence and arousal of each class on AffectNet's training labels."
+    )
+
+
+def make_answer_type(card: Card) -> type[BaseModel]:
+    """The type of the answer of `/v1/analyze` for a model: its rows have a column a class."""
+    share = (float | None, Field(None, description="Probability of the class."))
+    columns: dict[str, Any] = {f"p_{label}": share for label in sorted_labels(card)}
+    row = create_model("Row", __base__=_Row, __doc__=_Row.__doc__, **columns, **_LAST_COLUMNS)
+    picture = create_model(
+        "Picture",
+        __base__=_Picture,
+        __doc__=_Picture.__doc__,
+        rows=(list[row], Field(description="One a face, the largest first; at least one.")),  # type: ignore[valid-type]
+    )
+    return create_model(
+        "Analysis",
+        __doc__="What the model says of each picture, in the order in which they were sent.",
+        model=(ModelFacts, ...),
+        images=(list[picture], ...),  # type: ignore[valid-type]
+    )
+
+
+class _Row(BaseModel):
+    """A face, or a picture without one, or one that could not be read; as in an analysis table."""
+
+    source: str = Field(description="The file's name, or `image[0]`.")
+    face_index: int | None = Field(None, description="0, 1, … in the picture, the largest first.")
+    status: str = Field(
+        description="`ok`, `no_face_found` or `error`.",
+        json_schema_extra={"enum": [OK, NO_FACE_FOUND, ERROR]},
+    )
+    error: str | None = Field(None, description="Why, where status is `error`.")
+    box: tuple[float, float, float, float] | None = Field(
+        None, description="x, y, w, h in pixels of the upright picture; null for a crop."
+    )
+    score: float | None = Field(None, description="The detector's confidence, in [0, 1].")
+    detector: str | None = Field(None, description="Its name; null for a crop.")
+
+
+class _Picture(BaseModel):
+    """A picture and its rows."""
+
+    source: str = Field(description="The file's name, or `image[0]`.")
+    width: int | None = Field(None, description="In pixels, upright; null if it cannot be read.")
+    height: int | None = None
+    faces_found: int = Field(description="How many; more than the rows if `max_faces` is less.")
+
+
+_LAST_COLUMNS: dict[str, Any] = {
+    "expression": (
+        str | None,
+        Field(None, description="The most probable class; null below `min_confidence`."),
+    ),
+    "confidence": (float | None, Field(None, description="The highest probability.")),
+    "valence": (float | None, Field(None, description="In [−1, 1].")),
+    "arousal": (float | None, Field(None, description="In [−1, 1].")),
+}
+
+
+def fill_rows(look: Look, verdicts: Verdicts | None, detector: str, wishes: Wishes) -> list[Row]:
+    """The rows of a picture.
+
+    Args:
+        look: what was seen.
+        verdicts: of those of its crops that could be cut out, in order; None if there are none.
+        detector: the name of the one that looked.
+        wishes: of the request.
+    """
+    if look.error is not None:
+        return [{"source": look.name, "status": ERROR, "error": look.error}]
+    if not look.faces:
+        return [{"source": look.name, "status": NO_FACE_FOUND, "detector": detector}]
+    rows = []
+    judged = 0
+    for number, (face, crop) in enumerate(zip(look.faces, look.crops, strict=True)):
+        row: Row = {"source": look.name, "face_index": number, "status": OK}
+        if face is not None:
+            row |= _describe(face)
+        if isinstance(crop, str):
+            row |= {"status": ERROR, "error": crop}
+        elif verdicts is not None:
+            row |= _judge(verdicts, judged, wishes.min_confidence)
+            judged += 1
+        rows.append(row)
+    return rows
+
+
+def _describe(face: Face) -> Row:
+    box = face.box
+    return {
+        "box": tuple(map(_shorten, (box.x, box.y, box.w, box.h))),
+        "score": _shorten(face.score),
+        "detector": face.detector,
+    }
+
+
+def _judge(verdicts: Verdicts, number: int, min_confidence: float) -> Row:
+    error = verdicts.errors[number]
+    if error is not None:
+        return {"status": ERROR, "error": error}
+    row: Row = {}
+    if verdicts.probabilities is not None:
+        shares = verdicts.probabilities[number]
+        best = int(np.argmax(shares))  # the first of equals, and the columns go by id
+        row |= {f"p_{k}": _shorten(v) for k, v in zip(verdicts.labels, shares, strict=True)}
+        row["confidence"] = _shorten(shares[best])
+        if shares[best] >= min_confidence:
+            row["expression"] = verdicts.labels[best].value
+    if verdicts.affect is not None:
+        row["valence"], row["arousal"] = map(_shorten, verdicts.affect[number])
+    return row
+
+
+def _shorten(value: float) -> float:
+    """The shortest digits that give the same float32 back, as in an analysis table."""
+    return float(str(np.float32(value)))

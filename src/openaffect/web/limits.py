@@ -1,0 +1,56 @@
+"""What a service takes on: how much in one request, how much at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+
+from openaffect.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one request may ask, and how much waits at once.
+
+    Attributes:
+        bytes: of the body of a request.
+        pixels: of a picture, before it is decoded.
+        files: pictures of a request.
+        faces: of a picture; the largest are kept.
+        queue: pictures that wait or are in work, of all requests; a request that finds no place
+            is answered with 503.
+        batch: crops that the model sees at once.
+        wait_ms: milliseconds that a crop waits for others to fill a batch.
+        workers: threads that decode pictures and find faces; 0 for one a processor.
+        upload_s: seconds in which the body of a request must arrive.
+
+    Raises:
+        InputError: a number out of range, or a queue too small for one request.
+    """
+
+    bytes: int = 32_000_000
+    pixels: int = 40_000_000
+    files: int = 100
+    faces: int = 256
+    queue: int = 256
+    batch: int = 32
+    wait_ms: float = 2.0
+    workers: int = 0
+    upload_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name in ("wait_ms", "workers") else 1
+            if not least <= value < float("inf"):
+                raise InputError(f"expected {field.name} of {least} or more, but got {value}")
+        if self.queue < self.files:
+            raise InputError(
+                f"expected a queue that holds one request: files is {self.files}, "
+                f"but queue is {self.queue}"
+            )
+
+    @property
+    def threads(self) -> int:
+        """How many threads decode pictures and find faces."""
+        return self.workers or os.cpu_count() or 1

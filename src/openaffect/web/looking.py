@@ -1,0 +1,80 @@
+"""From the bytes of a picture to the crops that the model sees; done by threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openaffect.errors import ImageError
+from openaffect.faces import Face, find_faces
+from openaffect.images import Pixels, read_image
+from openaffect.inference import take_crop
+from openaffect.model import Card
+from openaffect.web.uploads import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a request asks for.
+
+    Attributes:
+        crops: the pictures already are face crops; no face is looked for.
+        max_faces: of a picture; the largest are kept.
+        min_score: leave out faces that the detector is less sure of; None is its own choice.
+        min_confidence: below it `expression` is null.
+    """
+
+    crops: bool = False
+    max_faces: int = 256
+    min_score: float | None = None
+    min_confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What was seen in a picture before the model looks.
+
+    Attributes:
+        name: of the picture.
+        error: why it could not be read; the rest is empty then.
+        size: width and height, upright.
+        found: how many faces there are; `faces` may be fewer.
+        faces: the largest first; None where the picture is the crop.
+        crops: one a face, of the card's size; or why there is none.
+    """
+
+    name: str
+    error: str | None = None
+    size: tuple[int, int] | None = None
+    found: int = 0
+    faces: tuple[Face | None, ...] = ()
+    crops: tuple[Pixels | str, ...] = ()
+
+
+def look_at(upload: Upload, card: Card, detector: str, wishes: Wishes, max_pixels: int) -> Look:
+    """Read a picture, find its faces and cut them out.
+
+    Args:
+        upload: what was sent.
+        card: its crop rule and size are used.
+        detector: a name, not `auto`.
+        wishes: of the request.
+        max_pixels: a larger picture is not decoded.
+    """
+    try:
+        pixels = read_image(upload.file.read(), where=upload.name)
+    except ImageError as error:
+        return Look(upload.name, error=str(error))
+    size = (pixels.shape[1], pixels.shape[0])
+    if wishes.crops:
+        return Look(upload.name, None, size, 1, (None,), (take_crop(pixels, None, card),))
+    faces = find_faces(pixels, detector, min_score=wishes.min_score)
+    kept = faces[: wishes.max_faces]
+    crops = tuple(_crop(pixels, face, card) for face in kept)
+    return Look(upload.name, None, size, len(faces), kept, crops)
+
+
+def _crop(pixels: Pixels, face: Face, card: Card) -> Pixels | str:
+    try:
+        return take_crop(pixels, face.box, card)
+    except ImageError as error:
+        return str(error)

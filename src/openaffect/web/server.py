@@ -1,0 +1,93 @@
+"""A service on a port, until a signal ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from openaffect.errors import InputError
+from openaffect.model import Model
+from openaffect.web.app import make_app
+from openaffect.web.hosts import is_loopback
+from openaffect.web.limits import Limits
+
+_LONGEST_END_S = 30
+_IDLE_S = 30
+_WAITING_CONNECTIONS = 2048
+
+
+def serve(
+    model: Model | str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    detector: str = "auto",
+    token: str | None = None,
+    limits: Limits | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a model until SIGINT or SIGTERM; requests in work are finished then.
+
+    Args:
+        model, detector, token, limits: see `make_app`.
+        host: the address to listen at; only this computer can reach a loopback address, and
+            only under the names of one.
+        port: 0 for any free one.
+        ready: called with the address of the page when requests are taken.
+
+    Raises:
+        InputError: the host is unknown or the port taken.
+    """
+    hosts = ("localhost", "127.0.0.1", "[::1]", "::1", host) if is_loopback(host) else None
+    app = make_app(model, detector=detector, token=token, limits=limits, hosts=hosts)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_LONGEST_END_S,
+    )
+    with _listen(host, port) as listening, contextlib.suppress(KeyboardInterrupt):
+        address = _address(host, listening)
+        _Server(config, lambda: ready(address) if ready else None).run([listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"cannot listen at {host}: {error}") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_WAITING_CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise InputError(f"cannot listen at {host}, port {port}: {error}") from error
+    return listening
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listening.getsockname()[1]}"

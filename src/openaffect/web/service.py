@@ -1,0 +1,141 @@
+"""The service itself: pictures in, rows out, with everything that works behind the routes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openaffect.circumplex import CLASS_MEANS
+from openaffect.faces import find_faces, resolve_detector
+from openaffect.inference import Verdicts, describe_model, predict_crops, sorted_labels
+from openaffect.model import Model, open_model
+from openaffect.web.answers import ModelEntry, ModelFacts, ModelList, fill_rows
+from openaffect.web.batching import Batcher
+from openaffect.web.browser import RUNTIME, is_installed
+from openaffect.web.gate import Gate
+from openaffect.web.limits import Limits
+from openaffect.web.looking import Look, Wishes, look_at
+from openaffect.web.meters import Meters
+from openaffect.web.uploads import Upload
+from openaffect.weights import find_weights
+
+MODEL_FILE = "/v1/models/model.onnx"
+DETECTOR_FILE = "/v1/models/yunet.onnx"
+
+
+class Service:
+    """A model, a detector, and the threads and queues around them.
+
+    Attributes:
+        facts: of the model, as in every answer.
+        limits: what is taken on.
+        gate: the bounded queue.
+        meters: what was done so far.
+    """
+
+    def __init__(self, model: Model | str | Path, detector: str, limits: Limits) -> None:
+        self.model = model if isinstance(model, Model) else open_model(model)
+        self.detector = resolve_detector(detector)
+        self.limits = limits
+        self.meters = Meters()
+        self.gate = Gate(limits.queue)
+        self.facts = _facts(self.model)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Use the model and the detector once: what is wrong shows now and not at a request."""
+        width, height = self.model.card.size
+        self._predict([np.zeros((height, width, 3), np.uint8)])
+        find_faces(np.zeros((64, 64, 3), np.uint8), self.detector)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The threads; at the end, what waits is finished."""
+        limits = self.limits
+        self._batcher = Batcher(
+            self._predict,
+            most=limits.batch,
+            wait_s=limits.wait_ms / 1000,
+            seen=self.meters.count_batch,
+        )
+        # Decoded pictures and crops are in memory: enough pictures to fill a batch, no more.
+        self._in_work = asyncio.Semaphore(max(limits.batch, 2 * limits.threads))
+        self._lookers = ThreadPoolExecutor(limits.threads, "openaffect-look")
+        self._batcher.start()
+        try:
+            yield
+        finally:
+            await self._batcher.close()
+            self._lookers.shutdown()
+
+    async def analyze(self, uploads: list[Upload], wishes: Wishes) -> dict[str, Any]:
+        """The answer for the pictures of a request; JSON-ready but for NaN, which it never has."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._analyze_one(one, wishes)) for one in uploads]
+        return {"model": self.facts, "images": [task.result() for task in tasks]}
+
+    async def _analyze_one(self, upload: Upload, wishes: Wishes) -> dict[str, Any]:
+        async with self._in_work:
+            look = await asyncio.get_running_loop().run_in_executor(
+                self._lookers, self._look, upload, wishes
+            )
+            crops = [crop for crop in look.crops if not isinstance(crop, str)]
+            verdicts = await self._batcher.predict(crops) if crops else None
+        rows = fill_rows(look, verdicts, self.detector, wishes)
+        self.meters.count_picture(rows[0]["status"], len(look.faces))
+        width, height = look.size or (None, None)
+        return {
+            "source": look.name,
+            "width": width,
+            "height": height,
+            "faces_found": look.found,
+            "rows": rows,
+        }
+
+    def _look(self, upload: Upload, wishes: Wishes) -> Look:
+        card, pixels = self.model.card, self.limits.pixels
+        return look_at(upload, card, self.detector, wishes, pixels)
+
+    def _predict(self, crops: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> Verdicts:
+        return predict_crops(self.model, crops, batch_size=self.limits.batch)
+
+    def list_models(self) -> ModelList:
+        """What is served."""
+        card = self.model.card
+        return ModelList(
+            models=[
+                ModelEntry(
+                    file=MODEL_FILE,
+                    bytes=os.path.getsize(self.model.path),
+                    sha256=self.facts.sha256,
+                    card=card,
+                )
+            ],
+            detector=self.detector,
+            browser_detector=DETECTOR_FILE if find_weights("yunet") else None,
+            browser_runtime=is_installed(RUNTIME),
+            circumplex={
+                label.value: CLASS_MEANS[label]
+                for label in sorted_labels(card)
+                if label in CLASS_MEANS
+            },
+        )
+
+
+def _facts(model: Model) -> ModelFacts:
+    card = model.card
+    return ModelFacts(
+        name=card.name,
+        sha256=describe_model(model)["model_sha256"],
+        labels=[label.value for label in sorted_labels(card)],
+        affect=card.affect,
+        size=card.size,
+        protocol_warning=card.protocol_warning,
+    )

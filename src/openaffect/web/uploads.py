@@ -1,0 +1,186 @@
+"""The pictures of a request: files of a multipart form, or one as the whole body.
+
+Bodies are counted while they arrive, so that one of unknown length is cut off at the limit.
+What is larger than a megabyte lies in a temporary file without a name until the answer is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from openaffect.web.limits import Limits
+from openaffect.web.problems import (
+    BadRequest,
+    ClientGone,
+    Problem,
+    TooMuch,
+    TooSlow,
+    Unprocessable,
+    WrongType,
+)
+
+FIELD = "images"
+"""The field of a form that holds the files; it may be repeated."""
+
+_IN_MEMORY = 1 << 20
+_LONGEST_NAME = 255
+_FEW_FIELDS = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upload:
+    """A picture as it was sent.
+
+    Attributes:
+        name: its file name, or `image[0]`.
+        file: its bytes, to be read from the start.
+    """
+
+    name: str
+    file: IO[bytes]
+
+
+@asynccontextmanager
+async def receive_uploads(request: Request, limits: Limits) -> AsyncIterator[list[Upload]]:
+    """The pictures of a request; their files are closed at the end.
+
+    Raises:
+        TooMuch: more bytes or files than the limits allow.
+        TooSlow: the body did not arrive in time.
+        WrongType, BadRequest, Unprocessable: a body without pictures.
+        ClientGone: the client left before all was sent.
+    """
+    counter = Counter(request, limits)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            kind = _content_type(request)
+            _check_length(request, limits)
+            uploads = await _read(Request(request.scope, counter.receive), kind, limits, stack)
+        except Problem as problem:
+            if not isinstance(problem, TooSlow):  # that one had its time
+                await counter.drain()
+            raise
+        yield uploads
+
+
+class Counter:
+    """The body of a request, counted while it arrives; the clock starts when this is made."""
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        self._receive = request.receive
+        self._most = limits.bytes
+        self._seconds = limits.upload_s
+        self._count = 0
+        self._more = True
+
+    async def receive(self) -> Message:
+        """The next message; raises TooMuch at the limit."""
+        message = await self._next()
+        if self._count > self._most:
+            raise _too_many_bytes(self._most)
+        return message
+
+    async def drain(self) -> None:
+        """Take in the rest of a body that is refused, as much again at most, and forget it.
+
+        A client that is still sending when its connection is closed may never see the answer.
+        """
+        most = self._count + 2 * self._most
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                while self._more and self._count < most:
+                    await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._count += len(message.get("body", b""))
+        self._more = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+
+async def _read(
+    request: Request, kind: str, limits: Limits, stack: contextlib.AsyncExitStack
+) -> list[Upload]:
+    try:
+        async with asyncio.timeout(limits.upload_s):
+            if kind == "multipart/form-data":
+                return await _read_form(request, limits, stack)
+            return [await _read_body(request, stack)]
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive in {limits.upload_s:g} s") from None
+    except ClientDisconnect:
+        raise ClientGone("the client left before its pictures had arrived") from None
+
+
+def _content_type(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("multipart/form-data", "application/octet-stream") or kind.startswith("image/"):
+        return kind
+    raise WrongType(
+        "expected multipart/form-data with the files in the field 'images', or one picture as the "
+        f"body, of type image/… or application/octet-stream, but got {kind or 'no content type'}"
+    )
+
+
+def _check_length(request: Request, limits: Limits) -> None:
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > limits.bytes:
+        raise _too_many_bytes(limits.bytes)
+
+
+async def _read_form(
+    request: Request, limits: Limits, stack: contextlib.AsyncExitStack
+) -> list[Upload]:
+    try:
+        form = await request.form(max_files=limits.files, max_fields=_FEW_FIELDS)
+    except HTTPException as error:
+        text = str(error.detail)
+        if text.startswith("Too many files"):
+            raise TooMuch(
+                "too_many_files",
+                f"the limit is {limits.files:,} files in one request",
+                limits.files,
+            ) from None
+        raise BadRequest(f"this is no whole multipart form: {text}") from None
+    stack.push_async_callback(form.close)
+    files = form.getlist(FIELD)
+    if not files:
+        raise Unprocessable(
+            f"expected files in the field '{FIELD}', but the form has "
+            + (", ".join(f"'{_clean(key)}'" for key in dict.fromkeys(form)) or "no field")
+        )
+    uploads = []
+    for number, file in enumerate(files):
+        if not isinstance(file, UploadFile):
+            raise Unprocessable(f"expected files in the field '{FIELD}', but got text")
+        uploads.append(Upload(_clean(file.filename or f"image[{number}]"), file.file))
+    return uploads
+
+
+async def _read_body(request: Request, stack: contextlib.AsyncExitStack) -> Upload:
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the stack closes it
+    stack.callback(file.close)
+    async for chunk in request.stream():
+        file.write(chunk)
+    file.seek(0)
+    return Upload("image[0]", file)
+
+
+def _clean(name: str) -> str:
+    """A name from outside, fit for messages: printable, and not long."""
+    return "".join(c if c.isprintable() else "�" for c in name[:_LONGEST_NAME])
+
+
+def _too_many_bytes(limit: int) -> TooMuch:
+    return TooMuch("too_many_bytes", f"the limit is {limit:,} bytes in one request", limit)
