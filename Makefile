@@ -5,6 +5,7 @@
 #   make test               all tests but those that need a GPU
 #   make check              format, lint, types
 #   make docs               docs/cli.md from --help
+#   make web                the browser's part of `openaffect serve`, with npm
 #   make benchmarks         every figure of docs/benchmarks.md
 
 PYTHON ?= python3.11
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BACKEND := $(if $(filter cpu,$(TORCH)),--torch-backend cpu,)
 
-.PHONY: install demo test check docs benchmarks clean
+.PHONY: install demo test check docs web benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +25,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) --constraint constraints.txt --editable '.[all,dev]'
 	@$(BIN)/openaffect weights yunet 2>/dev/null || echo "YuNet's weights could not be fetched now; OpenCV's Haar detector is used until \`openaffect weights yunet\` succeeds."
+	@$(BIN)/python -m openaffect.web.browser
 	@touch $@
 
 demo: install
@@ -40,8 +42,11 @@ check: install
 docs: install
 	$(BIN)/python docs/make_cli.py
 
+web: install
+	$(BIN)/python -m openaffect.web.browser
+
 benchmarks: install
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache

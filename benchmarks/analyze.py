@@ -1,6 +1,6 @@
 """The command line on one photo, cold: from the shell to the printed row.
 
-    python benchmarks/analyze.py MODEL [--runs 7]
+    python benchmarks/analyze.py [--model MODEL] [--runs 7]
 
 Prints the least and the median of several new processes, and which modules took longest to load.
 """
@@ -16,19 +16,21 @@ import tempfile
 import time
 from pathlib import Path
 
+from _model import make_model
 from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
+    parser.add_argument("--model")
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        model = options.model or str(make_model(Path(folder)))
         photo = Path(folder) / "photo.jpg"
         photo.write_bytes(encode_image(draw_face("happy", seed=2, size=640).image, ".jpg"))
-        command = ["-m", "openaffect", "analyze", str(photo), "--model", options.model]
+        command = ["-m", "openaffect", "analyze", str(photo), "--model", model]
         seconds = []
         for _ in range(options.runs):
             start = time.perf_counter()

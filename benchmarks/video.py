@@ -1,6 +1,6 @@
 """Videos: frames a second, recall of the quick search, and peak memory by length.
 
-    python benchmarks/video.py MODEL [--photos photos.zip] [--frames 500] [--long 10000]
+    python benchmarks/video.py [--model MODEL] [--photos photos.zip] [--frames 500] [--long 10000]
 
 Makes its own films: a drawn face that wanders through a frame of 640 × 480; and, for the recall,
 drawn faces and photos of several sizes that wander through 1280 × 720. Prints
@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from _model import make_model
 from openaffect.analysis import analyze, iterate_rows
 from openaffect.faces.boxes import Box
 from openaffect.faces.drawn import draw_face
@@ -120,7 +121,7 @@ def peak_memory(film: Path, model: str, folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
+    parser.add_argument("--model")
     parser.add_argument("--photos", type=Path, help="a zip of photos, for the recall")
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--long", type=int, default=10_000, help="0 leaves memory out")
@@ -131,23 +132,22 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        model = options.model or str(make_model(folder))
         one = wander(folder / "one.mp4", faces[:1], [240], (640, 480), options.frames)
-        speed(one, options.model, None, options.workers)  # warms the disk and the libraries
+        speed(one, model, None, options.workers)  # warms the disk and the libraries
         print(
             f"{os.cpu_count()} processors, {options.workers} workers, load {os.getloadavg()[0]:.1f}"
         )
-        print(
-            f"640 × 480, one face: {speed(one, options.model, None, options.workers):.0f} frames/s"
-        )
+        print(f"640 × 480, one face: {speed(one, model, None, options.workers):.0f} frames/s")
         if importlib.util.find_spec("dlib"):
-            rate = speed(one, options.model, "dlib", options.workers)
+            rate = speed(one, model, "dlib", options.workers)
             print(f"640 × 480, one face, landmarks: {rate:.0f} frames/s")
         size, count = (1280, 720), min(200, options.frames)
         drawn = [
             wander(folder / f"drawn{s}.mp4", faces, [s, s + 40, s + 90], size, count)
             for s in (80, 140, 260)
         ]
-        recall("drawn faces, 80 to 350 pixels", drawn, options.model)
+        recall("drawn faces, 80 to 350 pixels", drawn, model)
         if options.photos:
             with zipfile.ZipFile(options.photos) as archive:
                 names = sorted(n for n in archive.namelist() if n.endswith((".jpg", ".png")))[::12]
@@ -158,10 +158,10 @@ def main() -> None:
                     range(0, len(photos) - 1, 2), (60, 90, 120, 160, 220, 300), strict=False
                 )
             ]
-            recall("photos, 60 to 600 pixels", films, options.model)
+            recall("photos, 60 to 600 pixels", films, model)
         if options.long:
             long = wander(folder / "long.mp4", faces[:1], [240], (640, 480), options.long)
-            short, full = (peak_memory(film, options.model, folder) for film in (one, long))
+            short, full = (peak_memory(film, model, folder) for film in (one, long))
             print(
                 f"peak memory: {options.frames:,} frames {short:.0f} MB, {options.long:,} frames "
                 f"{full:.0f} MB, ratio {full / short:.3f}"
