@@ -43,7 +43,7 @@ docs: install
 	$(BIN)/python docs/make_cli.py
 
 web: install
-	$(BIN)/python -m openaffect.web.browser
+	@$(BIN)/python -m openaffect.web.browser
 
 benchmarks: install
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

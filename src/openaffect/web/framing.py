@@ -59,5 +59,6 @@ class Frame:
             await self._app(scope, receive, send_framed)
         finally:
             # Paths that clients make up must not make new counters.
-            route = getattr(scope.get("route"), "path", "other")
+            files = "/static" if scope["path"].startswith("/static/") else "other"
+            route = getattr(scope.get("route"), "path", files)
             self._meters.count_request(route, status)

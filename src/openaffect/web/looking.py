@@ -61,7 +61,7 @@ def look_at(upload: Upload, card: Card, detector: str, wishes: Wishes, max_pixel
         max_pixels: a larger picture is not decoded.
     """
     try:
-        pixels = read_image(upload.file.read(), where=upload.name)
+        pixels = read_image(upload.file.read(), max_pixels=max_pixels, where=upload.name)
     except ImageError as error:
         return Look(upload.name, error=str(error))
     size = (pixels.shape[1], pixels.shape[0])

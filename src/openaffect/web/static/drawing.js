@@ -37,10 +37,11 @@ export function drawFaces(canvas, faces) {
     context.lineWidth = 2.5 * unit;
     context.strokeStyle = colour;
     context.strokeRect(x, y, w, h);
-    const share = face.confidence === undefined || face.confidence === null
-      ? "" : ` ${Math.round(face.confidence * 100)} %`;
-    const text = `${number + 1} ${face.expression ?? "face"}${share}`;
-    const width = context.measureText(text).width + 10 * unit;
+    const wide = (text) => context.measureText(text).width + 10 * unit;
+    const texts = describe(face, number);
+    // Where faces are small the words would hide their neighbours; the table has them too.
+    const text = faces.length === 1 ? texts[0] : texts.find((one) => wide(one) < 1.5 * w) ?? texts.at(-1);
+    const width = wide(text);
     const left = Math.max(0, Math.min(x, canvas.width - width));
     const top = y >= 22 * unit ? y - 22 * unit : Math.max(0, Math.min(y + h, canvas.height - 22 * unit));
     context.fillStyle = colour;
@@ -48,6 +49,13 @@ export function drawFaces(canvas, faces) {
     context.fillStyle = isLight(colour) ? "#111" : "#fff";
     context.fillText(text, left + 5 * unit, top + 11.5 * unit);
   });
+}
+
+/** What may stand at a box, the longest first. */
+function describe(face, number) {
+  const name = `${number + 1} ${face.expression ?? "face"}`;
+  const known = face.confidence !== undefined && face.confidence !== null;
+  return [known ? `${name} ${Math.round(face.confidence * 100)} %` : name, name, String(number + 1)];
 }
 
 function isLight(colour) {
