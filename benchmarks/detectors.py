@@ -2,11 +2,14 @@
 
     OPENAFFECT_TEST_DATA=FOLDER OPENAFFECT_WEIGHTS=FOLDER python benchmarks/detectors.py [N]
 
-reads N photos (default 150) of `photos.zip` in the first folder, and YuNet from the second.
+reads N photos (default 150) of `photos.zip` and some of `ferplus.zip` in the first folder, and
+YuNet from the second.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import random
 import sys
@@ -20,11 +23,13 @@ import cv2
 import numpy as np
 
 from openaffect import lookup
-from openaffect.faces import Box, Face, find_faces
-from openaffect.faces.detectors import Framing
+from openaffect.faces import Box, CropRule, Face, crop, find_faces
+from openaffect.faces.detectors import Framing, WorkingPicture, yunet
 from openaffect.faces.finding import DETECTORS
 from openaffect.images import Pixels, read_image, resize_image
 
+PASSES = 60
+CLOSE_UPS = 512
 RUNS = 5
 TIMED = 30
 LONG_SIDES = (100, 1000, 4000)
@@ -32,7 +37,11 @@ LONG_SIDES = (100, 1000, 4000)
 
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 150
-    photos = read_photos(Path(os.environ["OPENAFFECT_TEST_DATA"]) / "photos.zip", n)
+    data = Path(os.environ.get("OPENAFFECT_TEST_DATA", ""))
+    if not ((data / "photos.zip").is_file() and (data / "ferplus.zip").is_file()):
+        print("detectors.py: skipped; set OPENAFFECT_TEST_DATA to the folder with the archives")
+        return
+    photos = read_photos(data / "photos.zip", n)
     print(f"{len(photos)} photos, OpenCV {cv2.__version__}, {cv2.getNumThreads()} threads")
     names = lookup.names(DETECTORS)
     for name in names:
@@ -45,6 +54,12 @@ def main() -> None:
     print_agreement("haar", photos)
     for name in names:
         print_sizes(name, photos[:TIMED])
+    print_face_sizes(photos[:PASSES])
+    print_small_faces(photos[:PASSES])
+    print_close_ups("FER+", read_close_ups(data / "ferplus.zip", CLOSE_UPS))
+    print_close_ups(
+        "photos cut to the face", [cut for cut in map(cut_face, photos[:100]) if cut is not None]
+    )
 
 
 def read_photos(archive: Path, n: int) -> list[Pixels]:
@@ -52,6 +67,19 @@ def read_photos(archive: Path, n: int) -> list[Pixels]:
         names = [name for name in file.namelist() if name.endswith(".jpg")]
         chosen = random.Random(0).sample(names, min(n, len(names)))
         return [read_image(file.read(name)) for name in chosen]
+
+
+def read_close_ups(archive: Path, n: int) -> list[Pixels]:
+    """Pictures of FER+ in which no rater saw anything but a face."""
+    with zipfile.ZipFile(archive) as file:
+        lines = csv.DictReader(io.TextIOWrapper(file.open("ferplus/fer2013new.csv")))
+        places = {"Training": "FER2013Train", "PublicTest": "FER2013Valid"}
+        names = [
+            f"ferplus/data/{places[line['Usage']]}/{line['Image name']}"
+            for line in lines
+            if line["Usage"] in places and line["Image name"] and line["NF"] == "0"
+        ]
+        return [read_image(file.read(name)) for name in random.Random(0).sample(names, n)]
 
 
 def print_found(name: str, photos: Sequence[Pixels]) -> None:
@@ -172,6 +200,83 @@ def is_same(a: Sequence[Face], b: Sequence[Face], factor: float) -> bool:
     return len(a) == len(b) and all(
         any(one.box.scale(factor).iou(other.box) > 0.5 for other in b) for one in a
     )
+
+
+# What single passes of YuNet find: the reason for the working sizes in yunet.py.
+
+
+def one_pass(picture: Pixels, long_side: int) -> list[Box]:
+    """What YuNet finds in a picture at one working size, in pixels of the picture."""
+    net = yunet._net()
+    net.setScoreThreshold(yunet.MIN_SCORE)
+    working = WorkingPicture(picture, 1.0, 1.0).resized(long_side)
+    return [box for box, _ in yunet._look(net, working)]
+
+
+def best_iou(boxes: Sequence[Box], truth: Box) -> float:
+    return max((box.iou(truth) for box in boxes), default=0.0)
+
+
+def only_face(photo: Pixels) -> Box | None:
+    found = find_faces(photo, "yunet")
+    return found[0].box if len(found) == 1 else None
+
+
+def place_face(photo: Pixels, face: Box, size: int, side: int) -> tuple[Pixels, Box]:
+    """The photo shrunk or enlarged so that its face is `size` pixels high, on a grey square."""
+    factor = size / face.h
+    small = resize_image(photo, round(photo.shape[1] * factor), round(photo.shape[0] * factor))
+    height, width = small.shape[:2]
+    side = max(side, height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.full((side, side, 3), 128, np.uint8)
+    square[top : top + height, left : left + width] = small
+    scaled_face = face.scale(factor)
+    return square, Box(scaled_face.x + left, scaled_face.y + top, scaled_face.w, scaled_face.h)
+
+
+def print_face_sizes(photos: Sequence[Pixels]) -> None:
+    """How large faces may be for one pass; the truth is what both passes find in the photo."""
+    print("yunet, one pass, photos on grey: face height, share found (IoU > 0.4), their median IoU")
+    known = [(photo, box) for photo in photos if (box := only_face(photo))]
+    for size in (10, 16, 20, 24, 32, 50, 100, 200, 300, 450, 640):
+        ious = np.empty(len(known))
+        for number, (photo, box) in enumerate(known):
+            side = max(128, round(1.5 * size))
+            picture, truth = place_face(photo, box, size, side)
+            ious[number] = best_iou(one_pass(picture, len(picture)), truth)
+        hits = ious[ious > 0.4]
+        middle = f"{np.median(hits):.2f}" if len(hits) else "–"
+        print(f"  {size:4d} px  {len(hits) / len(ious):6.1%}  {middle}  (n = {len(ious)})")
+
+
+def print_small_faces(photos: Sequence[Pixels]) -> None:
+    """Small faces in pictures of 100 pixels, by the size that these are enlarged to."""
+    known = [(photo, box) for photo in photos if (box := only_face(photo))]
+    for size in (12, 16):
+        pictures = [place_face(photo, box, size, 100) for photo, box in known]
+        for side in (100, 192, 256, 320, 640):
+            found = sum(best_iou(one_pass(picture, side), box) > 0.3 for picture, box in pictures)
+            print(
+                f"yunet, one pass at {side} px: {found / len(pictures):.0%} of {len(pictures)} "
+                f"faces of {size} px in pictures of 100 px"
+            )
+
+
+def cut_face(photo: Pixels) -> Pixels | None:
+    box = only_face(photo)
+    return None if box is None else crop(photo, box, CropRule(margin=0.0))
+
+
+def print_close_ups(name: str, pictures: Sequence[Pixels]) -> None:
+    for side in (96, 128, 192, 256, 320, 512, 640):
+        found = sum(bool(one_pass(picture, side)) for picture in pictures)
+        print(
+            f"yunet, one pass at {side} px: a face in {found / len(pictures):.1%} "
+            f"of {len(pictures)} close-ups ({name})"
+        )
+    both = sum(bool(find_faces(picture, "yunet")) for picture in pictures)
+    print(f"yunet, both passes: {both / len(pictures):.1%} ({name})")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from format_builders import make_dataset
-from openaffect.dataset import DatasetInfo, iterate_rows, open_dataset, save_dataset
+from openaffect import schemas
+from openaffect.dataset import Dataset, DatasetInfo, iterate_rows, open_dataset, save_dataset
 from openaffect.errors import DestinationExists, FormatError, ImageError, InputError, NewerSchema
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule
@@ -284,3 +285,28 @@ def test_hugging_face_datasets_reads_the_folder(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["6", "6", dataset.ids[0], "136"]
+
+
+def test_a_table_read_in_portions_is_the_table_that_was_written(tmp_path):
+    rows = 40_000  # more than one portion, whose rows end inside a row group
+    boxes = np.arange(4 * rows, dtype=np.float32).reshape(rows, 4)
+    null = np.arange(rows) % 7 == 0
+    column = pa.FixedSizeListArray.from_arrays(
+        pa.array(boxes.reshape(-1)), type=pa.list_(pa.float32(), 4), mask=pa.array(null)
+    )
+    names = pa.array([f"face {number}" for number in range(rows)])
+    table = pa.table({"face_id": names, "box": column})
+    pq.write_table(table, tmp_path / "faces.parquet", row_group_size=9_000)
+    read = schemas.read_parquet(tmp_path / "faces.parquet", "a table")
+    assert read["box"].num_chunks > 1
+    assert read.equals(table)
+    dataset = Dataset(tmp_path, DatasetInfo("portions"), read)
+    boxes[null] = np.nan
+    np.testing.assert_array_equal(dataset.lists("box"), boxes)
+    assert dataset.faces["box"][39_999].as_py() == boxes[39_999].tolist()
+
+
+def test_a_table_without_rows_is_read(tmp_path):
+    table = pa.table({"face_id": pa.array([], pa.string())})
+    pq.ParquetWriter(tmp_path / "empty.parquet", table.schema).close()
+    assert schemas.read_parquet(tmp_path / "empty.parquet", "a table").equals(table)

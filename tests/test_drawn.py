@@ -16,6 +16,7 @@ from openaffect.circumplex import REGIONS, inside_disc
 from openaffect.errors import InputError, UnknownName
 from openaffect.faces.drawn import DrawnFace, Identity, Scene, draw_face, draw_faces
 from openaffect.faces.drawn.anatomy import BEARDS, FEMININE_HAIR, MASCULINE_HAIR, NECKLINES
+from openaffect.faces.drawn.paint import Canvas
 from openaffect.faces.drawn.scene import BACKGROUNDS, GLASSES, OCCLUSIONS
 from openaffect.labels import EMOTIONS, Expression
 
@@ -152,6 +153,39 @@ def test_the_skin_has_the_colour_of_the_identity() -> None:
     pale = draw("neutral", identity=replace(PERSON, skin=(246, 218, 200))).image
     dark = draw("neutral", identity=replace(PERSON, skin=(76, 51, 40))).image
     assert grey(pale)[cheek[1], cheek[0]] > grey(dark)[cheek[1], cheek[0]] + 100
+
+
+# The canvas.
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (1, 64), (3, 4), (39, 41), (64, 64)])
+@pytest.mark.parametrize("planes", [False, True])
+def test_a_blend_moves_the_window_and_nothing_else(shape: tuple[int, int], planes: bool) -> None:
+    rng = np.random.default_rng(0)
+    canvas = Canvas(70)
+    canvas.pixels[:] = rng.uniform(0, 255, canvas.pixels.shape)
+    before = canvas.pixels.astype(float)
+    window = slice(2, 2 + shape[0]), slice(3, 3 + shape[1])
+    alpha = rng.uniform(0, 1, shape).astype(np.float32)
+    colour = rng.uniform(0, 255, (3, *shape) if planes else 3)
+    canvas.blend(window, colour, alpha)
+    expected = before.copy()
+    ink = colour if planes else colour[:, None, None]
+    expected[:, window[0], window[1]] += alpha * (ink - before[:, window[0], window[1]])
+    # OpenCV adds 1e-5 to the weights it divides by.
+    np.testing.assert_allclose(canvas.pixels, expected, rtol=2e-5, atol=1e-3)
+
+
+def test_a_mask_has_the_area_of_its_polygon() -> None:
+    square = np.array([(10.25, 10.5), (20.75, 10.5), (20.75, 30.0), (10.25, 30.0)])
+    canvas = Canvas(64)
+    for blur, scale in ((0.0, 2), (0.0, 4), (1.2, 4), (2.5, 2), (5.0, 2)):
+        window = canvas.window(square, 3 * blur + 4)
+        mask = canvas.mask([square], window, blur, scale)
+        # A filled polygon includes its outline: half a subpixel on every side, roughly.
+        area = (10.5 + 1 / scale) * (19.5 + 1 / scale)
+        assert mask.sum() == pytest.approx(area, rel=0.05)
+        assert mask.max() <= 1 + 1e-6
 
 
 # Expressions do what they should.
@@ -310,6 +344,14 @@ def test_every_choice_of_a_scene_is_drawn(field: str, names: tuple[str, ...], pl
     base = picture(plain).astype(int)
     changed = [name for name in names if (np.abs(picture(name) - base) > 20).sum() > 60]
     assert sorted({*changed, plain}) == sorted(names)
+
+
+@pytest.mark.parametrize(("hair", "falls"), [("scarf", False), ("bald", False), ("long", True)])
+def test_a_lock_falls_only_where_hair_is_to_be_seen(hair: str, falls: bool) -> None:
+    identity = replace(PERSON, hair=hair)
+    bare = draw("neutral", identity=identity, size=128).image
+    covered = draw("neutral", identity=identity, size=128, scene=replace(FRONT, occlusion="lock"))
+    assert (covered.image.tobytes() != bare.tobytes()) == falls
 
 
 def test_age_makeup_and_freckles_are_seen() -> None:

@@ -156,13 +156,17 @@ class Dataset:
 
     def lists(self, column: str) -> NDArray[np.float32]:
         """A list column such as `box`, `landmarks` or `soft_label` as float32 (n, k); NaN where null."""
-        array = self.faces[column].combine_chunks()
-        width = array.type.list_size
-        # The slots of a null list hold values of no meaning.
-        values = array.values.slice(array.offset * width, len(array) * width)
-        result: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
-        result = result.reshape(-1, width)
-        result[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        values = self.faces[column]
+        width = values.type.list_size
+        result = np.empty((len(values), width), np.float32)
+        start = 0
+        for chunk in values.chunks:
+            rows = result[start : start + len(chunk)]
+            flat = chunk.values.slice(chunk.offset * width, len(chunk) * width)
+            rows[:] = flat.to_numpy(zero_copy_only=False).reshape(-1, width)
+            # The slots of a null list hold values of no meaning.
+            rows[chunk.is_null().to_numpy(zero_copy_only=False)] = np.nan
+            start += len(chunk)
         return result
 
     def box(self, row: int) -> Box | None:
@@ -396,7 +400,8 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         for field in schema
         if pa.types.is_string(field.type) and field.name not in ("face_id", "image", "url", "extra")
     ]
-    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=names)
+    # LZ4 reads in two thirds of the time of Zstandard, in files an eighth larger.
+    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=names)
 
 
 def write_info(info: DatasetInfo, folder: Path, *, annotations: bool) -> None:

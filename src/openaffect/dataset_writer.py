@@ -2,7 +2,7 @@
 
 The writer holds the one rule for dirt (docs/formats.md): a row that cannot be used is rejected
 and named in `rejected.csv`; one that is odd is kept and counted. Memory does not grow with the
-number of rows, but for the hashes (some 60 bytes a row) that find repeated ids.
+number of rows, but for the hashes (60 to 140 bytes a row) that find repeated ids.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Unknown is null. Columns that a schema does not name are kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,6 +61,8 @@ ANNOTATIONS = pa.schema(
 SPLITS = ("train", "validation", "test")
 ORIGINS = ("human", "model", "derived", "drawn")
 
+_PORTION = 32_768  # rows
+
 
 def read_parquet(path: str | Path, what: str) -> pa.Table:
     """A Parquet file as a table.
@@ -78,13 +81,27 @@ def read_parquet(path: str | Path, what: str) -> pa.Table:
         raise FormatError(f"expected {what} at {path}, but it is a folder")
     try:
         # Not `read_table`: it imports pyarrow's dataset layer, which costs more than the reading.
-        with pq.ParquetFile(path, memory_map=True) as file:
-            return file.read()
+        with pq.ParquetFile(path) as file:
+            return pa.concat_tables(_read_portions(file))
     except (pa.ArrowInvalid, OSError) as error:
         raise FormatError(
             f"expected {what} at {path}, but it is no whole Parquet file "
             f"({path.stat().st_size} bytes; {str(error).splitlines()[0]})"
         ) from error
+
+
+def _read_portions(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """The rows a portion at a time: what decoding needs beside them stays small."""
+    groups: list[int] = []
+    rows = 0
+    for group in range(file.num_row_groups):
+        groups.append(group)
+        rows += file.metadata.row_group(group).num_rows
+        if rows >= _PORTION or group == file.num_row_groups - 1:
+            yield file.read_row_groups(groups)
+            groups, rows = [], 0
+    if file.num_row_groups == 0:
+        yield file.schema_arrow.empty_table()
 
 
 def conform(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:

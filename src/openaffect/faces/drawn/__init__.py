@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -227,10 +228,22 @@ def _paint(face: Face, size: int, rng: np.random.Generator) -> NDArray[np.uint8]
 
 
 def _add_grain(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Fine noise as of a camera; one small tile repeated, which no eye sees."""
-    tile = rng.standard_normal((64, 128), np.float32) * np.float32(1.6)
-    whole = cv2.repeat(tile, -(-canvas.size // 64), -(-canvas.size // 128))
-    canvas.pixels += whole[: canvas.size, : canvas.size]
+    """Fine noise as of a camera; one tile laid somewhere and repeated, which no eye sees."""
+    down, right = rng.integers(_TILE, size=2).tolist()
+    canvas.pixels += _grain(canvas.size)[down : down + canvas.size, right : right + canvas.size]
+
+
+_TILE = 128  # pixels
+
+
+@lru_cache(maxsize=2)
+def _grain(size: int) -> NDArray[np.float32]:
+    """The tile of noise repeated to its own side and `size` more."""
+    tile = np.random.default_rng(0).standard_normal((_TILE, _TILE), np.float32) * np.float32(1.6)
+    times = 1 + -(-size // _TILE)
+    whole = np.tile(tile, (times, times))
+    whole.flags.writeable = False
+    return whole
 
 
 def _box(face: Face, factor: int) -> tuple[float, float, float, float]:

@@ -250,8 +250,11 @@ def _jaw(i: Identity) -> Points:
     square = np.array([0, 0.005, 0.02, 0.05, 0.07, 0.075, 0.06, 0.03, 0])
     full = np.array([0, 0.01, 0.02, 0.03, 0.03, 0.02, 0.01, 0, 0])
     rest[:, 0] -= square * i.jaw + full * i.cheeks
-    rest[:, 1] += np.linspace(0, 1, 9) ** 2 * 0.07 * i.chin
+    rest[:, 1] += _DOWN * (0.07 * i.chin)
     return rest
+
+
+_DOWN = np.linspace(0, 1, 9) ** 2
 
 
 def _brow(i: Identity) -> Points:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from openaffect.faces.drawn.anatomy import by
+from openaffect.faces.drawn.hair import STYLES
 from openaffect.faces.drawn.paint import Canvas, ribbon, ring, spline
 from openaffect.faces.drawn.skin import Face
 from openaffect.faces.drawn.surroundings import grid
@@ -41,7 +42,7 @@ def paint_glasses(canvas: Canvas, face: Face) -> None:
         canvas.fill(inner, (255, 255, 255), 0.05)
     canvas.fill(strokes, dark)
     window = canvas.window(np.concatenate(rims), 2)
-    frame = np.clip(canvas.mask(rims, window, 0, 3) - canvas.mask(inner, window, 0, 3), 0, 1)
+    frame = np.clip(canvas.mask(rims, window, 0, 4) - canvas.mask(inner, window, 0, 4), 0, 1)
     canvas.blend(window, dark, frame)
     shine = [
         p.mean(axis=0)
@@ -52,10 +53,15 @@ def paint_glasses(canvas: Canvas, face: Face) -> None:
 
 
 def paint_occlusion(canvas: Canvas, face: Face) -> None:
-    """The thing before the face, if the scene has one."""
+    """The thing before the face, if the scene has one.
+
+    No lock falls where no hair is to be seen: on a bald or shaved head, under a head scarf.
+    """
     painters = {"hand": _hand, "scarf": _scarf, "mask": _mask, "lock": _lock, "cup": _cup}
-    if face.scene.occlusion != "none":
-        painters[face.scene.occlusion](canvas, face)
+    kind = face.scene.occlusion
+    if kind == "none" or (kind == "lock" and face.identity.hair not in STYLES):
+        return
+    painters[kind](canvas, face)
 
 
 def _side(face: Face) -> float:
@@ -155,7 +161,8 @@ def _mask(canvas: Canvas, face: Face) -> None:
     window = canvas.window(shape)
     x, _ = grid(window, (float(shape[:, 0].mean()), 0.0), unit)
     light = 0.94 - 0.16 * x * x + 0.10 * x * float(np.sign(face.scene.light[0]))
-    canvas.blend(window, blue[:, None, None] * light, canvas.mask([shape], window))
+    alpha = canvas.mask([shape], window)
+    canvas.blend(window, blue[:, None, None] * np.broadcast_to(light, alpha.shape), alpha)
     for share in (0.30, 0.52, 0.74):
         a, b = q[2] + share * (q[5] - q[2]), q[14] + share * (q[11] - q[14])
         middle = q[30] + share * (q[8] - q[30]) + by(0, 0.06)
@@ -205,7 +212,9 @@ def _cup(canvas: Canvas, face: Face) -> None:
     window = canvas.window(shape)
     x, _ = grid(window, (float(shape[:, 0].mean()), 0.0), unit)
     light = 1.0 - 0.9 * np.square(x + 0.12 * side) + 0.06
-    canvas.blend(window, np.clip(clay[:, None, None] * light, 0, 255), canvas.mask([shape], window))
+    alpha = canvas.mask([shape], window)
+    glaze = np.minimum(clay[:, None, None] * np.broadcast_to(light, alpha.shape), 255)
+    canvas.blend(window, glaze, alpha)
     lip = face.camera.place(rim[None])[0]
     canvas.fill([ring(lip, (0.42 * unit, 0.08 * unit))], np.minimum(clay * 1.15, 255))
     canvas.fill([ring(lip, (0.37 * unit, 0.055 * unit))], clay * 0.30)

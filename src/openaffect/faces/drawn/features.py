@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from openaffect.faces.drawn.anatomy import Points, by
@@ -36,7 +38,7 @@ def _paint_balls(canvas: Canvas, face: Face, upper: Points, lower: Points) -> No
     openings = np.concatenate((upper, lower[:, ::-1]), axis=1)
     unit, gaze = face.unit, face.scene.gaze
     window = canvas.window(openings.reshape(-1, 2), 1)
-    alpha = canvas.mask(openings, window, 0.0, 3)
+    alpha = canvas.mask(openings, window, 0.0, 4)
     centres = face.pixels[36:48].reshape(2, 6, 2).mean(axis=1)
     across = upper[:, -1] - upper[:, 0]
     wide = 0.5 * np.sqrt(np.square(across).sum(axis=1))
@@ -48,37 +50,44 @@ def _paint_balls(canvas: Canvas, face: Face, upper: Points, lower: Points) -> No
     rows, columns = rows.astype(np.float32) + 0.5, columns.astype(np.float32) + 0.5
     own = (columns[0] > centres[:, 0].mean()).astype(int)  # which eye a column belongs to
     dx = (columns - irises[own, 0]) / (radius * squeeze[own]).astype(np.float32)
-    dy = (rows - irises[own, 1]) / radius
+    dy = (rows - irises[own, 1]) / np.float32(radius)
     r = np.sqrt(dx * dx + dy * dy)
-    corner = np.clip(np.abs(columns - centres[own, 0]) / wide[own], 0, 1) ** 2
-    light = 0.80 + 0.15 * face.scene.strength
-    white = np.array((240.0, 236.0, 232.0)) * light
-    pink = np.array((206.0, 170.0, 160.0)) * light
-    ball = (white[:, None, None] + (pink - white)[:, None, None] * (0.6 * corner)).astype(
-        np.float32
-    )
-    edge = np.clip((1 - r) * np.float32(radius) + 0.5, 0, 1)
-    pixels = ball + (_iris(face, r, dy) - ball) * edge
+    corner = np.minimum(np.abs(columns - centres[own, 0]) / wide[own], 1) ** 2
     brims = ribbons(upper + by(0, 0.02 * unit), 0.11 * unit, (1, 1))
-    pixels *= 1 - 0.50 * canvas.mask(brims, window, 0.022 * unit)
+    shade = 1 - 0.50 * canvas.mask(brims, window, 0.022 * unit)
+    edge = _step((1 - r) * radius + 0.5) * shade
+    # Every colour has a share of each pixel, so that all are mixed in one product.
+    shares = np.zeros((5, *r.shape), np.float32)
+    _share_iris(face, r, dy, edge, shares)
+    np.subtract(shade, edge, out=shares[2])
+    np.multiply(shares[2], 0.6 * corner, out=shares[3])
     lamp = 1.0 if face.scene.light[0] > 0 else -1.0
     for x, y, size, power in ((0.34 * lamp, -0.36, 0.25, 0.95), (-0.36 * lamp, 0.40, 0.14, 0.35)):
         distance = np.sqrt(np.square(dx - x) + np.square(dy - y))
-        spot = np.clip((size - distance) * radius + 0.5, 0, 1) * power
-        pixels += (252 - pixels) * spot.astype(np.float32)
+        spot = _step((size - distance) * radius + 0.5) * power
+        shares *= 1 - spot
+        shares[4] += spot
+    light = 0.80 + 0.15 * face.scene.strength
+    white, pink = np.array((240.0, 236.0, 232.0)) * light, np.array((206.0, 170.0, 160.0)) * light
+    colours = np.array(
+        (face.identity.eye_colour, (14, 11, 12), white, pink - white, (252, 252, 252)), np.float32
+    )
+    pixels = (colours.T @ shares.reshape(5, -1)).reshape(3, *r.shape)
     canvas.blend(window, pixels, alpha)
 
 
-def _iris(face: Face, r: Floats, dy: Points) -> Floats:
-    """Pupil, iris and its dark rim by the distance r from the centre, 1 at the rim."""
+def _step(values: Floats) -> Floats:
+    """Values cut off at 0 and 1."""
+    return np.minimum(np.maximum(values, 0), 1)
+
+
+def _share_iris(face: Face, r: Floats, dy: Floats, edge: Floats, shares: Floats) -> None:
+    """The shares of the iris with its dark rim and of the pupil, by the distance r, 1 at the rim."""
     pupil = 0.36 + 0.10 * min(max(face.muscles.lid_raise, 0), 1)
-    colour = np.array(face.identity.eye_colour, dtype=float)[:, None, None]
-    glow = 0.85 + 0.45 * np.clip(dy, -0.6, 1)
-    rim = np.clip((r - 0.72) * 3.2, 0, 1)
-    planes = colour * glow * (1 - 0.62 * rim)
-    hole = np.clip((pupil - r) * 9 + 0.5, 0, 1)
-    planes = planes + (np.array((14.0, 11.0, 12.0))[:, None, None] - planes) * hole
-    return np.asarray(planes, dtype=np.float32)
+    glow = 0.85 + 0.45 * np.minimum(np.maximum(dy, -0.6), 1)
+    hole = _step((pupil - r) * 9 + 0.5) * edge
+    shares[0] = (edge - hole) * (glow * (1 - 0.62 * _step((r - 0.72) * 3.2)))
+    shares[1] = hole
 
 
 def _paint_lids(canvas: Canvas, face: Face, upper: Points, lower: Points) -> None:
@@ -95,7 +104,8 @@ def _paint_lids(canvas: Canvas, face: Face, upper: Points, lower: Points) -> Non
     if i.makeup > 0.25:
         shades = np.concatenate((upper, fold[:, ::-1]), axis=1)
         canvas.fill(shades, skin * 0.5, 0.5 * i.makeup, 0.02 * unit)
-    canvas.fill(ribbons(fold, 0.026 * unit), skin * 0.36, 0.75 * i.lid_fold)
+    folds, lows = ribbons(fold, 0.026 * unit), ribbons(lower, 0.018 * unit, (0.8, 0.2))
+    canvas.fill([folds, lows], skin * 0.35, 1.0, 0.0, 4, levels=[0.75 * i.lid_fold, 0.55])
     line = upper
     if i.makeup > 0.3:
         wing = upper[:, :1] + (upper[:, :1] - upper[:, 2:3]) * 0.45 + up[:, None] * 0.02 * unit
@@ -104,8 +114,7 @@ def _paint_lids(canvas: Canvas, face: Face, upper: Points, lower: Points) -> Non
     if i.makeup > 0.15:
         length = (0.045 + 0.04 * i.makeup) * unit
         rims.append(_lashes(upper, up, outward, length, 0.012 * unit))
-    canvas.fill(rims, lash, 0.90, 0.0, 3)
-    canvas.fill(ribbons(lower, 0.018 * unit, (0.8, 0.2)), skin * 0.34, 0.55, 0.0, 3)
+    canvas.fill(rims, lash, 0.90, 0.0, 4)
     corners = [
         ring(c, (0.020 * unit, 0.016 * unit), 10) for c in upper[:, -1] + outward * 0.012 * unit
     ]
@@ -137,7 +146,7 @@ def paint_brows(canvas: Canvas, face: Face, rng: np.random.Generator) -> None:
     width = unit * thick * _BROW_WIDTH
     canvas.fill(ribbons(lines, width, (0.1, 0.55)), colour, 0.70, 0.016 * unit)
     # Thinner than a pixel, so that nobody sees where two of a group cross.
-    canvas.fill(_brow_hairs(lines, width, rng), colour * 0.72, 0.60, 0.0, 3)
+    canvas.fill(_brow_hairs(lines, width, rng), colour * 0.72, 0.60, 0.0, 4)
 
 
 _ALONG = np.linspace(0, 1, 25)
@@ -174,9 +183,8 @@ def paint_nose(canvas: Canvas, face: Face) -> None:
             [a + 0.55 * (p[wing] - a), a - (0, 0.022 * unit), p[inner] + 0.25 * (p[33] - p[inner])]
         )
         holes.append(ribbon(spline(line), 2.0 * high, (0.5, 0.35)))
-    canvas.fill(holes, dark, 0.80, 0.012 * unit, 3)
-    tip = spline(np.array([p[32], p[33] + by(0, 0.012 * unit), p[34]]))
-    canvas.fill([ribbon(tip, 0.022 * unit)], dark, 0.35, 0.012 * unit)
+    tip = ribbon(spline(np.array([p[32], p[33] + by(0, 0.012 * unit), p[34]])), 0.022 * unit)
+    canvas.fill([tip, *holes], dark, 1.0, 0.012 * unit, 4, levels=[0.35, 0.80, 0.80])
 
 
 def paint_mouth(canvas: Canvas, face: Face, tone: Floats) -> None:
@@ -185,7 +193,7 @@ def paint_mouth(canvas: Canvas, face: Face, tone: Floats) -> None:
     top, bottom = spline(p[48:55], steps=5), spline(p[[48, 59, 58, 57, 56, 55, 54]], steps=5)
     inner_top, inner_bottom = spline(p[60:65], steps=6), spline(p[[60, 67, 66, 65, 64]], steps=6)
     hole = np.concatenate((inner_top, inner_bottom[::-1]))
-    gap = float(np.hypot(*(p[66] - p[62])))
+    gap = math.dist(p[66], p[62])
     if gap > 0.02 * unit:
         _paint_inside(canvas, face, hole, inner_top, inner_bottom, gap)
     lip = np.array(face.identity.lip_colour)
@@ -194,14 +202,15 @@ def paint_mouth(canvas: Canvas, face: Face, tone: Floats) -> None:
         (np.concatenate((bottom, inner_bottom[::-1])), 1.03),
     ):
         window = canvas.window(body, 3)
-        alpha = canvas.mask([body], window, 0.009 * unit, 3)
-        light = 0.62 + 0.72 * np.clip(tone[window], 0.1, 0.95)
+        alpha = canvas.mask([body], window, 0.009 * unit, 4)
+        light = 0.62 + 0.72 * np.minimum(np.maximum(tone[window], 0.1), 0.95)
         paint = (lip * shade)[:, None, None].astype(np.float32) * light
         canvas.blend(window, paint, alpha * 0.90)
     dark = _dark(lip, 0.34)
-    canvas.fill([ribbon(inner_top, 0.030 * unit, (0.5, 0.5))], dark, 0.85, 0.0, 3)
+    lines = [ribbon(inner_top, 0.030 * unit, (0.5, 0.5))]
     if gap > 0.02 * unit:
-        canvas.fill([ribbon(inner_bottom, 0.016 * unit)], dark, 0.5, 0.0, 3)
+        lines.insert(0, ribbon(inner_bottom, 0.016 * unit))
+    canvas.fill(lines, dark, 1.0, 0.0, 4, levels=[0.5, 0.85][-len(lines) :])
     _paint_gloss(canvas, face)
 
 
@@ -210,11 +219,11 @@ def _paint_gloss(canvas: Canvas, face: Face) -> None:
     p, unit = face.pixels, face.unit
     power = 0.22 + 0.25 * face.identity.makeup
     low = 0.42 * p[[67, 66, 65]] + 0.58 * p[[58, 57, 56]] - (0, 0.01 * unit)
-    thick = float(np.hypot(*(p[57] - p[66])))
+    thick = math.dist(p[57], p[66])
     low = low + np.array(((0.1, 0), (0, 0), (-0.1, 0))) * unit
-    canvas.fill([ribbon(spline(low), 0.30 * thick)], (255, 236, 228), power, 0.016 * unit)
     bow = p[[50, 51, 52]] - (0, 0.012 * unit)
-    canvas.fill([ribbon(spline(bow), 0.022 * unit)], (255, 236, 228), 0.5 * power, 0.012 * unit)
+    shines = [ribbon(spline(low), 0.30 * thick), ribbon(spline(bow), 0.022 * unit)]
+    canvas.fill(shines, (255, 236, 228), power, 0.014 * unit, levels=[1.0, 0.5])
 
 
 _BITE = np.sin(np.linspace(0, np.pi, 25))[:, None] ** 0.35
@@ -226,11 +235,11 @@ def _paint_inside(
 ) -> None:
     unit, m = face.unit, face.muscles
     window = canvas.window(hole, 1)
-    alpha = canvas.mask([hole], window, 0.0, 3)
+    alpha = canvas.mask([hole], window, 0.0, 4)
     clip = (window, alpha)
     canvas.blend(window, (74, 22, 26), alpha)
     down = (face.pixels[57] - face.pixels[51]) / max(
-        1e-6, float(np.hypot(*(face.pixels[57] - face.pixels[51])))
+        1e-6, math.dist(face.pixels[57], face.pixels[51])
     )
     if gap > 0.16 * unit:
         tongue = bottom.mean(axis=0) - down * 0.02 * unit
@@ -241,11 +250,11 @@ def _paint_inside(
     enamel = np.array((238.0, 232.0, 220.0)) * (1 - 0.08 * face.identity.age)
     teeth = min((0.05 + 0.12 * bared) * unit, gap * (0.25 + 0.55 * bared))
     drop = _BITE * down * teeth
-    canvas.fill([np.concatenate((top, (top + drop)[::-1]))], enamel, 0.95, 0.0, 3, clip)
+    canvas.fill([np.concatenate((top, (top + drop)[::-1]))], enamel, 0.95, 0.0, 4, clip)
     if m.lip_stretch + m.upper_lip_raise > 0.7 and gap > 0.1 * unit:
         rise = _BITE * down * 0.55 * teeth
         canvas.fill(
-            [np.concatenate((bottom, (bottom - rise)[::-1]))], enamel * 0.9, 0.9, 0.0, 3, clip
+            [np.concatenate((bottom, (bottom - rise)[::-1]))], enamel * 0.9, 0.9, 0.0, 4, clip
         )
     _paint_gaps(canvas, face, top, down * teeth, clip)
     canvas.fill([ribbon(top, 0.09 * unit, (1, 1))], (40, 14, 16), 0.42, 0.02 * unit, within=clip)
@@ -259,4 +268,4 @@ def _paint_gaps(
     roots = top[middle - 8 : middle + 9 : 4]
     marks = np.stack((roots, roots + 0.5 * down, roots + 0.92 * down), axis=1)
     strokes = ribbons(marks, 0.010 * face.unit, (1, 1))
-    canvas.fill(strokes, (150, 130, 122), 0.45, 0.0, 3, clip)
+    canvas.fill(strokes, (150, 130, 122), 0.45, 0.0, 4, clip)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from openaffect.faces.drawn.anatomy import Colour, Points
 from openaffect.faces.drawn.paint import (
@@ -17,6 +18,7 @@ from openaffect.faces.drawn.paint import (
     ramp,
     ribbons,
     ring,
+    soften,
     spline,
 )
 from openaffect.faces.drawn.scene import SKULL_CENTRE, SKULL_RADII
@@ -110,8 +112,9 @@ def _side_lock(face: Face, style: Style, side: float) -> Lock:
     wide = 1 + 0.05 * face.identity.width
     stop = 0.34 if style.end < 0.3 else 0.10
     # Angles run from the parting at the crown down to the ear; the left side is mirrored.
-    angles = np.linspace(-np.pi / 2 + 0.8 * side * part, stop, 8)
-    arc = np.stack((side * np.cos(angles), np.sin(angles)), axis=1)
+    crown = -np.pi / 2 + 0.8 * side * part
+    angles = crown + (stop - crown) * _EIGHT
+    arc = np.array((side * np.cos(angles), np.sin(angles))).T
     grow = (style.sides, style.top, style.top)
     radii = np.array(SKULL_RADII) * (wide, 1, 1) + grow
     outer = face.camera.ellipse(np.array(SKULL_CENTRE), radii, arc)
@@ -129,6 +132,9 @@ def _side_lock(face: Face, style: Style, side: float) -> Lock:
         outer, inner = _lengthen(face, style, side, outer, inner)
     a, b = _resample(spline(outer, steps=4)), _resample(spline(inner, steps=4))
     return Lock(face.camera.place(np.stack((a, b))))
+
+
+_EIGHT = np.linspace(0, 1, 8)
 
 
 def _lengthen(
@@ -151,12 +157,12 @@ def _lengthen(
 
 def _resample(line: Points, count: int = 22) -> Points:
     """The same curve at equal steps of its length."""
-    step = np.hypot(*np.diff(line, axis=0).T)
-    length = np.concatenate(([0.0], np.cumsum(step)))
-    where = length[-1] * np.arange(count) / (count - 1)
-    return np.stack(
-        (np.interp(where, length, line[:, 0]), np.interp(where, length, line[:, 1])), axis=1
-    )
+    z = line.view(complex)[:, 0]
+    length = np.zeros(len(z))
+    np.cumsum(np.abs(z[1:] - z[:-1]), out=length[1:])
+    where = np.arange(count) * (length[-1] / (count - 1))
+    even: Points = np.interp(where, length, z).view(float).reshape(count, 2)
+    return even
 
 
 def _fringe(face: Face, style: Style) -> Lock:
@@ -181,7 +187,7 @@ def hair_ramp(colour: Colour, tone: Floats) -> Floats:
 
 def hair_tone(face: Face, window: Window) -> Floats:
     """Light on the round of the hair with a band of gloss, for a window of the picture."""
-    field = Field(face.camera, 4.0)
+    field = Field(face.camera, 5.0, (-1.5, -1.95), (1.5, 2.15))
     light = light_direction(face.scene, face.camera).tolist()
     u, v = field.u[None] / 1.15, (field.v[:, None] + 0.35) / 1.35
     nx, ny = np.clip(u, -1, 1), np.clip(v, -1, 1)
@@ -197,12 +203,12 @@ def hair_tone(face: Face, window: Window) -> Floats:
     return field.project(tone.astype(np.float32), window)
 
 
-def _strand_map(canvas: Canvas, locks: list[Lock], rng: np.random.Generator, unit: float) -> Floats:
-    """Lighter and darker strands along the locks: about −0.2 to 0.2 for the whole picture."""
-    fine = np.full((canvas.size, canvas.size), 128, np.uint8)
+def _strand_map(window: Window, locks: list[Lock], rng: np.random.Generator, unit: float) -> Floats:
+    """Lighter and darker strands along the locks: about −0.2 to 0.2 for a window."""
+    fine, origin = _plain(window)
     for lock in locks:
         count = 40
-        lines = np.rint(lock.strands(count, rng)[:, ::2] * 16 - 8).astype(np.int32)
+        lines = np.rint((lock.strands(count, rng)[:, ::2] - origin) * 16 - 8).astype(np.int32)
         # Balanced levels, so that neighbouring locks are equally bright on the whole.
         levels = rng.permutation(_LEVELS).tolist()
         thick = max(1, round(0.022 * unit))
@@ -214,22 +220,29 @@ def _strand_map(canvas: Canvas, locks: list[Lock], rng: np.random.Generator, uni
 _LEVELS = np.linspace(78, 178, 8).astype(int)
 
 
-def _curl_map(canvas: Canvas, face: Face, radius: float, rng: np.random.Generator) -> Floats:
-    """Small rings of light and dark all over the head."""
-    fine = np.full((canvas.size, canvas.size), 128, np.uint8)
+def _plain(window: Window) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """A window in middle grey, and its corner as x, y."""
+    rows, columns = window
+    shape = (rows.stop - rows.start, columns.stop - columns.start)
+    return np.full(shape, 128, np.uint8), (columns.start, rows.start)
+
+
+def _curl_map(window: Window, face: Face, radius: float, rng: np.random.Generator) -> Floats:
+    """Small rings of light and dark all over the head, for a window."""
+    fine, origin = _plain(window)
     count = 230
     spots = face.camera.place(
         np.stack((rng.uniform(-1.5, 1.5, count), rng.uniform(-2.05, 0.5, count)), axis=1)
     )
     sizes = rng.uniform(0.5, 1.1, count) * radius * face.unit
     turns = rng.integers(0, 12, count)
-    arcs = np.stack([np.roll(circle(12), turn, axis=0)[:8] for turn in range(12)])[turns]
-    rings = np.rint((spots[:, None] + arcs * (sizes[:, None, None] * (1.0, 0.75))) * 16 - 8)
+    arcs = circle(12)[(np.arange(8) - turns[:, None]) % 12]
+    spots = spots[:, None] - origin
+    rings = np.rint((spots + arcs * (sizes[:, None, None] * (1.0, 0.75))) * 16 - 8)
     thick = max(1, round(0.028 * face.unit))
     for part, level in ((turns < 7, 176), (turns >= 7, 74)):
         cv2.polylines(fine, list(rings[part].astype(np.int32)), False, level, thick, cv2.LINE_8, 4)
-    blurred = cv2.GaussianBlur(fine, (0, 0), 0.014 * face.unit)
-    return (blurred.astype(np.float32) - 128) * np.float32(1 / 300)
+    return (soften(fine, 0.014 * face.unit) - 128) * np.float32(1 / 300)
 
 
 def _curl_outline(face: Face, style: Style, rng: np.random.Generator) -> list[Points]:
@@ -325,13 +338,13 @@ def paint_front_hair(
         polygons += _wisps(shape.locks, face.unit, rng)
     alpha = canvas.mask(polygons, window)
     texture = (
-        _curl_map(canvas, face, style.curls, rng)
+        _curl_map(window, face, style.curls, rng)
         if style.curls
-        else _strand_map(canvas, shape.locks, rng, face.unit)
+        else _strand_map(window, shape.locks, rng, face.unit)
     )
     canvas.blend(
         window,
-        hair_ramp(face.identity.hair_colour, hair_tone(face, window) + texture[window]),
+        hair_ramp(face.identity.hair_colour, hair_tone(face, window) + texture),
         alpha,
     )
 

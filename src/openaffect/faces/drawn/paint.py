@@ -87,24 +87,30 @@ def ribbons(
     # A point as one complex number: a quarter turn is a product with i.
     count = lines.shape[1]
     z = np.ascontiguousarray(lines, dtype=float).view(complex)[..., 0]
-    along = np.empty_like(z)
-    np.subtract(z[:, 2:], z[:, :-2], out=along[:, 1:-1])
-    np.subtract(z[:, 1], z[:, 0], out=along[:, 0])
-    np.subtract(z[:, -1], z[:, -2], out=along[:, -1])
-    along *= _profile(count, *taper) * width / (np.abs(along) + 1e-9)
-    along *= 0.5j
-    outline = np.empty((len(z), 2 * count), complex)
-    np.add(z, along, out=outline[:, :count])
-    np.subtract(z, along, out=outline[:, : count - 1 : -1])
+    across = (_differences(count) @ lines).view(complex)[..., 0]
+    across *= _profile(count, *taper) * width / (np.abs(across) + 1e-9)
+    outline = np.concatenate((z + across, (z - across)[:, ::-1]), axis=1)
     return outline.view(float).reshape(len(z), 2 * count, 2)
 
 
+@lru_cache(maxsize=64)
+def _differences(count: int) -> NDArray[np.float64]:
+    """The matrix that takes points to the steps between their neighbours."""
+    matrix = np.zeros((count, count))
+    for row in range(count):
+        matrix[row, min(row + 1, count - 1)] += 1
+        matrix[row, max(row - 1, 0)] -= 1
+    matrix.flags.writeable = False
+    return matrix
+
+
 @lru_cache(maxsize=256)
-def _profile(count: int, start: float, end: float) -> Points:
-    """Widths along a stroke as shares of the full one."""
+def _profile(count: int, start: float, end: float) -> NDArray[np.complex128]:
+    """Half the widths along a stroke as shares of the full one, times i."""
     t = np.linspace(0, 1, count)
     ends = start + (end - start) * t
-    profile: Points = ends + (1 - ends) * np.sin(np.pi * t) ** 0.7
+    width = ends + (1 - ends) * np.sin(np.pi * t) ** 0.7
+    profile: NDArray[np.complex128] = width.astype(complex) * 0.5j
     profile.flags.writeable = False
     return profile
 
@@ -162,24 +168,28 @@ class Canvas:
             polygons: pixels of the canvas.
             window: from `window`.
             blur: standard deviation in pixels.
-            scale: subpixels a pixel and axis.
+            scale: subpixels a pixel and axis, a power of 2.
             levels: a value for each polygon instead of 1; later ones replace earlier ones.
         """
         return _cover(_corners(polygons, scale)[0], window, blur, scale, levels)
 
-    def blend(self, window: Window, colour: object, alpha: Floats | float) -> None:
-        """Move a window towards a colour (3 numbers) or planes (3, h, w) by alpha (h, w).
-
-        Planes in float32 are used up: their memory holds the change.
-        """
+    def blend(self, window: Window, colour: object, alpha: Floats) -> None:
+        """Move a window towards a colour (3 numbers) or planes (3, h, w) by alpha (h, w)."""
         part = self.pixels[:, window[0], window[1]]
+        if not part.size:
+            return
         paint = np.asarray(colour, dtype=np.float32)
-        if paint.ndim == 1:
-            paint = paint[:, None, None]
-        reuse = paint if paint.shape == part.shape else None
-        change = np.subtract(paint, part, out=reuse)
-        change *= alpha
-        part += change
+        if part[0].size < _SMALL:
+            part += (paint.reshape(3, *paint.shape[1:] or (1, 1)) - part) * alpha
+            return
+        # OpenCV needs a call for each plane, and half the time for large ones.
+        rest = 1 - alpha
+        for plane, ink in zip(part, paint, strict=True):
+            if ink.ndim:
+                cv2.blendLinear(ink, plane, alpha, rest, dst=plane)
+            else:
+                cv2.multiply(plane, rest, dst=plane)
+                cv2.scaleAdd(alpha, float(ink), plane, dst=plane)
 
     def shade(self, window: Window, factor: Floats) -> None:
         """Multiply a window by factors, shape (h, w) or (3, h, w)."""
@@ -193,11 +203,19 @@ class Canvas:
         blur: float = 0.0,
         scale: int = 2,
         within: tuple[Window, Floats] | None = None,
+        levels: list[float] | None = None,
     ) -> None:
-        """Paint the union of polygons in one colour, `within` a mask of a window if given."""
+        """Paint the union of polygons in one colour, `within` a mask of a window if given.
+
+        Args:
+            polygons, blur, scale, levels: as for `mask`.
+            colour: RGB.
+            opacity: 0 to 1.
+            within: a window and its mask.
+        """
         corners, bounds = _corners(polygons, scale)
         window = within[0] if within else self._frame(bounds, scale, 3 * blur)
-        alpha = _cover(corners, window, blur, scale, opacity=opacity)
+        alpha = _cover(corners, window, blur, scale, levels, opacity)
         if within:
             alpha *= within[1]
         self.blend(window, colour, alpha)
@@ -215,6 +233,8 @@ def _corners(polygons: Polygons, scale: int) -> tuple[list[Corners], tuple[int, 
     # Half a subpixel moves from edges to centres; the other half bit rounds.
     fixed = (points * (scale << _SHIFT) + (0.5 - (1 << _SHIFT) // 2)).astype(np.int32)
     bounds = tuple(cv2.boundingRect(fixed))
+    if len(parts) == 1:
+        return [fixed.reshape(parts[0].shape)], bounds
     corners, start = [], 0
     for part, row in zip(parts, rows, strict=True):
         corners.append(fixed[start : start + len(row)].reshape(part.shape))
@@ -242,29 +262,53 @@ def _cover(
         level = 255 if levels is None else round(255 * levels[number])
         group = [polygon] if polygon.ndim == 2 else list(polygon)
         cv2.fillPoly(fine, group, level, cv2.LINE_8, _SHIFT, offset)
-    small = np.asarray(cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    if blur > 0:
-        small = soften(small, blur)
-    alpha: Floats = np.multiply(small, np.float32(opacity / 255), dtype=np.float32)
+    while scale > 1:
+        # Halving twice is several times as fast as one step of another factor.
+        scale //= 2
+        fine = cv2.resize(fine, (width * scale, height * scale), interpolation=cv2.INTER_AREA)
+    alpha = soften(fine, blur) if blur > 0 else fine.astype(np.float32)
+    alpha *= np.float32(opacity / 255)
     return alpha
 
 
-def soften(picture: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
-    """A Gaussian blur; wide ones are made on a smaller copy, which looks the same.
+_SMALL = 1600  # pixels of a window in which NumPy's one call beats OpenCV's three
+_WIDE = 1.8  # pixels; a wider blur is made on a smaller copy, which looks the same
+_WIDER = 4.5
+
+
+def soften(picture: NDArray[np.uint8] | Floats, sigma: float) -> Floats:
+    """A Gaussian blur; OpenCV's own spends most of its time on making the kernel anew.
 
     Args:
-        picture: shape (h, w), uint8.
+        picture: shape (h, w) or (h, w, channels).
         sigma: pixels.
     """
     height, width = picture.shape[:2]
-    if sigma > 1.8 and min(height, width) > 24:
-        factor = 2 if sigma < 4.5 else 4
+    if sigma > _WIDE and min(height, width) > 24:
+        factor = 2 if sigma < _WIDER else 4
         small = cv2.resize(
             picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA
         )
-        blurred = cv2.GaussianBlur(small, (0, 0), sigma / factor)
-        return np.asarray(cv2.resize(blurred, (width, height)), dtype=np.uint8)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), dtype=np.uint8)
+        soft = _blur(small, sigma / factor)
+        return np.asarray(cv2.resize(soft, (width, height)), dtype=np.float32)
+    return _blur(picture, sigma)
+
+
+def _blur(picture: cv2.typing.MatLike, sigma: float) -> Floats:
+    bell = _bell(round(_BELLS * sigma))
+    return np.asarray(cv2.sepFilter2D(picture, cv2.CV_32F, bell, bell), dtype=np.float32)
+
+
+_BELLS = 16  # kernels a pixel of standard deviation
+
+
+@lru_cache(maxsize=256)
+def _bell(width: int) -> Floats:
+    """A Gaussian kernel of six standard deviations, given in parts of a pixel."""
+    sigma = max(width, 1) / _BELLS
+    kernel = np.asarray(cv2.getGaussianKernel(round(6 * sigma) | 1, sigma), np.float32)
+    kernel.flags.writeable = False
+    return kernel
 
 
 _HALF = np.float32(-0.5)
@@ -276,12 +320,17 @@ class Field:
     A bump is a product of a row and a column, so that a sum of many is one matrix product.
     """
 
-    def __init__(self, camera: Camera, step_px: float = 2.4) -> None:
+    def __init__(
+        self, camera: Camera, step_px: float, low: Sequence[float], high: Sequence[float]
+    ) -> None:
+        """A grid that covers the flat plane from `low` to `high`; beyond, its edge goes on."""
         self.camera = camera
         self.step = step_px / camera.scale
-        self.origin = (-1.5, -1.95)
-        u = self.origin[0] + self.step * (np.arange(int(3.0 / self.step)) + 0.5)
-        v = self.origin[1] + self.step * (np.arange(int(4.1 / self.step)) + 0.5)
+        self.origin = (float(low[0]), float(low[1]))
+        u, v = (
+            start + self.step * (np.arange(-(-(stop - start) // self.step)) + 0.5)
+            for start, stop in zip(low, high, strict=True)
+        )
         self.u: Floats = u.astype(np.float32)
         self.v: Floats = v.astype(np.float32)
 
@@ -291,7 +340,9 @@ class Field:
         v = (self.v - bumps[:, 1:2]) / bumps[:, 3:4]
         u *= u
         v *= v
-        return np.exp(u * _HALF), np.exp(v * _HALF) * bumps[:, 4:5]
+        u *= _HALF
+        v *= _HALF
+        return np.exp(u, out=u), np.exp(v, out=v) * bumps[:, 4:5]
 
     def total(self, bumps: Points) -> Floats:
         """The sum of bumps, rows (u, v, σu, σv, height); shape (rows, columns)."""
@@ -309,15 +360,19 @@ class Field:
     def project(self, values: Floats, window: Window) -> Floats:
         """A field of the flat plane as a map of a window of the picture, shape (h, w)."""
         rows, columns = window
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        # Turned at about the step of the field, then enlarged, which is the faster of the two.
+        fold = 4 if self.step * self.camera.scale >= 4 else 2
         matrix = self.camera.affine(self.origin, self.step)
-        matrix[:, 2] -= (columns.start, rows.start)
-        shape = (columns.stop - columns.start, rows.stop - rows.start)
-        return np.asarray(
-            cv2.warpAffine(
-                values, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            ),
-            dtype=np.float32,
+        matrix[:, 2] += (0.5 - columns.start, 0.5 - rows.start)
+        matrix /= fold
+        matrix[:, 2] -= 0.5
+        shape = (-(-width // fold), -(-height // fold))
+        small = cv2.warpAffine(
+            values, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
+        large = cv2.resize(small, (fold * shape[0], fold * shape[1]))
+        return np.asarray(large[:height, :width], dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -337,7 +392,8 @@ def ramp(shadow: Points, middle: Points, top: Points, tone: Floats) -> Floats:
         tone: shape (h, w); values beyond 0 to 1 are cut off.
     """
     table = (_bezier() @ np.stack((shadow, middle, top))).astype(np.float32)
-    index = cv2.convertScaleAbs(np.maximum(tone, 0), alpha=255)
+    above = cv2.threshold(tone, 0, 0, cv2.THRESH_TOZERO)[1]
+    index = cv2.convertScaleAbs(above, alpha=255)
     planes = np.empty((3, *tone.shape), np.float32)
     for plane, column in zip(planes, table.T, strict=True):
         cv2.LUT(index, np.ascontiguousarray(column), dst=plane)

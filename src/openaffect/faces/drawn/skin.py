@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +22,16 @@ from openaffect.faces.drawn.paint import (
 )
 from openaffect.faces.drawn.scene import SKULL_CENTRE, SKULL_RADII, Camera, Scene
 
+Bump = tuple[float, float, float, float, float]
+
+
+class Fold(NamedTuple):
+    """A fold of the skin: flat knots as complex numbers, width in face units, depth 0 to 1."""
+
+    knots: list[complex]
+    width: float
+    depth: float
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
@@ -38,6 +49,16 @@ class Face:
     def unit(self) -> float:
         """Pixels of one face unit."""
         return self.camera.scale
+
+    def spots(self) -> list[complex]:
+        """The flat landmarks as complex numbers, x + iy: far faster one by one than arrays."""
+        spots: list[complex] = self.flat.view(complex)[:, 0].tolist()
+        return spots
+
+    def lay(self, *points: tuple[float, float, float]) -> list[complex]:
+        """Points in face units, turned, as complex numbers."""
+        laid: list[complex] = self.camera.flat(np.array(points)).view(complex)[:, 0].tolist()
+        return laid
 
     def place(self, *points: tuple[float, float, float]) -> Points:
         """Points in face units, turned and placed in pixels."""
@@ -86,73 +107,79 @@ def light_direction(scene: Scene, camera: Camera) -> Points:
     return np.asarray(upright / np.linalg.norm(upright))
 
 
+def _bump(spot: complex, wide: float, high: float, height: float) -> Bump:
+    return spot.real, spot.imag, wide, high, height
+
+
 def _relief(face: Face) -> Points:
     """Bumps of the face: rows (u, v, σu, σv, height), face units."""
-    q, m, i = face.flat, face.muscles, face.identity
-    eyes = (q[36:42].mean(axis=0), q[42:48].mean(axis=0))
+    q, m, i = face.spots(), face.muscles, face.identity
     smile = min(m.corner_pull, 1.2)
-    lift = 0.10 * m.cheek_raise + 0.05 * smile
-    cheeks = face.camera.flat(np.array([(-0.56, 0.52 - lift, 0.62), (0.56, 0.52 - lift, 0.62)]))
-    hollows = face.camera.flat(np.array([(-0.74, 0.86, 0.4), (0.74, 0.86, 0.4)]))
-    brows = face.camera.flat(np.array([(-0.38, -0.82, 0.7), (0.38, -0.82, 0.7)]))
+    level = 0.52 - 0.10 * m.cheek_raise - 0.05 * smile
+    sides = face.lay(
+        *((-0.56, level, 0.62), (0.56, level, 0.62)),
+        *((-0.74, 0.86, 0.4), (0.74, 0.86, 0.4)),
+        *((-0.38, -0.82, 0.7), (0.38, -0.82, 0.7)),
+    )
     lip, chin = q[57], 0.5 * (q[8] + q[57])
     rows = [
-        (*q[27], 0.10, 0.14, 0.035),
-        (*q[28], 0.085, 0.14, 0.085),
-        (*q[29], 0.085, 0.15, 0.12),
-        (*(q[30] + by(0, -0.02)), 0.10, 0.13, 0.14),
-        (*(q[30] + by(0, 0.05)), 0.13, 0.10, 0.10),
-        (*(q[31] + by(0.03, -0.06)), 0.075, 0.075, 0.060),
-        (*(q[35] + by(-0.03, -0.06)), 0.075, 0.075, 0.060),
-        (*(q[33] + by(0, 0.16)), 0.05, 0.10, -0.012),
-        (*(0.5 * (q[51] + q[57])), 0.34, 0.25, 0.055),
-        (*(lip + by(0, 0.10)), 0.20, 0.06, -0.040),
-        (*(chin + by(0, 0.10)), 0.20, 0.15, 0.075 + 0.03 * m.chin_raise),
-        *((*c, 0.24, 0.20, 0.075 + 0.075 * (smile + 0.5 * m.cheek_raise)) for c in cheeks),
-        *((*h, 0.20, 0.22, -0.035 * (1 - 0.6 * i.cheeks)) for h in hollows),
-        *((*e, 0.24, 0.14, -0.075) for e in eyes),
-        *((*(e + by(0, -0.05)), 0.16, 0.09, 0.040) for e in eyes),
-        *((*(b + by(0, -0.02)), 0.24, 0.075, 0.040 + 0.02 * m.brow_lower) for b in (q[19], q[24])),
-        *((*b, 0.32, 0.26, 0.035) for b in brows),
+        _bump(q[27], 0.10, 0.14, 0.035),
+        _bump(q[28], 0.085, 0.14, 0.085),
+        _bump(q[29], 0.085, 0.15, 0.12),
+        _bump(q[30] - 0.02j, 0.10, 0.13, 0.14),
+        _bump(q[30] + 0.05j, 0.13, 0.10, 0.10),
+        _bump(q[31] + 0.03 - 0.06j, 0.075, 0.075, 0.060),
+        _bump(q[35] - 0.03 - 0.06j, 0.075, 0.075, 0.060),
+        _bump(q[33] + 0.16j, 0.05, 0.10, -0.012),
+        _bump(0.5 * (q[51] + lip), 0.34, 0.25, 0.055),
+        _bump(lip + 0.10j, 0.20, 0.06, -0.040),
+        _bump(chin + 0.10j, 0.20, 0.15, 0.075 + 0.03 * m.chin_raise),
     ]
-    return np.array(rows, dtype=float)
+    for cheek, hollow, brow in zip(sides[0:2], sides[2:4], sides[4:6], strict=True):
+        rows.append(_bump(cheek, 0.24, 0.20, 0.075 + 0.075 * (smile + 0.5 * m.cheek_raise)))
+        rows.append(_bump(hollow, 0.20, 0.22, -0.035 * (1 - 0.6 * i.cheeks)))
+        rows.append(_bump(brow, 0.32, 0.26, 0.035))
+    for first, arch in ((36, 19), (42, 24)):
+        eye = sum(q[first : first + 6]) / 6
+        rows.append(_bump(eye, 0.24, 0.14, -0.075))
+        rows.append(_bump(eye - 0.05j, 0.16, 0.09, 0.040))
+        rows.append(_bump(q[arch] - 0.02j, 0.24, 0.075, 0.040 + 0.02 * m.brow_lower))
+    return np.array(rows)
 
 
 def _shadows(face: Face) -> Points:
     """Places that little light reaches: rows (u, v, σu, σv, darkness)."""
-    q, m, i = face.flat, face.muscles, face.identity
+    q, m, i = face.spots(), face.muscles, face.identity
     under = 0.035 + 0.10 * max(0.0, i.age - 0.3)
+    frown = 0.5 * (q[21] + q[22])
     rows = [
-        (*(q[33] + by(0, 0.035)), 0.15, 0.045, 0.19),
-        (*(q[57] + by(0, 0.065)), 0.17, 0.045, 0.15),
-        (*(q[48] + by(-0.03, 0.02)), 0.06, 0.06, 0.10),
-        (*(q[54] + by(0.03, 0.02)), 0.06, 0.06, 0.10),
-        (*(q[39] + by(0.05, -0.06)), 0.07, 0.10, 0.15),
-        (*(q[42] + by(-0.05, -0.06)), 0.07, 0.10, 0.15),
-        (*(q[37:39].mean(axis=0) + by(0, -0.05)), 0.18, 0.045, 0.10),
-        (*(q[43:45].mean(axis=0) + by(0, -0.05)), 0.18, 0.045, 0.10),
-        (*(q[40:42].mean(axis=0) + by(0.02, 0.07)), 0.14, 0.05, under),
-        (*(q[46:48].mean(axis=0) + by(-0.02, 0.07)), 0.14, 0.05, under),
-        (*(0.5 * (q[21] + q[22])), 0.06, 0.10, 0.13 * m.brow_lower),
-        (*(0.5 * (q[21] + q[22]) + by(0, 0.14)), 0.14, 0.10, 0.10 * m.nose_wrinkle),
+        _bump(q[33] + 0.035j, 0.15, 0.045, 0.19),
+        _bump(q[57] + 0.065j, 0.17, 0.045, 0.15),
+        _bump(q[48] - 0.03 + 0.02j, 0.06, 0.06, 0.10),
+        _bump(q[54] + 0.03 + 0.02j, 0.06, 0.06, 0.10),
+        _bump(q[39] + 0.05 - 0.06j, 0.07, 0.10, 0.15),
+        _bump(q[42] - 0.05 - 0.06j, 0.07, 0.10, 0.15),
+        _bump(0.5 * (q[37] + q[38]) - 0.05j, 0.18, 0.045, 0.10),
+        _bump(0.5 * (q[43] + q[44]) - 0.05j, 0.18, 0.045, 0.10),
+        _bump(0.5 * (q[40] + q[41]) + 0.02 + 0.07j, 0.14, 0.05, under),
+        _bump(0.5 * (q[46] + q[47]) - 0.02 + 0.07j, 0.14, 0.05, under),
+        _bump(frown, 0.06, 0.10, 0.13 * m.brow_lower),
+        _bump(frown + 0.14j, 0.14, 0.10, 0.10 * m.nose_wrinkle),
     ]
-    return np.array(rows, dtype=float)
+    return np.array(rows)
 
 
 def _blush(face: Face) -> Points:
-    q, i = face.flat, face.identity
-    cheeks = face.camera.flat(np.array([(-0.60, 0.48, 0.55), (0.60, 0.48, 0.55)]))
+    q, i = face.spots(), face.identity
     red = 0.30 + 0.35 * i.makeup
-    rows = [
-        *((*c, 0.24, 0.19, red) for c in cheeks),
-        (*(q[30] + by(0, 0.03)), 0.16, 0.12, 0.30),
-        (*(q[8] - (0, 0.13)), 0.20, 0.10, 0.16),
-        *(
-            (*(q[k : k + 6].mean(axis=0) + by(0, -0.09)), 0.18, 0.07, 0.2 + 0.5 * i.makeup)
-            for k in (36, 42)
-        ),
-    ]
-    return np.array(rows, dtype=float)
+    cheeks = face.lay((-0.60, 0.48, 0.55), (0.60, 0.48, 0.55))
+    rows = [_bump(cheek, 0.24, 0.19, red) for cheek in cheeks]
+    rows.append(_bump(q[30] + 0.03j, 0.16, 0.12, 0.30))
+    rows.append(_bump(q[8] - 0.13j, 0.20, 0.10, 0.16))
+    for first in (36, 42):
+        lid = sum(q[first : first + 6]) / 6 - 0.09j
+        rows.append(_bump(lid, 0.18, 0.07, 0.2 + 0.5 * i.makeup))
+    return np.array(rows)
 
 
 def _sphere(field: Field, face: Face) -> tuple[Floats, Floats]:
@@ -194,120 +221,103 @@ def tone_field(face: Face, field: Field) -> Floats:
     return np.asarray(tone, dtype=np.float32)
 
 
-def crease_lines(face: Face) -> list[tuple[Points, float, float]]:
-    """Folds as (flat knots, width in face units, depth 0 to 1); none are left out silently.
-
-    Folds come from actions and from age; depths under 0.04 would not be seen and are dropped.
-    """
+def crease_lines(face: Face) -> list[Fold]:
+    """Folds that come from actions and from age; depths under 0.04 would not be seen."""
     lines = [*_mouth_folds(face), *_eye_folds(face), *_brow_folds(face), *_nose_folds(face)]
-    return [line for line in lines if line[2] >= 0.04]
+    return [line for line in lines if line.depth >= 0.04]
 
 
-def _mouth_folds(face: Face) -> list[tuple[Points, float, float]]:
-    q, m, i = face.flat, face.muscles, face.identity
+def _mouth_folds(face: Face) -> list[Fold]:
+    q, m, i = face.spots(), face.muscles, face.identity
     old = max(0.0, i.age - 0.3)
     both = 0.05 + 0.40 * m.corner_pull + 0.42 * m.upper_lip_raise + 0.3 * m.nose_wrinkle + 0.6 * old
-    lines: list[tuple[Points, float, float]] = []
-    for wing, corner, side in ((31, 48, -1.0), (35, 54, 1.0)):
+    lines: list[Fold] = []
+    for wing, corner, side in ((q[31], q[48], -1.0), (q[35], q[54], 1.0)):
         own = 0.5 * max(0.0, side * m.smirk)
         out = 0.10 + 0.06 * m.corner_pull + 0.08 * own
-        fold = np.array(
-            [
-                q[wing] + by(side * 0.06, -0.08),
-                0.6 * q[wing] + 0.4 * q[corner] + by(side * (0.09 + out * 0.5), -0.02),
-                q[corner] + by(side * out, -0.03),
-                q[corner] + by(side * (out - 0.01), 0.11),
-            ]
-        )
-        lines.append((fold, 0.050, min(both + own, 0.85) * 0.50))
-        dimple = np.array([(side * 0.05, -0.06), (side * 0.085, 0.0), (side * 0.06, 0.07)])
+        fold = [
+            wing + side * 0.06 - 0.08j,
+            0.6 * wing + 0.4 * corner + side * (0.09 + out * 0.5) - 0.02j,
+            corner + side * out - 0.03j,
+            corner + side * (out - 0.01) + 0.11j,
+        ]
+        lines.append(Fold(fold, 0.050, min(both + own, 0.85) * 0.50))
+        dimple = [corner + side * x + y * 1j for x, y in ((0.05, -0.06), (0.085, 0), (0.06, 0.07))]
         depth = 0.34 * max(0.0, side * m.smirk) + 0.10 * m.corner_pull + 0.25 * m.lip_stretch
-        lines.append((q[corner] + dimple, 0.035, min(depth, 0.5)))
-        frown = np.array([(side * 0.02, 0.03), (side * 0.06, 0.12), (side * 0.07, 0.22)])
-        lines.append((q[corner] + frown, 0.035, min(0.30 * m.corner_depress + 0.4 * old, 0.5)))
-    boss = q[57] + np.array([(-0.15, 0.16), (-0.06, 0.125), (0.06, 0.125), (0.15, 0.16)])
-    lines.append((boss, 0.045, 0.40 * m.chin_raise))
+        lines.append(Fold(dimple, 0.035, min(depth, 0.5)))
+        frown = [corner + side * x + y * 1j for x, y in ((0.02, 0.03), (0.06, 0.12), (0.07, 0.22))]
+        lines.append(Fold(frown, 0.035, min(0.30 * m.corner_depress + 0.4 * old, 0.5)))
+    boss = [q[57] + step for step in (-0.15 + 0.16j, -0.06 + 0.125j, 0.06 + 0.125j, 0.15 + 0.16j)]
+    lines.append(Fold(boss, 0.045, 0.40 * m.chin_raise))
     return lines
 
 
-def _eye_folds(face: Face) -> list[tuple[Points, float, float]]:
-    q, m, i = face.flat, face.muscles, face.identity
+def _eye_folds(face: Face) -> list[Fold]:
+    q, m, i = face.spots(), face.muscles, face.identity
     old = max(0.0, i.age - 0.35)
-    lines: list[tuple[Points, float, float]] = []
+    lines: list[Fold] = []
     for outer, inner, low, side in ((36, 39, (41, 40), -1.0), (45, 42, (46, 47), 1.0)):
         crow = 0.40 * m.cheek_raise * (0.5 + i.age) + 0.45 * old
         for lift, reach in ((-0.05, 0.16), (0.01, 0.18), (0.07, 0.15)):
-            start = q[outer] + by(side * 0.05, 0.3 * lift + 0.01)
-            line = np.array(
-                [
-                    start,
-                    start + by(side * reach * 0.5, 0.5 * lift),
-                    start + by(side * reach, lift * 1.3),
-                ]
-            )
-            lines.append((line, 0.022, min(crow, 0.5)))
-        bag = np.array(
-            [
-                q[inner] + by(side * 0.03, 0.05),
-                q[low[1]] + by(0, 0.075),
-                q[low[0]] + by(0, 0.085),
-                q[outer] + by(0, 0.075),
+            start = q[outer] + complex(side * 0.05, 0.3 * lift + 0.01)
+            line = [
+                start,
+                start + complex(side * reach * 0.5, 0.5 * lift),
+                start + complex(side * reach, lift * 1.3),
             ]
-        )
+            lines.append(Fold(line, 0.022, min(crow, 0.5)))
+        bag = [
+            q[inner] + side * 0.03 + 0.05j,
+            q[low[1]] + 0.075j,
+            q[low[0]] + 0.085j,
+            q[outer] + 0.075j,
+        ]
         depth = 0.08 + 0.24 * m.cheek_raise + 0.26 * m.lid_tighten + 0.35 * old
-        lines.append((bag, 0.035, min(depth, 0.5)))
+        lines.append(Fold(bag, 0.035, min(depth, 0.5)))
     return lines
 
 
-def _brow_folds(face: Face) -> list[tuple[Points, float, float]]:
-    q, m, i = face.flat, face.muscles, face.identity
+def _brow_folds(face: Face) -> list[Fold]:
+    q, m, i = face.spots(), face.muscles, face.identity
     old = max(0.0, i.age - 0.45)
-    lines: list[tuple[Points, float, float]] = []
+    lines: list[Fold] = []
     raised = 0.5 * m.inner_brow_raise + 0.5 * m.outer_brow_raise
     depth = min(0.36 * raised * (0.6 + i.age) + 0.5 * old, 0.5)
     arch = 0.05 * (m.outer_brow_raise - m.inner_brow_raise)
-    for level, wide in ((-0.20, 0.50), (-0.32, 0.58), (-0.44, 0.46)):
-        knots = [
-            (
-                x * wide,
-                0.5 * (face.solid[19, 1] + face.solid[21, 1])
-                + level
-                - arch * (x * x)
-                + 0.02 * abs(x),
-                0.86 - 0.25 * x * x,
-            )
-            for x in (-1, -0.5, 0, 0.5, 1)
-        ]
-        lines.append((face.camera.flat(np.array(knots)), 0.035, depth))
+    brow = 0.5 * float(face.solid[19, 1] + face.solid[21, 1])
+    knots = [
+        (x * wide, brow + level - arch * (x * x) + 0.02 * abs(x), 0.86 - 0.25 * x * x)
+        for level, wide in ((-0.20, 0.50), (-0.32, 0.58), (-0.44, 0.46))
+        for x in (-1, -0.5, 0, 0.5, 1)
+    ]
+    laid = face.lay(*knots)
+    lines += [Fold(laid[start : start + 5], 0.035, depth) for start in (0, 5, 10)]
     furrow = min(0.42 * m.brow_lower + 0.25 * old, 0.6)
-    for inner, side in ((21, 1.0), (22, -1.0)):
-        line = q[inner] + np.array(
-            [(side * 0.10, -0.13), (side * 0.085, 0.0), (side * 0.115, 0.12)]
-        )
-        lines.append((line, 0.040, furrow))
+    for inner, side in ((q[21], 1.0), (q[22], -1.0)):
+        line = [inner + side * x + y * 1j for x, y in ((0.10, -0.13), (0.085, 0.0), (0.115, 0.12))]
+        lines.append(Fold(line, 0.040, furrow))
     return lines
 
 
-def _nose_folds(face: Face) -> list[tuple[Points, float, float]]:
-    q, m = face.flat, face.muscles
-    lines: list[tuple[Points, float, float]] = []
+def _nose_folds(face: Face) -> list[Fold]:
+    q, m = face.spots(), face.muscles
+    lines: list[Fold] = []
     for share in (0.15, 0.55, 0.95):
         centre = q[27] + share * (q[28] - q[27])
-        line = centre + np.array([(-0.10, 0.035), (-0.045, -0.01), (0.045, -0.01), (0.10, 0.035)])
-        lines.append((line, 0.032, 0.55 * m.nose_wrinkle))
-    for wing, side in ((31, -1.0), (35, 1.0)):
-        base = q[wing]
-        curve = base + np.array(
-            [
-                (side * 0.01, -0.15),
-                (side * 0.065, -0.09),
-                (side * 0.05, -0.01),
-                (-side * 0.02, 0.02),
-            ]
-        )
-        lines.append((curve, 0.030, 0.34))
-        side_wrinkle = np.array([(side * 0.01, -0.26), (side * 0.05, -0.20), (side * 0.12, -0.17)])
-        lines.append((base + side_wrinkle, 0.030, 0.45 * m.nose_wrinkle))
+        line = [
+            centre + step for step in (-0.10 + 0.035j, -0.045 - 0.01j, 0.045 - 0.01j, 0.10 + 0.035j)
+        ]
+        lines.append(Fold(line, 0.032, 0.55 * m.nose_wrinkle))
+    for base, side in ((q[31], -1.0), (q[35], 1.0)):
+        curve = [
+            base + side * x + y * 1j
+            for x, y in ((0.01, -0.15), (0.065, -0.09), (0.05, -0.01), (-0.02, 0.02))
+        ]
+        lines.append(Fold(curve, 0.030, 0.34))
+        wrinkle = [
+            base + side * x + y * 1j for x, y in ((0.01, -0.26), (0.05, -0.20), (0.12, -0.17))
+        ]
+        lines.append(Fold(wrinkle, 0.030, 0.45 * m.nose_wrinkle))
     return lines
 
 
@@ -317,12 +327,13 @@ def _crease_map(face: Face, canvas: Canvas, window: Window) -> Floats:
     levels: list[float] = []
     lines = crease_lines(face)
     for knots in (3, 4, 5):
-        group = [line for line in lines if len(line[0]) == knots]
+        group = [line for line in lines if len(line.knots) == knots]
         if group:
-            curves = spline(np.stack([line[0] for line in group]), steps=12 // (knots - 1))
-            widths = np.array([[line[1]] for line in group])
+            laid = np.array([line.knots for line in group]).view(float)
+            curves = spline(laid.reshape(len(group), knots, 2), steps=12 // (knots - 1))
+            widths = np.array([[line.width] for line in group])
             polygons += list(face.camera.place(ribbons(curves, widths)))
-            levels += [line[2] for line in group]
+            levels += [line.depth for line in group]
     soft = canvas.mask(polygons, window, max(0.5, 0.011 * face.unit), 2, levels)
     down = max(1, round(0.028 * face.unit))
     dark = soft.copy()
@@ -340,9 +351,12 @@ def paint_head(canvas: Canvas, face: Face, hair_shadow: list[Points]) -> Floats:
     Returns:
         Shape (size, size); 0.5 where there is no head.
     """
-    field = Field(face.camera)
-    outline = [face.camera.place(part) for part in head_outline(face)]
-    window = canvas.window(np.concatenate(outline))
+    shapes = head_outline(face)
+    every = np.concatenate(shapes)
+    corners = every.min(axis=0).tolist(), every.max(axis=0).tolist()
+    field = Field(face.camera, 2.4, *corners)
+    outline = [face.camera.place(part) for part in shapes]
+    window = canvas.window(face.camera.place(every))
     tone = field.project(tone_field(face, field), window)
     tone -= 0.85 * _crease_map(face, canvas, window)
     if hair_shadow:
@@ -351,7 +365,7 @@ def paint_head(canvas: Canvas, face: Face, hair_shadow: list[Points]) -> Floats:
         moved = [p + by(-0.6 * light[0] * low, low) for p in hair_shadow]
         tone -= 0.20 * canvas.mask(moved, window, 0.8 * low, 1)
     colours = skin_ramp(face.identity.skin, tone, face.scene.light_colour)
-    soft = Field(face.camera, 5.0)
+    soft = Field(face.camera, 5.0, *corners)
     blush = soft.project(soft.total(_blush(face)), window)
     blush *= -0.11
     blush += 1

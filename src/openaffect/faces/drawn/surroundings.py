@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from openaffect.faces.drawn.anatomy import Points, by
-from openaffect.faces.drawn.paint import Canvas, Floats, Window, ribbon, ribbons, spline
+from openaffect.faces.drawn.paint import Canvas, Floats, Window, ribbon, ribbons, soften, spline
 from openaffect.faces.drawn.scene import Scene
 from openaffect.faces.drawn.skin import Face, skin_ramp, skull
 
@@ -35,28 +37,29 @@ def _decorate(
 ) -> Floats:
     side = len(small)
     layer = small.copy()
-    count = {"bokeh": 16, "blocks": 9, "foliage": 44, "window": 4}[kind]
-    for place in rng.uniform(0, side, (count, 2)):
-        x, y = place.astype(int).tolist()
-        mix = low + (high - low) * rng.uniform(-0.25, 1.3)
-        colour = np.clip(mix + rng.normal(0, 12, 3), 0, 255).tolist()
+    count, most = {
+        "bokeh": (16, (7, 7)),
+        "foliage": (44, (6, 6)),
+        "blocks": (9, (12, 22)),
+        "window": (4, (8, 8)),
+    }[kind]
+    places = rng.integers(0, side, (count, 2)).tolist()
+    mixes = low + (high - low) * rng.uniform(-0.25, 1.3, (count, 1)) + rng.normal(0, 12, (count, 3))
+    sizes = rng.integers((2, 4), most, (count, 2)).tolist()
+    pane = np.minimum(high * 1.05, 255).tolist()
+    for (x, y), colour, (wide, tall) in zip(
+        places, np.clip(mixes, 0, 255).tolist(), sizes, strict=True
+    ):
         if kind in ("bokeh", "foliage"):
-            cv2.circle(layer, (x, y), int(rng.integers(2, 7 if kind == "bokeh" else 6)), colour, -1)
+            cv2.circle(layer, (x, y), wide, colour, -1)
         elif kind == "blocks":
-            cv2.rectangle(
-                layer,
-                (x - int(rng.integers(3, 12)), y - int(rng.integers(4, 22))),
-                (x + 6, y + 15),
-                colour,
-                -1,
-            )
+            cv2.rectangle(layer, (x - wide, y - tall), (x + 6, y + 15), colour, -1)
         else:
-            wide = int(rng.integers(7, 12))
-            cv2.rectangle(layer, (x, 3), (x + wide, 36), (high * 1.05).clip(0, 255).tolist(), -1)
-            cv2.line(layer, (x + wide // 2, 3), (x + wide // 2, 36), low.tolist(), 1)
+            cv2.rectangle(layer, (x, 3), (x + wide + 4, 36), pane, -1)
+            cv2.line(layer, (x + wide // 2 + 2, 3), (x + wide // 2 + 2, 36), low.tolist(), 1)
     blur = {"bokeh": 0.8, "blocks": 1.8, "foliage": 1.4, "window": 1.4}[kind]
     share = 0.55 if kind == "bokeh" else 0.75
-    return np.asarray(small + share * (cv2.GaussianBlur(layer, (0, 0), blur) - small), np.float32)
+    return np.asarray(small + share * (soften(layer, blur) - small), np.float32)
 
 
 def grid(window: Window, centre: tuple[float, float], unit: float) -> tuple[Floats, Floats]:
@@ -79,11 +82,9 @@ def paint_body(canvas: Canvas, face: Face) -> None:
     other = spline(np.array([flank[1], base[1], 0.5 * (right + base[1]), right]), steps=5)
     skin = np.concatenate((neck, camera.body(np.array([(0.0, 2.6)])), other))
     window = canvas.window(skin)
-    tone = np.full(canvas.pixels.shape[1:], 0.40, np.float32)[window]
-    x, _ = grid(window, face.camera.centre, face.unit)
-    tone += (0.20 * x * np.sign(face.scene.light[0]) * face.scene.strength - 0.10 * x * x).astype(
-        np.float32
-    )
+    x, y = grid(window, face.camera.centre, face.unit)
+    lamp = math.copysign(face.scene.strength, face.scene.light[0])
+    tone = np.repeat((0.40 + 0.20 * lamp * x - 0.10 * x * x)[None], len(y), axis=0)
     jaw = spline(q[2:15], steps=3)
     shadow = [
         np.concatenate(
