@@ -29,6 +29,7 @@ from openaffect.errors import (
     TrainingError,
     UnknownName,
 )
+from openaffect.pipelines.description import describe
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, loop, recipe_names
 from openaffect.training.loop import Moment
@@ -220,6 +221,14 @@ def test_a_study_holds_what_it_says(found):
     assert [float(row["f1"]) for row in rows] == [t.value for t in found.trials]
     assert [float(row["dropout"]) for row in rows] == [t.settings["dropout"] for t in found.trials]
     assert read_space(found.folder / "space.toml", ONE) == SPACE
+
+
+def test_a_study_can_be_described(found):
+    facts = describe(found.folder)
+    assert facts["kind"] == "study"
+    assert facts["space"].keys() == found.space.keys()
+    assert sum(facts["trials"].values()) == len(found.trials) == len(facts["log"])
+    assert facts["best"] == str(found.folder / "best.toml")
 
 
 def test_only_the_best_trial_keeps_its_weights(found):

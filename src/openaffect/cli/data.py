@@ -149,7 +149,7 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="ANYTHING", help="A file or folder.")],
     json: AsJson = False,
 ) -> None:
-    """What a dataset, model, run, predictions or report is.
+    """What a dataset, model, run, study, predictions or report is.
 
     Example: openaffect info fer
     """

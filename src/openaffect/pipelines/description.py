@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from openaffect.training.recipe import load_recipe
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """The facts of a dataset, run, model, predictions or report, JSON-ready; `kind` says which.
+    """The facts of a dataset, run, study, model, predictions or report, JSON-ready; `kind` says which.
 
     Raises:
         FormatError: it is none of these; the message says what each looks like.
@@ -31,6 +32,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         return _describe_dataset(path)
     if (path / "recipe.toml").is_file():
         return _describe_run(path)
+    if (path / "study.db").is_file() and (path / "space.toml").is_file():
+        return _describe_study(path)
     if (path / "report.json").is_file() or path.name == "report.json":
         return _describe_report(path)
     if path.suffix == ".onnx":
@@ -39,7 +42,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         return _describe_predictions(path)
     raise FormatError(
         f"{path} is nothing that openaffect knows: a dataset is a folder with dataset.json, a run "
-        "one with recipe.toml, a report one with report.json, a model an .onnx file, predictions "
+        "one with recipe.toml, a study one with study.db, a report one with report.json, a model an .onnx file, predictions "
         "a .parquet file; other people's labelled faces become a dataset by `openaffect import`"
     )
 
@@ -87,6 +90,23 @@ def _describe_run(path: Path) -> dict[str, Any]:
     }
     if facts["finished"]:
         facts["model"] = _describe_model(path / "model.onnx")
+    return facts
+
+
+def _describe_study(path: Path) -> dict[str, Any]:
+    trials: list[dict[str, str]] = []
+    if (path / "trials.csv").is_file():
+        with open(path / "trials.csv", newline="", encoding="utf-8") as file:
+            trials = list(csv.DictReader(file))
+    facts: dict[str, Any] = {
+        "kind": "study",
+        "path": str(path),
+        "space": tomllib.loads((path / "space.toml").read_text(encoding="utf-8")),
+        "trials": dict(Counter(trial["state"] for trial in trials)),
+        "log": trials,
+    }
+    if (path / "best.toml").is_file():
+        facts["best"] = str(path / "best.toml")
     return facts
 
 
