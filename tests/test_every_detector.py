@@ -103,6 +103,7 @@ def test_no_face_is_made_up_in_odd_pictures(name, shape, kind):
     assert find_faces(image, name) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ODD)
 def test_whatever_is_seen_in_noise_is_a_plain_box_in_the_picture(name, shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)

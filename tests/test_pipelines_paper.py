@@ -25,6 +25,8 @@ from openaffect.reports import open_report
 from openaffect.training import load_recipe
 from training.faces import make_faces
 
+pytestmark = pytest.mark.slow
+
 FAST = ("resize=16", "size=16", "components=2", "stop_on=0.2", "batch_size=16", "epochs=2")
 # HOG learns in a moment; networks have their own, slower test below.
 TABLE = (

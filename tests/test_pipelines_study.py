@@ -190,6 +190,7 @@ def test_other_splits_are_kept_and_said(
 # ---- the tables --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_has_ours_the_printed_and_the_recomputed(done: Path) -> None:
     for key, name, numbers in (
         ("transfer", "table-4", ("0.57", "0.568", "0.59", "0.589", "0.441")),
@@ -205,6 +206,7 @@ def test_the_page_has_ours_the_printed_and_the_recomputed(done: Path) -> None:
         assert text.count('<table class="confusion">') == (2 if key == "transfer" else 3)
 
 
+@pytest.mark.slow
 def test_the_matrices_are_those_of_print_and_report(done: Path) -> None:
     printed, ours = section(done, "table-4").split('<table class="confusion">')[1:]
     cells = [int(n.replace(",", "")) for n in re.findall(r"<td class=.*?<b>([\d,]+)</b>", printed)]
@@ -214,6 +216,7 @@ def test_the_matrices_are_those_of_print_and_report(done: Path) -> None:
     assert cells == [n for row in counts for n in row[:-1]]
 
 
+@pytest.mark.slow
 def test_recall_counts_and_comparison(done: Path) -> None:
     report = open_report(done / "vgg" / "report")
     text = section(done, "table-6")
@@ -244,6 +247,7 @@ def test_only_what_the_tables_need_is_trained(faces: Dataset, tmp_path: Path) ->
     assert shown == ["3", "6"]
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_nothing(faces: Dataset, done: Path) -> None:
     watch = Watch()
     assert {o.status for o in run(faces, done, watch).outcomes} == {"kept"}

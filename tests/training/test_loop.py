@@ -107,6 +107,7 @@ def digest(folder: Path) -> dict[str, str]:
 # The same bits again.
 
 
+@pytest.mark.slow
 def test_two_runs_are_equal_and_another_seed_is_not(faces, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(faces, tmp_path / name, fast_recipe(**RANDOM, seed=seed))
@@ -355,6 +356,7 @@ def test_the_loss_falls_and_the_classes_are_learned(faces, tmp_path):
     assert max(float(row["stop_accuracy"]) for row in log) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["euclidean", "ccc"])
 def test_affect_alone_is_learned(faces, tmp_path, loss):
     recipe = fast_recipe(
@@ -511,6 +513,7 @@ def with_scores(monkeypatch, values: list[float], key: str = "f1") -> None:
     monkeypatch.setattr(loop._Loop, "_judge", lambda _: {key: next(series)})
 
 
+@pytest.mark.slow
 def test_training_stops_after_its_patience_and_exports_the_best_epoch(faces, tmp_path, monkeypatch):
     with_scores(monkeypatch, [0.1, 0.5, 0.5, 0.4])
     train(faces, tmp_path / "run", fast_recipe(epochs=9, patience=2))
@@ -547,6 +550,7 @@ def test_a_metric_that_is_never_defined_stops_by_patience(faces, tmp_path, monke
     assert len(log_of(tmp_path / "run")) == 4
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_its_patience_and_its_best_epoch(faces, tmp_path, monkeypatch):
     recipe = fast_recipe(epochs=9, patience=2)
     with_scores(monkeypatch, [0.5, 0.1, 0.1])
@@ -706,6 +710,7 @@ def test_a_run_may_go_on_in_more_pieces(faces, tmp_path):
     train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1, accumulate=2), resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"ema": 0.9}, {"sam": 0.1}, {"mixup": 0.4}, {"label_smoothing": 0.1, "ema": 0.5, "sam": 0.05}],

@@ -65,6 +65,7 @@ def exported(request, faces, tmp_path_factory):
     return recipe, network, path
 
 
+@pytest.mark.slow
 def test_onnxruntime_computes_what_torch_computes(exported):
     recipe, network, path = exported
     edge = recipe.resize
@@ -86,6 +87,7 @@ def test_onnxruntime_computes_what_torch_computes(exported):
         assert np.ptp(affect.numpy(), axis=0).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_number_of_faces_goes_in(exported, count):
     recipe, _, path = exported
@@ -95,6 +97,7 @@ def test_any_number_of_faces_goes_in(exported, count):
     assert [len(values) for values in found] == [count] * len(found)
 
 
+@pytest.mark.slow
 def test_any_copy_can_be_held_to_the_golden_face(exported):
     model = open_model(exported[2])
     golden = model.card.golden
@@ -108,6 +111,7 @@ def test_any_copy_can_be_held_to_the_golden_face(exported):
     assert max(worst) <= 1e-5
 
 
+@pytest.mark.slow
 def test_the_file_tells_nothing_of_the_machine(exported):
     _, _, path = exported
     content = path.read_bytes()
@@ -116,6 +120,7 @@ def test_the_file_tells_nothing_of_the_machine(exported):
     assert [name for name in names if name.encode() in content] == []
 
 
+@pytest.mark.slow
 def test_the_graph_is_whole_and_valid(exported):
     model = onnx.load(exported[2])
     onnx.checker.check_model(model, full_check=True)
@@ -124,6 +129,7 @@ def test_the_graph_is_whole_and_valid(exported):
     assert [p.name for p in exported[2].parent.iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.slow
 def test_the_card_is_filled(exported, faces):
     recipe, network, path = exported
     card = open_model(path).card
@@ -190,6 +196,7 @@ def test_an_export_that_differs_from_the_network_is_refused_and_leaves_nothing(
 # A whole run.
 
 
+@pytest.mark.slow
 def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, faces):
     recipe = load_recipe(finished / "recipe.toml")
     model = open_model(finished)

@@ -204,6 +204,7 @@ def found(faces, tmp_path_factory) -> Study:
         return tune(faces, tmp_path_factory.mktemp("tuning") / "study", ONE, space=SPACE, trials=3)
 
 
+@pytest.mark.slow
 def test_a_study_holds_what_it_says(found):
     assert [t.number for t in found.trials] == [0, 1, 2]
     assert {t.state for t in found.trials} == {"complete"}
@@ -223,6 +224,7 @@ def test_a_study_holds_what_it_says(found):
     assert read_space(found.folder / "space.toml", ONE) == SPACE
 
 
+@pytest.mark.slow
 def test_a_study_can_be_described(found):
     facts = describe(found.folder)
     assert facts["kind"] == "study"
@@ -231,6 +233,7 @@ def test_a_study_can_be_described(found):
     assert facts["best"] == str(found.folder / "best.toml")
 
 
+@pytest.mark.slow
 def test_only_the_best_trial_keeps_its_weights(found):
     kept = sorted(str(p.relative_to(found.folder)) for p in found.folder.rglob("*.onnx"))
     assert kept == [f"trials/{found.best.name}/model.onnx"]
@@ -238,6 +241,7 @@ def test_only_the_best_trial_keeps_its_weights(found):
     assert kept == [f"trials/{found.best.name}/checkpoint.pt"]
 
 
+@pytest.mark.slow
 def test_the_best_recipe_trains_to_the_best_value(found, faces, tmp_path, without_export):
     best = load_recipe(found.folder / "best.toml")
     assert {key: getattr(best, key) for key in SPACE} == dict(found.best.settings)
@@ -248,11 +252,13 @@ def test_the_best_recipe_trains_to_the_best_value(found, faces, tmp_path, withou
     assert [row["stop_f1"] for row in rows] == [found.best.value]
 
 
+@pytest.mark.slow
 def test_searched_keys_are_no_longer_recalled(found):
     study = replace(found, recipe=replace(ONE, recalled=("dropout", "momentum")))
     assert study.best_recipe().recalled == ("momentum",)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone(found):
     page = (found.folder / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r"<script|https?://|<link|<img|url\(", page)
@@ -261,6 +267,7 @@ def test_the_page_stands_alone(found):
     assert page.count("complete: f1") == 3 * (1 + len(SPACE))
 
 
+@pytest.mark.slow
 def test_going_on_is_the_same_as_not_having_stopped(found, faces, tmp_path, without_export):
     shown: list[tuple[int, str]] = []
 
@@ -328,6 +335,7 @@ def test_a_trial_that_always_ends_the_process_is_given_up(faces, tmp_path, witho
     assert "begun 3 times" in study.trials[0].reason
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_a_failed_trial(faces, tmp_path, without_export):
     space = {"learning_rate": Choices((0.02, 1e30))}
     study = tune(faces, tmp_path / "s", ONE, space=space, trials=3, seed=3)
@@ -398,6 +406,7 @@ def test_a_trial_that_is_worse_than_most_is_pruned(faces, tmp_path, without_expo
 # What is refused, and leaves all as it was.
 
 
+@pytest.mark.slow
 def test_a_study_begun_with_something_else(found, faces, tmp_path):
     before = digest(found.folder)
     other = make_faces(tmp_path / "other", 32)
@@ -416,6 +425,7 @@ def test_a_study_begun_with_something_else(found, faces, tmp_path):
     assert digest(found.folder) == before
 
 
+@pytest.mark.slow
 def test_two_searches_never_share_a_study(found, faces):
     before = digest(found.folder)
     with (
@@ -457,6 +467,7 @@ def test_what_cannot_be_tuned_makes_no_folder(faces, tmp_path, changes, argument
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_strange_name(faces, tmp_path, without_export):
     folder = tmp_path / "a b%20#1?x=y&é"
     assert len(tune(faces, folder, ONE, space=SPACE, trials=1).trials) == 1
@@ -540,6 +551,7 @@ def drawn(tmp_path_factory) -> Path:
 TINY = ["--set", "epochs=1", "--set", "resize=16", "--set", "size=16", "--set", "stop_on=0.3"]
 
 
+@pytest.mark.slow
 def test_the_command(drawn, tmp_path, monkeypatch, capsys, without_export):
     monkeypatch.chdir(tmp_path)
     command = ["tune", str(drawn), "my study", *TINY, "--trials", "1"]
