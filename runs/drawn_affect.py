@@ -4,7 +4,7 @@
 
 6,000 drawn faces to learn from and 1,000 others to score, all expressions alike, at 128 px; the
 small net on 48 px, 10 epochs, three seeds each. The truth is what the faces were drawn with, so this
-shows that the machinery learns what there is to learn, nothing about photographs. About half an hour
+shows that the machinery learns what there is to learn, nothing about photographs. About twenty minutes
 on two cores; cut off, it goes on where it was. Prints the table of docs/results.md.
 """
 

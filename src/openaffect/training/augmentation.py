@@ -74,7 +74,7 @@ def augment(recipe: Recipe, image: Image, change: dict[str, Any]) -> Image:
     else:
         piece = image[y : y + size, x : x + size]
     if change["flip"]:
-        piece = np.asarray(cv2.flip(piece, 1), np.uint8)  # NumPy's own copy is 10 times as slow
+        piece = np.asarray(cv2.flip(piece, 1), np.uint8)  # faster than NumPy's view and copy
     if recipe.light:
         piece = _light(piece, change["gain"], change["offset"])
     if recipe.colour:
