@@ -245,8 +245,6 @@ class Missing:
             raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
 sys.meta_path.insert(0, Missing())
 from openaffect.cli import main
-
-pytestmark = pytest.mark.slow
 assert main(['serve', '--model', r'{model}']) == 1
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
