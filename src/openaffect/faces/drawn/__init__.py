@@ -209,7 +209,7 @@ def _paint(face: Face, size: int, rng: np.random.Generator) -> NDArray[np.uint8]
     canvas = Canvas(size)
     paint_background(canvas, face.scene)
     hair = shape_hair(face, rng)
-    paint_back_hair(canvas, face, hair)
+    paint_back_hair(canvas, face, hair, rng)
     paint_body(canvas, face)
     paint_ears(canvas, face)
     tone = paint_head(canvas, face, hair.front)

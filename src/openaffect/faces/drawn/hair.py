@@ -266,6 +266,27 @@ def _curl_outline(face: Face, style: Style, rng: np.random.Generator) -> list[Po
     return balls
 
 
+def _curl_back(face: Face, style: Style, rng: np.random.Generator) -> list[Points]:
+    """The curls behind the ears: the head's outline down to the nape, with balls at its lower edge."""
+    grow = (style.sides - style.curls, style.top - style.curls, style.top)
+    radii = np.array(SKULL_RADII) + grow
+    arc = circle(48)
+    whole = face.camera.ellipse(np.array(SKULL_CENTRE), radii, arc[arc[:, 1] <= _NAPE])
+    turns = np.linspace(-0.1, np.arcsin(_NAPE), 7)
+    half = np.stack((np.cos(turns), np.sin(turns)), axis=1)
+    edge = np.concatenate((half, half * (-1, 1)))
+    spots = face.camera.ellipse(np.array(SKULL_CENTRE), radii * (0.96, 1, 1), edge)
+    sizes = rng.uniform(1.1, 1.5, len(spots)) * style.curls * face.unit
+    balls = [
+        ring(spot, (size, size), 14)
+        for spot, size in zip(face.camera.place(spots), sizes, strict=True)
+    ]
+    return [face.camera.place(whole), *balls]
+
+
+_NAPE = 0.42  # of the head's height below its middle
+
+
 @dataclass(frozen=True, slots=True)
 class HairShape:
     """What is drawn of the hair: its outline in front, its back, and its locks."""
@@ -283,10 +304,11 @@ def shape_hair(face: Face, rng: np.random.Generator) -> HairShape:
     locks = locks_of(face, style)
     front = [lock.outline() for lock in locks]
     back = []
-    if style.end > 0.3 or style.curls or style.bun:
+    if style.end > 0.3 or style.bun:
         back = [face.camera.place(skull(face, (style.sides, style.top, style.top)))]
     if style.curls:
         front += _curl_outline(face, style, rng)
+        back = _curl_back(face, style, rng)
     if style.end > 0.3:
         back += [_curtain(face, style)]
     if style.bun:
@@ -313,13 +335,17 @@ def _curtain(face: Face, style: Style) -> Points:
     return face.camera.place(spline(face.camera.flat(np.array(solid))))
 
 
-def paint_back_hair(canvas: Canvas, face: Face, shape: HairShape) -> None:
+def paint_back_hair(canvas: Canvas, face: Face, shape: HairShape, rng: np.random.Generator) -> None:
     """What lies behind the head."""
     if not shape.back:
         return
     window = canvas.window(np.concatenate(shape.back))
     alpha = canvas.mask(shape.back, window)
-    tone = hair_tone(face, window) * 0.55 + 0.02
+    curls = STYLES[face.identity.hair].curls
+    if curls:  # seen beside the face, where smooth hair in shadow would show a seam
+        tone = hair_tone(face, window) * 0.8 + _curl_map(window, face, curls, rng)
+    else:
+        tone = hair_tone(face, window) * 0.55 + 0.02
     canvas.blend(window, hair_ramp(face.identity.hair_colour, tone), alpha)
 
 
