@@ -76,6 +76,21 @@ def test_several_faces_come_largest_first_and_where_they_are(name):
     assert small_face.box.iou(Box(box.x / 2 + 20, box.y / 2 + 60, box.w / 2, box.h / 2)) > 0.6
 
 
+@pytest.mark.parametrize("share", [0.34, 0.42, 0.5, 0.65])
+@pytest.mark.parametrize("long_side", [60, 200, 900])
+def test_a_close_look_finds_the_face_that_a_search_finds(name, share, long_side):
+    image, box = drawn()
+    side = round(max(box.w, box.h) / share)
+    canvas = np.full((side, side, 3), 128, np.uint8)
+    x, y = (round(side / 2 - centre) for centre in box.centre)
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + 256, side), min(y + 256, side)
+    canvas[top:bottom, left:right] = image[top - y : bottom - y, left - x : right - x]
+    cut = resize_image(canvas, long_side, long_side)
+    (searched,) = find_faces(cut, name)
+    (face,) = find_faces(cut, name, close=True)
+    assert face.box.iou(searched.box) > 0.75
+
+
 def test_boxes_lie_inside_the_picture(name):
     image, box = drawn()
     left, top = int(box.x + 0.08 * box.w), int(box.y + 0.08 * box.h)

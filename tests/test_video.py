@@ -11,7 +11,9 @@ import pytest
 from builders import tiny_model
 from film_builders import wandering, write_film, write_sound
 from openaffect.analysis import analyze, draw_folder, iterate_rows
-from openaffect.analysis.searching import FULL_EVERY, Search, look_at
+from openaffect.analysis.pictures import Picture
+from openaffect.analysis.searching import FULL_EVERY, Search, follow, look_at
+from openaffect.analysis.tracking import Tracker
 from openaffect.analysis.videos import Video, is_video
 from openaffect.errors import DestinationExists, InputError, MissingExtra
 from openaffect.images import encode_image, read_image
@@ -250,13 +252,63 @@ def test_small_frames_are_searched_as_they_are_and_large_ones_small(frames, mode
     search = Search(card=model.card, detector="haar")
     monkeypatch.setattr(Search, "find", lambda _, pixels: sizes.append(pixels.shape[1]) or [])
     large = np.zeros((480, 640, 3), np.uint8)
-    from openaffect.analysis.pictures import Picture
-
-    for frame in (0, 1, FULL_EVERY - 1, FULL_EVERY):
+    for frame in (0, 2, FULL_EVERY - 1, FULL_EVERY):
         look_at(Picture("x", 0, frame, lambda: large, frame, 0.0), search)
     look_at(Picture("x", 0, 0, lambda: large), search)
-    look_at(Picture("x", 0, 1, lambda: frames[0], 1, 0.0), search)
+    look_at(Picture("x", 0, 2, lambda: frames[0], 2, 0.0), search)
     assert sizes == [640, 320, 320, 640, 640, 200]
+
+
+@pytest.fixture
+def searches(model, monkeypatch):
+    """For each frame the searches that it took, whether they were close ones, and its tracks."""
+    calls, find = [], Search.find
+
+    def spy(self, pixels, *, close=False):
+        calls.append(close)
+        return find(self, pixels, close=close)
+
+    monkeypatch.setattr(Search, "find", spy)
+
+    def run(frames, **changes):
+        search, tracker = Search(card=model.card, detector="haar", **changes), Tracker()
+        result = []
+        for number, pixels in enumerate(frames):
+            calls.clear()
+            picture = Picture("x", 0, number, lambda p=pixels: p, number, number / 25)
+            tracks = follow(look_at(picture, search), tracker, search).tracks
+            result.append((list(calls), list(tracks)))
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def places():
+    """A wide frame with a face at the left, with one at the right, with both, and with none."""
+    left = wandering(2, (560, 150))[0]
+    right = np.ascontiguousarray(left[:, ::-1])
+    return left, right, np.where(left != 128, left, right), np.full_like(left, 128)
+
+
+def test_every_second_frame_is_looked_at_only_where_its_face_should_be(searches, frames):
+    assert searches(frames[:6]) == [([False], [0]), ([True], [0])] * 3
+    assert searches(frames[:4], full_size=True) == [([False], [0])] * 4
+
+
+def test_a_face_that_is_not_where_it_should_be_is_searched_for_at_once(searches, places):
+    left, right, _, none = places
+    found = searches([left, left, left, right])
+    assert found[3][0][:2] == [True, False]
+    assert found[3][1] == [1]
+    assert [tracks for _, tracks in searches([none, right, none, left])] == [[], [0], [], [1]]
+
+
+def test_a_face_that_comes_to_another_is_seen_a_frame_late_at_most(searches, places):
+    left, _, both, _ = places
+    tracks = [sorted(ids) for _, ids in searches([left, left, left, both, both, both])]
+    assert tracks == [[0], [0], [0], [0], [0, 1], [0, 1]]
+    assert [sorted(ids) for _, ids in searches([left, left, both, both])][2:] == [[0, 1]] * 2
 
 
 def test_a_drawn_video_has_the_frames_and_times_of_its_source(model, tmp_path):

@@ -2,11 +2,14 @@
 
 A photo is searched as `find_faces` does. A frame of a video is searched
 
-1. small, with its long side at 320 pixels; every 15th frame, and the first, at full size instead;
+1. small, with its long side at 320 pixels; every 15th frame, and the first, at full size instead.
+   Every second frame waits for the tracks: it is only looked at where the faces of the frame before
+   should be, and searched small if one is not there, if there was none, or more than four. So a
+   face that comes to others may be seen a frame late;
 2. then around every track that was seen a moment ago and not found by that: at most four such
    places a frame, where more are missing the whole frame at full size.
 
-The first step needs no other frame and runs on threads; the second follows the tracks.
+The search of whole frames needs no other frame and runs on threads; the rest follows the tracks.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ FULL_EVERY = 15
 _RECENT = 5  # frames: around a track that was missed for longer nothing is searched
 _MOST_PLACES = 4  # a fifth place would cost as much as the whole frame
 _AROUND = 3.0  # the searched place is so many times as wide as the face
+_CLOSE = 2.4  # so many times as wide as the face is the place that is looked at for it
 _SAME = 0.3  # IoU from which a find is the face that is searched for, or one that is known
 
 
@@ -56,9 +60,14 @@ class Search:
     every: int = 1
     full_size: bool = False
 
-    def find(self, pixels: Pixels) -> list[Face]:
-        """The faces of a picture, the largest first, without landmarks."""
-        return list(find_faces(pixels, self.detector, min_score=self.min_score))
+    def find(self, pixels: Pixels, *, close: bool = False) -> list[Face]:
+        """The faces of a picture, the largest first, without landmarks; `close` as `find_faces`."""
+        return list(find_faces(pixels, self.detector, min_score=self.min_score, close=close))
+
+    def waits(self, frame: int) -> bool:
+        """Whether a frame is left to the tracks."""
+        number = frame // self.every
+        return not self.full_size and number % 2 == 1 and number % FULL_EVERY != 0
 
     def locate(self, pixels: Pixels, face: Face) -> Face:
         """The face with its landmarks, if any are asked for."""
@@ -85,6 +94,7 @@ class Look:
         crops: of each face its crop, or why there is none.
         tracks: of each face its track id; None outside videos.
         pixels: kept while the picture may be searched again.
+        searched: whether it has been; a frame that waits for the tracks has not.
         error: why the picture cannot be read, or None.
     """
 
@@ -93,6 +103,7 @@ class Look:
     crops: Sequence[Pixels | str] = ()
     tracks: Sequence[int] | None = None
     pixels: Pixels | None = None
+    searched: bool = True
     error: str | None = None
 
 
@@ -103,19 +114,28 @@ def look_at(picture: Picture, search: Search) -> Look:
     except ImageError as error:
         return Look(picture, error=str(error))
     if picture.frame is None:
-        faces = search.find(pixels)
-    else:
-        faces = _find_in_frame(pixels, picture.frame, search)
-    faces = [search.locate(pixels, face) for face in faces]
-    crops = [search.cut(pixels, face) for face in faces]
-    return Look(picture, faces, crops, pixels=None if picture.frame is None else pixels)
+        return _finish(Look(picture), pixels, search.find(pixels), search)
+    if search.waits(picture.frame):
+        return Look(picture, pixels=pixels, searched=False)
+    faces = _find_in_frame(pixels, picture.frame, search)
+    return _finish(Look(picture, pixels=pixels), pixels, faces, search)
+
+
+def _finish(look: Look, pixels: Pixels, faces: Sequence[Face], search: Search) -> Look:
+    """The look with its faces, their landmarks and crops."""
+    located = [search.locate(pixels, face) for face in faces]
+    crops = [search.cut(pixels, face) for face in located]
+    return replace(look, faces=located, crops=crops, searched=True)
 
 
 def follow(look: Look, tracker: Tracker, search: Search) -> Look:
-    """Search a frame again around tracks that were not found, and give every face its track."""
+    """Search a frame, or search it again, around its tracks, and give every face its track."""
     if look.pixels is None:
         tracker.update([])
         return look
+    if not look.searched:
+        look = _finish(look, look.pixels, _find_followed(look.pixels, tracker, search), search)
+        assert look.pixels is not None
     pairs = list(zip(look.faces, look.crops, strict=True))
     if not search.full_size:
         found = _find_missing(look.pixels, look.faces, tracker, search)
@@ -128,9 +148,14 @@ def follow(look: Look, tracker: Tracker, search: Search) -> Look:
 
 
 def _find_in_frame(pixels: Pixels, frame: int, search: Search) -> list[Face]:
-    height, width = pixels.shape[:2]
     full = search.full_size or frame // search.every % FULL_EVERY == 0
-    if full or max(height, width) <= SMALL_SIDE:
+    return search.find(pixels) if full else _find_small(pixels, search)
+
+
+def _find_small(pixels: Pixels, search: Search) -> list[Face]:
+    """The faces of a frame whose long side is brought to 320 pixels."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= SMALL_SIDE:
         return search.find(pixels)
     factor = SMALL_SIDE / max(height, width)
     w, h = max(1, round(width * factor)), max(1, round(height * factor))
@@ -142,6 +167,25 @@ def _find_in_frame(pixels: Pixels, frame: int, search: Search) -> list[Face]:
 def _scaled(face: Face, x: float, y: float) -> Face:
     box = face.box
     return replace(face, box=Box(box.x * x, box.y * y, box.w * x, box.h * y))
+
+
+def _find_followed(pixels: Pixels, tracker: Tracker, search: Search) -> list[Face]:
+    """The faces where those of the frame before should be; a small search if one is not, or none was."""
+    height, width = pixels.shape[:2]
+    boxes = [track.expect() for track in tracker.tracks if not track.missed]
+    boxes = [box for box in boxes if box.clip(width, height) is not None]
+    found: list[Face] = []
+    if not 0 < len(boxes) <= _MOST_PLACES:
+        return _find_small(pixels, search)
+    for box in boxes:
+        near = _find_around(pixels, box, search, wide=_CLOSE, close=True)
+        best = max(near, key=lambda face: face.box.iou(box), default=None)
+        if best is None or best.box.iou(box) < _SAME:
+            return _find_small(pixels, search)
+        if any(_is_same(best.box, other.box) for other in found):
+            return _find_small(pixels, search)
+        found.append(best)
+    return found
 
 
 def _find_missing(
@@ -178,9 +222,12 @@ def _is_same(a: Box, b: Box) -> bool:
     return a.iou(b) >= _SAME or a.intersection(b) > 0.7 * min(a.area, b.area)
 
 
-def _find_around(pixels: Pixels, box: Box, search: Search) -> list[Face]:
+def _find_around(
+    pixels: Pixels, box: Box, search: Search, *, wide: float = _AROUND, close: bool = False
+) -> list[Face]:
+    """The faces near a box: in a square that is `wide` times as wide."""
     height, width = pixels.shape[:2]
-    side = _AROUND * max(box.w, box.h)
+    side = wide * max(box.w, box.h)
     cx, cy = box.centre
     x0, y0 = max(0, int(cx - side / 2)), max(0, int(cy - side / 2))
     x1, y1 = min(width, int(cx + side / 2) + 1), min(height, int(cy + side / 2) + 1)
@@ -190,7 +237,7 @@ def _find_around(pixels: Pixels, box: Box, search: Search) -> list[Face]:
     factor = min(1.0, SMALL_SIDE / max(piece.shape[:2]))
     h, w = (max(1, round(length * factor)) for length in piece.shape[:2])
     sx, sy = piece.shape[1] / w, piece.shape[0] / h
-    faces = [_scaled(face, sx, sy) for face in search.find(resize_image(piece, w, h))]
+    faces = [_scaled(face, sx, sy) for face in search.find(resize_image(piece, w, h), close=close)]
     return [
         replace(face, box=Box(face.box.x + x0, face.box.y + y0, face.box.w, face.box.h))
         for face in faces

@@ -37,6 +37,7 @@ def find_faces(
     *,
     landmarks: str | None = None,
     min_score: float | None = None,
+    close: bool = False,
 ) -> tuple[Face, ...]:
     """The faces in a picture, the largest first.
 
@@ -49,6 +50,9 @@ def find_faces(
         detector: a name, or `auto` (see `resolve_detector`).
         landmarks: the name of a landmarker, such as `dlib`, or None for no landmarks.
         min_score: leave out finds below this, in [0, 1]; None is the detector's own choice.
+        close: the picture was cut out around a face of a third to two thirds of its longer
+            side: one quick look instead of a search for faces of any size.
+
     Raises:
         ImageError: the picture cannot be read.
         UnknownName: no such detector or landmarker.
@@ -61,7 +65,8 @@ def find_faces(
     landmarker = lookup.load(LANDMARKERS, landmarks, "landmarker") if landmarks else None
     pixels = read_image(image)
     faces = []
-    for box, score in finder.detect(pixels, finder.MIN_SCORE if min_score is None else min_score):
+    least = finder.MIN_SCORE if min_score is None else min_score
+    for box, score in finder.detect(pixels, least, close):
         inside = _inside(finder.FRAMING.apply(box), pixels)
         if inside is not None:
             faces.append(_face(pixels, inside, score, name, landmarker))

@@ -4,9 +4,11 @@ A detector file holds
 
 - `FRAMING`: the `Framing` that brings its boxes to those of YuNet;
 - `MIN_SCORE`: the score below which a find is no face, unless the caller says otherwise;
-- `detect(image, min_score)`: RGB uint8 (h, w, 3) to a list of (box, score), the boxes in
-  pixels of `image` as the detector frames faces, they may leave it; the scores in [0, 1],
-  none below `min_score`, each face once. It must be safe to call from several threads.
+- `detect(image, min_score, close=False)`: RGB uint8 (h, w, 3) to a list of (box, score), the boxes
+  in pixels of `image` as the detector frames faces, they may leave it; the scores in [0, 1],
+  none below `min_score`, each face once. With `close` the picture was cut out around a face of a
+  third to two thirds of its longer side: one quick look is enough. It must be safe to call from
+  several threads.
 
 `openaffect.faces.find_faces` does the rest: framing, clipping, order.
 """
