@@ -130,17 +130,17 @@ def _finish(look: Look, pixels: Pixels, faces: Sequence[Face], search: Search) -
 
 def follow(look: Look, tracker: Tracker, search: Search) -> Look:
     """Search a frame, or search it again, around its tracks, and give every face its track."""
-    if look.pixels is None:
+    pixels = look.pixels
+    if pixels is None:
         tracker.update([])
         return look
     if not look.searched:
-        look = _finish(look, look.pixels, _find_followed(look.pixels, tracker, search), search)
-        assert look.pixels is not None
+        look = _finish(look, pixels, _find_followed(pixels, tracker, search), search)
     pairs = list(zip(look.faces, look.crops, strict=True))
     if not search.full_size:
-        found = _find_missing(look.pixels, look.faces, tracker, search)
-        located = [search.locate(look.pixels, face) for face in found]
-        pairs += [(face, search.cut(look.pixels, face)) for face in located]
+        found = _find_missing(pixels, look.faces, tracker, search)
+        located = [search.locate(pixels, face) for face in found]
+        pairs += [(face, search.cut(pixels, face)) for face in located]
         pairs.sort(key=lambda pair: -pair[0].box.area)
     tracks = tracker.update([face.box for face, _ in pairs])
     faces, crops = [face for face, _ in pairs], [crop for _, crop in pairs]
