@@ -88,7 +88,7 @@ def print_tables(reports: dict[str, Report]) -> None:
     print("| strategy | " + " | ".join(names) + " |")
     print("|---" * (len(names) + 1) + "|")
     for name, report in reports.items():
-        cells = [f"{report['per_class'][label]['f1']['value']:.3f}" for label in names]
+        cells = [f"{report['per_class'][label]['f1']:.3f}" for label in names]
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 

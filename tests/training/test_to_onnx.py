@@ -17,8 +17,9 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.faces.drawn import draw_face
 from openaffect.golden import draw_golden
+from openaffect.labels import EMOTIONS
 from openaffect.model import Card, open_model
-from openaffect.training import to_onnx
+from openaffect.training import loop, to_onnx
 from openaffect.training.network import Network, count_parameters
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
@@ -224,6 +225,23 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
     assert model.card.trained_on["held_for_stopping"] == len(held)
 
 
+@pytest.mark.slow
+def test_scores_of_raters_shares_are_calibrated_against_the_labels(faces, tmp_path):
+    names = faces.faces["expression"].to_pylist()
+    shares = 0.6 * np.eye(8) + 0.05
+    order = [label.value for label in EMOTIONS]
+    soft = faces.with_column("soft_label", [shares[order.index(name)].tolist() for name in names])
+    recipe = fast_recipe(soft_labels=True, stop_metric="last")
+    model = open_model(loop.train(soft, tmp_path / "run", recipe))
+    _, held = hold_out(soft, choose_targets(soft, recipe), recipe.stop_on, recipe.seed)
+    assert held.shares.max() < 0.9
+    outputs = model.predict([soft.crop(int(r), recipe.crop_rule, (16, 16)) for r in held.rows])
+    logits = torch.from_numpy(np.log(outputs.probabilities)) * model.card.temperature
+    hard, wanted = torch.from_numpy(np.eye(3)[held.classes]), pytest.approx(1, rel=1e-3)
+    assert fit_temperature(logits, hard) / model.card.temperature == wanted
+    assert fit_temperature(logits, torch.from_numpy(held.shares)) / model.card.temperature > 1.1
+
+
 # Temperature.
 
 
@@ -257,6 +275,14 @@ def test_scores_without_a_best_temperature_get_the_end_of_the_range(right, end):
     logits = torch.eye(3)
     shares = torch.eye(3) if right else torch.eye(3)[[1, 2, 0]]
     assert fit_temperature(logits, shares) == pytest.approx(end, rel=1e-6)
+
+
+def test_faces_without_a_share_do_not_count():
+    logits, shares = made_up(1.7, 300)
+    alone = fit_temperature(logits[:200], shares[:200])
+    shares[200:] = 0
+    assert fit_temperature(logits, shares) == pytest.approx(alone, rel=1e-6)
+    assert fit_temperature(logits, 0 * shares) == 1.0
 
 
 def test_raters_shares_ask_for_softer_scores_than_their_majority():

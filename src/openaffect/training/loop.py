@@ -53,6 +53,7 @@ from openaffect.training.samples import (
     count_classes,
     hold_out,
     iterate_batches,
+    own_labels,
     plan_epoch,
 )
 from openaffect.training.schedule import learning_rate, make_optimiser
@@ -513,7 +514,9 @@ class _Loop:
         temperature, scores = 1.0, self.log[self.state.best_epoch]
         if self.recipe.label_set and self.recipe.temperature:
             logits, _, held = self._predict_held(network)
-            temperature = fit_temperature(logits, torch.from_numpy(held.shares))
+            # Against labels, not shares: a score of 0.8 is to be right eight times of ten.
+            labels = own_labels(self.dataset, self.recipe.label_set)[held.rows]
+            temperature = fit_temperature(logits, torch.from_numpy(labels))
         path = self.run / "model.onnx"
         if self.accelerator.is_main_process:
             facts = Training(

@@ -127,11 +127,21 @@ def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
     return everything.select(usable)
 
 
+def own_labels(dataset: Dataset, labels: Sequence[Expression]) -> NDArray[np.float32]:
+    """One-hot of each row's own expression, whatever its raters' shares.
+
+    Returns:
+        float32 (n, classes); zeros where the expression is not one of `labels`.
+    """
+    wanted = np.array([label.id for label in labels])
+    shares: NDArray[np.float32] = (dataset.expression_ids[:, None] == wanted).astype(np.float32)
+    return shares
+
+
 def _shares(dataset: Dataset, recipe: Recipe) -> NDArray[np.float32]:
     labels = recipe.label_set
     ids = dataset.expression_ids
-    wanted = np.array([label.id for label in labels])
-    shares: NDArray[np.float32] = (ids[:, None] == wanted).astype(np.float32)
+    shares = own_labels(dataset, labels)
     if not recipe.soft_labels:
         return shares
     emotions = [label for label in labels if label in EMOTIONS]
@@ -384,5 +394,6 @@ __all__ = [
     "count_classes",
     "hold_out",
     "iterate_batches",
+    "own_labels",
     "plan_epoch",
 ]

@@ -56,11 +56,14 @@ def fit_temperature(logits: Tensor, shares: Tensor) -> float:
 
     Args:
         logits: float32 (n, classes), of faces that nothing was learned from.
-        shares: float32 (n, classes), rows sum to 1.
+        shares: float32 (n, classes), rows sum to 1, or to 0 in faces that do not count.
 
     Returns:
-        In [0.05, 20]; found by golden-section search on log T, where the loss has one minimum.
+        In [0.05, 20]; found by golden-section search on log T, where the loss has one minimum;
+        1 if no face counts.
     """
+    if not shares.any():
+        return 1.0
     logits, shares = logits.double(), shares.double()  # near the minimum the loss hardly changes
 
     def loss(log_t: float) -> float:

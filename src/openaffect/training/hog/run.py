@@ -34,7 +34,7 @@ from openaffect.training.judging import judge
 from openaffect.training.loop import Moment
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import check_folder, lock_folder, prepare_folder, write_log
-from openaffect.training.samples import Targets, choose_targets, hold_out
+from openaffect.training.samples import Targets, choose_targets, hold_out, own_labels
 from openaffect.training.to_onnx import Training, finish_file, fit_temperature, make_card
 
 BASIS_FACES = 4_000
@@ -173,7 +173,8 @@ def _fit(
         show(Moment("training", 1, 1, step=2, steps=2, note=note))
     temperature = 1.0
     if recipe.label_set and recipe.temperature:
-        temperature = _calibrate(machine, faces.held_inputs, faces.held)
+        labels = own_labels(dataset, recipe.label_set)[faces.held.rows]
+        temperature = _calibrate(machine, faces.held_inputs, labels)
     scores = _judge(recipe, machine.scores(faces.held_inputs) / temperature, faces.held)
     own_scores = machine.scores(faces.inputs) / temperature
     row = {
@@ -259,7 +260,7 @@ def _project(
     return np.concatenate(inputs), np.concatenate(found)
 
 
-def _calibrate(machine: Machine, inputs: NDArray[np.float32], held: Targets) -> float:
+def _calibrate(machine: Machine, inputs: NDArray[np.float32], labels: NDArray[np.float32]) -> float:
     """One temperature for all scores: the likeliest expression stays the one the SVM chose.
 
     A slope and an offset for each class would need more faces of the rare ones than are held out,
@@ -267,7 +268,7 @@ def _calibrate(machine: Machine, inputs: NDArray[np.float32], held: Targets) -> 
     """
     known = machine.bias > NEVER
     scores = machine.scores(inputs)[:, known]
-    return fit_temperature(torch.from_numpy(scores), torch.from_numpy(held.shares[:, known]))
+    return fit_temperature(torch.from_numpy(scores), torch.from_numpy(labels[:, known]))
 
 
 def _judge(recipe: Recipe, scores: NDArray[np.float64], truth: Targets) -> dict[str, float]:
