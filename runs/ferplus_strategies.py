@@ -24,13 +24,13 @@ from openaffect.pipelines.cross_validation import cross_validate
 from openaffect.reports import Report, compare
 from openaffect.training import load_recipe
 
-# Epochs so that each takes about 1,700 steps of 128 faces, whatever rows an epoch has.
+# Epochs so that each takes about 1,000 steps of 128 faces, whatever rows an epoch has.
 EPOCHS = {
-    "imbalanced": 10,
-    "down-sampling": 38,
-    "up-sampling": 4,
-    "weighted-loss": 10,
-    "class-balanced": 10,
+    "imbalanced": 6,
+    "down-sampling": 23,
+    "up-sampling": 2,
+    "weighted-loss": 6,
+    "class-balanced": 6,
 }
 SETTINGS = ("size=40", "crops=random", "stop_metric=last", "down_to=1000")
 METRICS = ("accuracy", "f1", "balanced_accuracy", "kappa", "alpha", "auc", "auc_pr", "ece")

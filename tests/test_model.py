@@ -96,7 +96,7 @@ def test_a_run_folder_is_its_model(tmp_path: Path) -> None:
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="there is none"):
+    with pytest.raises(FormatError, match=r"there is no .*nothing\.onnx"):
         open_model(tmp_path / "nothing.onnx")
     for content in (b"", b"not a model at all", bytes(range(256))):
         (tmp_path / "m.onnx").write_bytes(content)

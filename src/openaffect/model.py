@@ -41,6 +41,8 @@ ORT_ERRORS = (
 CARD_KEY = "openaffect"
 CARD_VERSION = 1
 
+_DEFAULT = Path(__file__).parent / "models" / "default.onnx"  # made by runs/default_model.py
+
 
 @dataclass(frozen=True, slots=True)
 class Golden:
@@ -193,27 +195,19 @@ class Model:
         return Outputs(values.get("expression"), values.get("affect"))
 
 
-def open_model(path: str | Path, *, threads: int = 0) -> Model:
-    """Open a model: an ONNX file with a card, or a RUN folder that holds `model.onnx`.
+def open_model(name: str | Path = "default", *, threads: int = 0) -> Model:
+    """Open a model: an ONNX file with a card, a RUN folder that holds `model.onnx`, or `default`.
 
     Args:
-        path: the file or the folder of a run.
+        name: the file, the folder of a run, or `default` for the model that the package carries
+            (`./default`, or a `Path`, is a folder of that name).
         threads: for one prediction; 0 leaves the choice to onnxruntime.
 
     Raises:
         FormatError: no such file, no ONNX, no card, or a card that does not fit the graph.
         NewerSchema: the card is of a newer openaffect.
     """
-    path = Path(path)
-    if path.is_dir():
-        if not (path / "model.onnx").is_file():
-            raise FormatError(
-                f"expected model.onnx in the run {path}, but there is none; "
-                "finish the training with `openaffect train … --resume`"
-            )
-        path = path / "model.onnx"
-    if not path.is_file():
-        raise FormatError(f"expected a model (ONNX) or a run folder at {path}, but there is none")
+    path = find_model(name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -224,6 +218,31 @@ def open_model(path: str | Path, *, threads: int = 0) -> Model:
     card = _read_card(session, path)
     _check_fit(card, session, path)
     return Model(path, card, session)
+
+
+def find_model(name: str | Path) -> Path:
+    """The ONNX file that a name stands for: a file, the folder of a run, or `default`.
+
+    Raises:
+        FormatError: there is none.
+    """
+    if name == "default":
+        if not _DEFAULT.is_file():
+            raise FormatError(f"this copy of openaffect lacks its default model, {_DEFAULT}")
+        return _DEFAULT
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "model.onnx").is_file():
+            raise FormatError(
+                f"expected model.onnx in the run {path}, but there is none; "
+                "finish the training with `openaffect train … --resume`"
+            )
+        path = path / "model.onnx"
+    if not path.is_file():
+        raise FormatError(
+            f"expected a model (ONNX), a run folder or 'default', but there is no {path}"
+        )
+    return path
 
 
 def _read_card(session: onnxruntime.InferenceSession, path: Path) -> Card:

@@ -133,7 +133,7 @@ class Done:
 
 def analyze(
     source: Named | Iterable[Named],
-    model: Model | str | Path,
+    model: Model | str | Path = "default",
     *,
     progress: Callable[[int], None] | None = None,
     **choices: Unpack[Choices],
@@ -143,9 +143,11 @@ def analyze(
     Args:
         source: a picture, a video, a folder, a pattern, an address, a `.txt` list, an array
             (RGB uint8), or several of these; see `sources.list_sources`.
-        model: from `open_model`, or its path; its card's crop rule frames the faces.
+        model: from `open_model`, its path, or the package's own; its card's crop rule frames the
+            faces.
         progress: called now and then with the number of pictures and frames done so far.
         choices: see `Choices`.
+
     Returns:
         One row a face, in the order of the pictures. A picture or frame without a face and one
         that cannot be read are one row each, told apart by `status`: neither ends the run.
@@ -165,7 +167,7 @@ def analyze(
 
 def iterate_rows(
     source: Named | Iterable[Named],
-    model: Model | str | Path,
+    model: Model | str | Path = "default",
     *,
     progress: Callable[[int], None] | None = None,
     **choices: Unpack[Choices],

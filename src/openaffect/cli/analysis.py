@@ -8,14 +8,11 @@ from typing import Annotated
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, Overwrite, Workers, app
+from openaffect.cli.options import AsJson, ModelName, Overwrite, Workers, app
 
 
 @app.command()
 def analyze(
-    model: Annotated[
-        str, typer.Option("--model", metavar="MODEL", help="A run, or an .onnx file.")
-    ],
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -24,6 +21,7 @@ def analyze(
             show_default=False,
         ),
     ] = None,
+    model: ModelName = "default",
     camera: Annotated[
         str | None,
         typer.Option(metavar="N", help="A camera by its number or address, until Ctrl-C."),
@@ -67,7 +65,7 @@ def analyze(
 ) -> None:
     """Every face of photos and videos: box, expression, valence and arousal, one row a face.
 
-    Example: openaffect analyze photo.jpg film.mp4 --model run --draw out
+    Example: openaffect analyze photo.jpg film.mp4 --draw out
     """
     from openaffect.cli import analyzing
     from openaffect.faces.finding import resolve_detector

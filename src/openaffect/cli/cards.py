@@ -18,7 +18,9 @@ _NEEDED = ("--size", "--channels", "--scale", "--mean", "--std", "--margin", "--
 
 @app.command()
 def card(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, or an .onnx file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, an .onnx file, or default.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -101,7 +103,7 @@ def card(
             scores=scores or "probabilities",
             affect=affect,
         ),
-        name=name or model.stem,
+        name=name or Path(model).stem,
         labels=_labels(labels) if expression is not None and labels else (),
         crop=CropRule(margin=float(margin or 0)),
         licence=str(licence),
@@ -112,7 +114,7 @@ def card(
     _show(made.path, json)
 
 
-def _show(path: Path, json: bool) -> None:
+def _show(path: str | Path, json: bool) -> None:
     from openaffect.golden import TOLERANCE, compare_golden
     from openaffect.model import open_model
 

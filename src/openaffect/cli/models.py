@@ -51,7 +51,9 @@ def train(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, or an .onnx file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, an .onnx file, or default.")
+    ],
     dataset: DatasetPath,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="PREDICTIONS", help="The .parquet to make.")

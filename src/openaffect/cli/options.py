@@ -24,6 +24,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")]
+ModelName = Annotated[
+    str, typer.Option("--model", metavar="MODEL", help="A run, an .onnx file, or default.")
+]
 Workers = Annotated[int | None, typer.Option(help="Threads; one a processor by default.", min=1)]
 Settings = Annotated[
     list[str] | None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from openaffect import console
-from openaffect.cli.options import app
+from openaffect.cli.options import ModelName, app
 from openaffect.errors import InputError
 from openaffect.web.hosts import is_loopback
 from openaffect.web.limits import Limits
@@ -20,9 +20,7 @@ _TOKEN_VARIABLE = "OPENAFFECT_TOKEN"
 
 @app.command()
 def serve(
-    model: Annotated[
-        str, typer.Option("--model", metavar="MODEL", help="A run, or an .onnx file.")
-    ],
+    model: ModelName = "default",
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
@@ -53,7 +51,7 @@ def serve(
 
     A token that clients must send is read from $OPENAFFECT_TOKEN or --token-file.
 
-    Example: openaffect serve --model run
+    Example: openaffect serve
     """
     from openaffect.faces.finding import resolve_detector
     from openaffect.web import serve

@@ -21,7 +21,7 @@ __all__ = ["Limits", "make_app", "serve"]
 
 
 def make_app(
-    model: Model | str | Path,
+    model: Model | str | Path = "default",
     *,
     detector: str = "auto",
     token: str | None = None,
@@ -41,7 +41,7 @@ def make_app(
 
 
 def serve(
-    model: Model | str | Path,
+    model: Model | str | Path = "default",
     *,
     host: str = "127.0.0.1",
     port: int = 8000,

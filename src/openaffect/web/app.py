@@ -66,7 +66,7 @@ _REASONS = {
 
 
 def make_app(
-    model: Model | str | Path,
+    model: Model | str | Path = "default",
     *,
     detector: str = "auto",
     token: str | None = None,
@@ -76,7 +76,7 @@ def make_app(
     """The service as an ASGI application.
 
     Args:
-        model: from `open_model`, or its path.
+        model: from `open_model`, or what it opens.
         detector: a name, or `auto` for the best one on this machine.
         token: what clients must send as `Authorization: Bearer …`; None for no check. The page
             itself and `/healthz` are open.

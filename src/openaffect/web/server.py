@@ -21,7 +21,7 @@ _WAITING_CONNECTIONS = 2048
 
 
 def serve(
-    model: Model | str | Path,
+    model: Model | str | Path = "default",
     *,
     host: str = "127.0.0.1",
     port: int = 8000,

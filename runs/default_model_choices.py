@@ -1,0 +1,82 @@
+"""What could be changed of the default model after its training, and what each gives: docs/results.md.
+
+    python runs/default_model_choices.py FOLDER      # of runs/default_model.py
+
+Scores divided by the classes' shares in train to the power of τ (logit adjustment, Menon et al. 2021), and the
+mean over a face and its mirror image; on the share of train that was held out, which may decide, and
+on FER+ validation, which only shows what came of it. Prints the table of docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect import metrics
+from openaffect.curation import derive_affect
+from openaffect.dataset import Dataset, open_dataset
+from openaffect.model import Model, open_model
+from openaffect.training import load_recipe
+from openaffect.training.samples import choose_targets, hold_out, own_labels
+
+POWERS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+Floats = NDArray[np.floating]
+
+
+def predict(model: Model, images: NDArray[np.uint8]) -> Floats:
+    """Probabilities of crops, in the order of the card's labels."""
+    parts = [model.predict(images[i : i + 64]).probabilities for i in range(0, len(images), 64)]
+    return np.concatenate([part for part in parts if part is not None])
+
+
+def score(truth: NDArray[np.integer], probabilities: Floats) -> list[str]:
+    """Accuracy, macro F1, and F1 of disgust and contempt."""
+    k = probabilities.shape[1]
+    matrix = metrics.confusion_matrix(truth, probabilities.argmax(1), k)
+    f1 = np.nan_to_num(metrics.f1(matrix))
+    accuracy = float(np.trace(matrix) / matrix.sum())
+    return [f"{value:.3f}" for value in (accuracy, f1.mean(), f1[5], f1[7])]
+
+
+def main() -> None:
+    """Both sets, every change."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    dataset = derive_affect(open_dataset(folder / "clean"))
+    recipe = load_recipe(folder / "run" / "recipe.toml")
+    model = open_model(folder / "half.onnx")
+    learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    shares = learned.shares.mean(axis=0)
+    sets: list[tuple[Floats, Floats, NDArray[np.int64]]] = []
+
+    def look(rows: Dataset) -> None:
+        labels = own_labels(rows, model.card.labels)
+        scored = np.flatnonzero(labels.any(axis=1))
+        images = np.stack([rows.image(int(row)) for row in scored])
+        straight, mirrored = predict(model, images), predict(model, images[:, :, ::-1])
+        sets.append((straight, mirrored, labels[scored].argmax(axis=1)))
+
+    look(dataset.select(held.rows.tolist()))
+    look(dataset.where(split="validation"))
+    counts = [len(truth) for _, _, truth in sets]
+    print(f"held out: {counts[0]:,} faces; validation: {counts[1]:,} faces")
+    columns = ("accuracy", "macro F1", "disgust", "contempt")
+    print(
+        "| change | "
+        + " | ".join(f"{place}: {c}" for place in ("held out", "validation") for c in columns)
+        + " |"
+    )
+    print("|---" * 9 + "|")
+    for power in POWERS:
+        cells = [c for p, _, truth in sets for c in score(truth, p / shares**power)]
+        print(f"| τ = {power} | {' | '.join(cells)} |")
+    cells = [c for p, q, truth in sets for c in score(truth, (p + q) / 2)]
+    print(f"| with its mirror image | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

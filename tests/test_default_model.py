@@ -1,0 +1,78 @@
+"""The model that the package carries: whole, found by its name, and as good as its card says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import openaffect
+from builders import tiny_model
+from openaffect.cli import main
+from openaffect.faces.drawn import draw_face
+from openaffect.formats import import_dataset
+from openaffect.golden import TOLERANCE, compare_golden
+from openaffect.images import encode_image
+from openaffect.inference import predict_dataset
+from openaffect.labels import EMOTIONS
+from openaffect.model import open_model
+from openaffect.reports import evaluate
+
+
+def test_it_is_whole_and_its_card_says_what_it_is_and_is_not_for():
+    model = open_model()
+    assert set(model.card.labels) == set(EMOTIONS)
+    assert model.card.affect
+    assert compare_golden(model) <= TOLERANCE
+    assert model.card.trained_on["affect_origin"] == ["derived"]
+    assert "Not to be used to judge a person" in model.card.notes
+    assert {"accuracy", "f1", "ece"} <= set(model.card.scores["ferplus_validation"])
+    assert "Apache-2.0" in model.card.licences["weights"]
+
+
+def test_the_file_is_small_and_tells_nothing_of_the_machine_that_made_it():
+    data = open_model().path.read_bytes()
+    assert len(data) <= 8_000_000
+    assert not [path for path in (b"/tmp/", b"/home/", b"/work/", b"/root/") if path in data]
+
+
+def test_default_is_a_word_and_a_folder_of_that_name_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("default").mkdir()
+    tiny_model(Path("default/model.onnx"))
+    assert open_model("default").path == open_model().path
+    for folder in ("./default", Path("default")):
+        assert open_model(folder).path == Path("default/model.onnx")
+
+
+def test_analysis_needs_no_model_of_ones_own(tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(encode_image(draw_face("happy", seed=2).image))
+    (row,) = openaffect.analyze(photo, detector="haar").rows()
+    assert row["status"] == "ok"
+    assert sum(row[f"p_{label}"] for label in EMOTIONS) == pytest.approx(1, abs=1e-5)
+    assert main(["analyze", str(photo), "--detector", "haar", "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)
+    assert printed["expression"] == row["expression"]
+    assert main(["card", "default", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["golden_difference"] <= TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_what_the_card_says_of_ferplus_is_found_again(test_data, tmp_path):
+    dataset, _ = import_dataset(
+        "ferplus", test_data / "ferplus.zip", tmp_path / "fer", label="majority"
+    )
+    validation = dataset.where(split="validation")
+    model = open_model()
+    report = evaluate(validation, predict_dataset(model, validation), draws=2, rounds=2)
+    stated = model.card.scores["ferplus_validation"]
+    found = {key: report["categorical"][key]["orig"]["value"] for key in ("accuracy", "f1", "ece")}
+    # Another runtime's rounding may turn a face or two of 3,199; one contempt of 13 is 0.01 of F1.
+    for key, slack in (("accuracy", 0.001), ("f1", 0.012), ("ece", 0.002)):
+        assert found[key] == pytest.approx(stated[key]["value"], abs=slack)
+    assert stated["accuracy"]["n"] == report["categorical"]["accuracy"]["orig"]["n"]
+    assert np.isfinite(list(found.values())).all()
