@@ -58,6 +58,8 @@ def test_analysis_needs_no_model_of_ones_own(tmp_path, capsys):
     assert printed["expression"] == row["expression"]
     assert main(["card", "default", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["golden_difference"] <= TOLERANCE
+    assert main(["info", "default", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == open_model().card.name
 
 
 @pytest.mark.slow

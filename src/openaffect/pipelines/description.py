@@ -13,7 +13,7 @@ from typing import Any
 from openaffect.dataset import open_dataset
 from openaffect.errors import FormatError
 from openaffect.labels import EXPRESSIONS
-from openaffect.model import open_model
+from openaffect.model import find_model, open_model
 from openaffect.predictions import open_predictions
 from openaffect.reports import open_report
 from openaffect.training.recipe import load_recipe
@@ -22,10 +22,14 @@ from openaffect.training.recipe import load_recipe
 def describe(path: str | Path) -> dict[str, Any]:
     """The facts of a dataset, run, study, model, predictions or report, JSON-ready; `kind` says which.
 
+    `default` is the model that the package carries, where no file or folder has that name.
+
     Raises:
         FormatError: it is none of these; the message says what each looks like.
     """
     path = Path(path)
+    if not path.exists() and str(path) == "default":
+        path = find_model("default")
     if not path.exists():
         raise FormatError(f"there is no file or folder at {path}")
     if (path / "dataset.json").is_file():
