@@ -238,10 +238,13 @@ def test_pictures_are_shown_with_what_the_server_says(page, model, scene, tmp_pa
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_camera_sees_what_python_sees(page, model, scene, test_weights):
+# A trained model answers to a box that lies a little otherwise; the tiny one to colour alone.
+@pytest.mark.parametrize(("name", "slack"), [("tiny", 0.03), ("default", 0.1)])
+def test_the_camera_sees_what_python_sees(page, model, scene, test_weights, name, slack):
     if not is_installed(RUNTIME):
         pytest.skip("onnxruntime-web is not here; `make web` fetches it")
-    with running(make_app(model, detector="yunet")) as port:
+    chosen = model if name == "tiny" else name
+    with running(make_app(chosen, detector="yunet")) as port:
         page.goto(f"http://localhost:{port}/")
         page.locator("#camera-button:enabled").click()
         page.locator("#overlay[data-faces='1']").wait_for(timeout=60_000)
@@ -261,9 +264,9 @@ def test_the_camera_sees_what_python_sees(page, model, scene, test_weights):
     assert {method for method, _ in page.asked} == {"GET"}
     # The film passes through another colour space, and the detector looks once, not twice.
     [face] = find_faces(scene, "yunet")
-    opened = open_model(model)
+    opened = open_model(chosen)
     outputs = opened.predict([crop(scene, face.box, opened.card.crop, opened.card.size)])
-    assert [valence, arousal] == pytest.approx(outputs.affect[0].tolist(), abs=0.03)
+    assert [valence, arousal] == pytest.approx(outputs.affect[0].tolist(), abs=slack)
     best = opened.card.labels[int(outputs.probabilities[0].argmax())]
     assert said.startswith(best)
 
