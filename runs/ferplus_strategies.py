@@ -5,7 +5,7 @@
 Import with majority labels, find duplicates, five folds over training + validation that keep
 copies together; a net of 14 million multiply-adds (48 px pictures, 40 px pieces) trained with each
 strategy for about the same number of steps; the pooled predictions of all faces are judged, Orig
-and Norm, and compared by a paired bootstrap. It takes hours on two cores; cut off at any time,
+and Norm, and compared by a paired bootstrap. It takes about 80 minutes on two cores; cut off at any time,
 it goes on where it was. Prints the tables of docs/results.md.
 """
 
