@@ -231,7 +231,8 @@ def _stream(sources: Iterator[Source], start: Position, every: int) -> Iterator[
     for place, source in enumerate(sources):
         if place < start.place:
             continue
-        first = start.number + 1 if place == start.place else 0
+        # From the last picture that is done: the next frame may be looked for where its faces were.
+        first = start.number if place == start.place else 0
         for picture in source.pictures(place, first):
             if picture.broken or (picture.frame or 0) % every == 0:
                 yield picture
@@ -241,12 +242,13 @@ def _follow(looks: Iterator[Look], search: Search, plan: Plan, start: Position) 
     """The looks with the faces of videos followed from frame to frame."""
     tracker, place = Tracker(plan.patience, start.next_track), start.place
     for look in looks:
-        if look.picture.frame is None:
-            yield look
-            continue
-        if look.picture.place != place:
-            tracker, place = Tracker(plan.patience), look.picture.place
-        yield follow(look, tracker, search)
+        picture, followed = look.picture, look
+        if picture.frame is not None:
+            if picture.place != place:
+                tracker, place = Tracker(plan.patience), picture.place
+            followed = follow(look, tracker, search)
+        if picture.place != start.place or picture.number > start.number:
+            yield followed
 
 
 def _judge(

@@ -4,7 +4,7 @@ A photo is searched as `find_faces` does. A frame of a video is searched
 
 1. small, with its long side at 320 pixels; every 15th frame, and the first, at full size instead.
    Every second frame waits for the tracks: it is only looked at where the faces of the frame before
-   should be, and searched small if one is not there, if there was none, or more than four. So a
+   were, and searched small if one is not there, if there was none, or more than four. So a
    face that comes to others may be seen a frame late;
 2. then around every track that was seen a moment ago and not found by that: at most four such
    places a frame, where more are missing the whole frame at full size.
@@ -170,9 +170,10 @@ def _scaled(face: Face, x: float, y: float) -> Face:
 
 
 def _find_followed(pixels: Pixels, tracker: Tracker, search: Search) -> list[Face]:
-    """The faces where those of the frame before should be; a small search if one is not, or none was."""
+    """The faces where those of the frame before were; a small search if one is not, or none was."""
     height, width = pixels.shape[:2]
-    boxes = [track.expect() for track in tracker.tracks if not track.missed]
+    # Where they were, not where their speed points: so a resumed run sees what a whole one sees.
+    boxes = [track.box for track in tracker.tracks if not track.missed]
     boxes = [box for box in boxes if box.clip(width, height) is not None]
     found: list[Face] = []
     if not 0 < len(boxes) <= _MOST_PLACES:
