@@ -1,6 +1,6 @@
 """The default model beside PyPI's `fer`, in one run, on one processor: docs/default-model.md.
 
-    python -m venv fer && fer/bin/pip install fer tensorflow-cpu "setuptools<81"
+    python -m venv fer && fer/bin/pip install fer tensorflow-cpu "setuptools<81" "opencv-contrib-python<5"
     python runs/peers.py ferplus.zip photos.zip FOLDER --fer fer/bin/python
 
 The network alone, one face at a time; the faces of FER+ validation (majority labels), framed as they are;
