@@ -16,6 +16,8 @@ import pytest
 from builders import tiny_model
 from film_builders import wandering, write_film
 from openaffect.analysis import analyze, analyze_to_file, unfinished
+from openaffect.analysis.analyzing import Plan, Position, iterate_done
+from openaffect.analysis.pictures import Photo
 from openaffect.analysis.unfinished import unfinished_folder
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.faces.drawn import draw_face
@@ -270,3 +272,24 @@ def test_a_real_kill_in_the_middle(folder, model, tmp_path):
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(out.read_text().splitlines()) == 201
+
+
+def test_a_resumed_run_does_not_read_again_the_photo_that_is_done(model, monkeypatch):
+    read = []
+    monkeypatch.setattr(Photo, "pictures", _told(Photo.pictures, read))
+    plan = Plan(detector="haar")
+    arrays = [np.zeros((80, 80, 3), np.uint8)] * 3
+    done = list(iterate_done(arrays, model, plan, start=Position(1, 0)))
+    assert [one.picture.place for one in done] == [2]
+    assert read == [2]
+
+
+def _told(pictures, read):
+    """`Photo.pictures` that says which places give a picture."""
+
+    def told(self, place, first=0):
+        for picture in pictures(self, place, first):
+            read.append(place)
+            yield picture
+
+    return told

@@ -16,7 +16,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from openaffect.analysis.cameras import Camera
-from openaffect.analysis.pictures import Picture, Source
+from openaffect.analysis.pictures import Photo, Picture, Source
 from openaffect.analysis.searching import Look, Search, follow, look_at
 from openaffect.analysis.smoothing import Smoother
 from openaffect.analysis.sources import Named, list_sources
@@ -231,8 +231,10 @@ def _stream(sources: Iterator[Source], start: Position, every: int) -> Iterator[
     for place, source in enumerate(sources):
         if place < start.place:
             continue
-        # From the last picture that is done: the next frame may be looked for where its faces were.
-        first = start.number if place == start.place else 0
+        first = 0
+        if place == start.place:
+            # A video again from its last frame: the next may be looked at where its faces were.
+            first = start.number + 1 if isinstance(source, Photo) else start.number
         for picture in source.pictures(place, first):
             if picture.broken or (picture.frame or 0) % every == 0:
                 yield picture

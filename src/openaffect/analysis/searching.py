@@ -171,13 +171,11 @@ def _scaled(face: Face, x: float, y: float) -> Face:
 
 def _find_followed(pixels: Pixels, tracker: Tracker, search: Search) -> list[Face]:
     """The faces where those of the frame before were; a small search if one is not, or none was."""
-    height, width = pixels.shape[:2]
     # Where they were, not where their speed points: so a resumed run sees what a whole one sees.
     boxes = [track.box for track in tracker.tracks if not track.missed]
-    boxes = [box for box in boxes if box.clip(width, height) is not None]
-    found: list[Face] = []
     if not 0 < len(boxes) <= _MOST_PLACES:
         return _find_small(pixels, search)
+    found: list[Face] = []
     for box in boxes:
         near = _find_around(pixels, box, search, wide=_CLOSE, close=True)
         best = max(near, key=lambda face: face.box.iou(box), default=None)
