@@ -20,6 +20,7 @@ from openaffect import console
 from openaffect.curation import check_dataset, clean_dataset
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.formats import import_dataset
+from openaffect.labels import parse_labels
 from openaffect.pipelines.cross_validation import cross_validate
 from openaffect.reports import Report, compare
 from openaffect.training import load_recipe
@@ -32,6 +33,7 @@ EPOCHS = {
     "weighted-loss": 6,
     "class-balanced": 6,
 }
+FOLDS = 5
 SETTINGS = ("size=40", "crops=random", "stop_metric=last", "down_to=1000")
 METRICS = ("accuracy", "f1", "balanced_accuracy", "kappa", "alpha", "auc", "auc_pr", "ece")
 
@@ -45,6 +47,16 @@ def prepare(archive: Path, folder: Path) -> Dataset:
         opened = open_dataset(raw)
         clean_dataset(opened, check_dataset(opened), grouped, duplicates="keep", leaks="keep")
     return open_dataset(grouped)
+
+
+def print_classes(dataset: Dataset) -> None:
+    """Faces to learn from in a fold, by class, and what the weighted loss multiplies them with."""
+    names = (label.value for label in parse_labels("8"))
+    labels = dataset.faces["expression"].to_pylist()
+    counts = {name: labels.count(name) * (FOLDS - 1) // FOLDS for name in names}
+    rarest = min(counts.values())
+    for name, count in counts.items():
+        print(f"{name}: {count:,} faces, 1 / {count / rarest:.0f} of the weight of the rarest")
 
 
 def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
@@ -62,7 +74,7 @@ def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
                 f"held-out f1 {row['stop_f1']:.3f}, {minutes:.0f} min"
             )
 
-    return cross_validate(dataset, folder / strategy, recipe, show=show)
+    return cross_validate(dataset, folder / strategy, recipe, folds=FOLDS, show=show)
 
 
 def cell(score: dict) -> str:  # type: ignore[type-arg]
@@ -100,6 +112,7 @@ def main() -> None:
     parser.add_argument("--strategies", default=",".join(EPOCHS))
     arguments = parser.parse_args()
     dataset = prepare(arguments.archive, arguments.folder)
+    print_classes(dataset)
     names = arguments.strategies.split(",")
     reports = {name: run(dataset, arguments.folder, name) for name in names}
     print_tables(reports)

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from openaffect.training.loop import Moment
+    from openaffect.training.moment import Moment
 
 
 def out() -> Console:

@@ -29,7 +29,7 @@ from openaffect.model import open_model
 from openaffect.training import train
 from openaffect.training.hog import features, graph, run
 from openaffect.training.hog.machine import NEVER, fit_basis, fit_classes
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe, load_recipe
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.samples import choose_targets, hold_out

@@ -27,9 +27,10 @@ from openaffect.errors import (
     TrainingError,
 )
 from openaffect.labels import Expression
-from openaffect.training import loop
-from openaffect.training.loop import Moment, train
+from openaffect.training import learner, loop
+from openaffect.training.loop import train
 from openaffect.training.losses import smooth_targets
+from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
@@ -784,7 +785,7 @@ def test_mixtures_mix_pictures_and_targets_by_the_same_share():
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 2, 2)
     shares = torch.eye(6)
     truth = torch.stack([torch.arange(6.0) / 6, torch.full((6,), torch.nan)], dim=1)
-    mixed, targets, affect = loop._mix(0.5, images, shares, truth)
+    mixed, targets, affect = learner._mix(0.5, images, shares, truth)
     numbers = torch.arange(6.0)
     np.testing.assert_allclose(targets.sum(1), np.ones(6), atol=1e-6)
     np.testing.assert_allclose(mixed[:, 0, 0, 0], targets @ numbers, atol=1e-5)
@@ -808,7 +809,7 @@ def test_a_full_memory_says_what_to_try(faces, tmp_path, monkeypatch):
     with pytest.raises(Stop):
         train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(2))
     with monkeypatch.context() as patch:
-        patch.setattr(loop.losses, "expression_loss", fill)
+        patch.setattr(learner.losses, "expression_loss", fill)
         with pytest.raises(TrainingError, match="the memory is full with batch_size 16") as caught:
             train(faces, run, fast_recipe(checkpoint_steps=1), resume=True)
     assert "--resume --set accumulate=2" in str(caught.value)

@@ -32,7 +32,7 @@ from openaffect.errors import (
 from openaffect.pipelines.description import describe
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, loop, recipe_names
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.tuning import Choices, Range, Study, Trial, tune
 from openaffect.training.tuning.files import _importances

@@ -15,7 +15,7 @@ from openaffect.cli.options import AsJson, DatasetPath, Seed, Settings, app
 from openaffect.errors import InputError
 
 if TYPE_CHECKING:
-    from openaffect.training.loop import Moment
+    from openaffect.training.moment import Moment
     from openaffect.training.tuning import Study, Trial
 
 _SHOWN = 10  # trials in the table

@@ -22,7 +22,7 @@ from openaffect.model import open_model
 from openaffect.predictions import Predictions, join_predictions, open_predictions
 from openaffect.reports import Report, evaluate
 from openaffect.training import Recipe, train
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 
 
 def cross_validate(

@@ -23,7 +23,7 @@ from openaffect.model import open_model
 from openaffect.pipelines.drawing import draw_dataset
 from openaffect.reports import Report, compare, evaluate
 from openaffect.training import load_recipe, train
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 
 STRATEGIES = ("imbalanced", "weighted-loss")
 

@@ -41,7 +41,7 @@ from openaffect.reports.rows import ALL, Selection, select_rows
 from openaffect.training import Recipe, load_recipe, train
 
 if TYPE_CHECKING:
-    from openaffect.training.loop import Moment
+    from openaffect.training.moment import Moment
 
 Bar: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 TrainingBar: TypeAlias = Callable[[str], AbstractContextManager[Callable[["Moment"], None]]]

@@ -11,7 +11,7 @@ from openaffect.errors import InputError, MissingExtra
 from openaffect.training.recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
-    from openaffect.training.loop import Moment
+    from openaffect.training.moment import Moment
 
 _EXTRA = (
     *("torch", "torchvision", "accelerate", "timm", "onnx", "onnxscript", "filelock"),

@@ -1,7 +1,4 @@
-"""The training loop: explicit, on accelerate, resumable at any step.
-
-Everything random is drawn from (seed, step, process), so a resumed training needs no random state.
-"""
+"""The training loop: explicit, on accelerate, resumable at any step."""
 
 from __future__ import annotations
 
@@ -20,7 +17,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from openaffect.dataset import Dataset
 from openaffect.errors import (
@@ -29,12 +25,11 @@ from openaffect.errors import (
     TrainingError,
 )
 from openaffect.storage import atomic_file
-from openaffect.training import losses
-from openaffect.training.averaging import average_weights, climb
 from openaffect.training.imbalance import class_weights
 from openaffect.training.judging import judge
+from openaffect.training.learner import Learner
+from openaffect.training.moment import Moment
 from openaffect.training.network import Network, load_weights
-from openaffect.training.pretrained import load_pretrained
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import (
     CHECKPOINT_VERSION,
@@ -56,37 +51,11 @@ from openaffect.training.samples import (
     own_labels,
     plan_epoch,
 )
-from openaffect.training.schedule import learning_rate, make_optimiser
+from openaffect.training.schedule import learning_rate
 from openaffect.training.to_onnx import Training, export_model, fit_temperature
 from openaffect.training.tracking import check_trackers, start_tracking
 
 _TRACK_STEPS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a training is, for whoever shows its progress.
-
-    Attributes:
-        phase: `reading`, `training`, `judging` or `exporting`; `finished` if all that was done
-            before.
-        epoch, epochs: from 1.
-        step, steps: done of this epoch; pictures while reading.
-        loss: of the last step; NaN while there is none.
-        rate: images a second over this call's training steps so far.
-        row: at the end of an epoch, its row of log.csv.
-        note: something that the user should know, such as a class without a face.
-    """
-
-    phase: str
-    epoch: int = 0
-    epochs: int = 0
-    step: int = 0
-    steps: int = 0
-    loss: float = math.nan
-    rate: float = math.nan
-    row: dict[str, Any] | None = None
-    note: str = ""
 
 
 @dataclass(slots=True)
@@ -190,34 +159,21 @@ class _Loop:
             dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed
         )
         self.reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
-        self.network = Network(recipe)
-        self.optimiser = make_optimiser(self.network, recipe)
         self.steps = len(plan_epoch(recipe, self.targets, 0))  # as many in every epoch
         size = len(recipe.label_set)
         counts = np.bincount(self.targets.classes, minlength=size)[:size]
         weights = class_weights(recipe.strategy, counts, recipe.beta)
-        self.weights = torch.tensor(weights, dtype=torch.float32, device=accelerator.device)
+        self.learner = Learner(recipe, accelerator, weights)
         self.state = State()
         self.log: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] | None = None
-        self.average: AveragedModel | None = None
-        self.average_weights: dict[str, Tensor] | None = None  # of a checkpoint
-        self.scaler: dict[str, Any] | None = None  # of the gradients' scale with fp16
         self.fingerprint = dataset.fingerprint()
 
     def run_all(self) -> Path:
         try:
             self._tell_rare_classes()
             self._read_pictures()
-            prepared = self.accelerator.prepare(self.network, self.optimiser)
-            self.wrapped: nn.Module = prepared[0]
-            self.optimiser = prepared[1]
-            if self.recipe.ema:
-                self.average = average_weights(self._plain(), self.recipe.ema)
-                if self.average_weights is not None:
-                    self.average.load_state_dict(self.average_weights)
-            if self.scaler is not None and self.accelerator.scaler is not None:
-                self.accelerator.scaler.load_state_dict(self.scaler)
+            self.learner.prepare()
             while self.state.epoch < self.recipe.epochs and not self._has_stopped():
                 self._train_epoch()
                 self._end_epoch()
@@ -276,10 +232,9 @@ class _Loop:
             if state.total_steps % recipe.checkpoint_steps == 0:
                 self._save()
             if state.total_steps % _TRACK_STEPS == 0:
-                rate = self.optimiser.param_groups[0]["lr"]
                 values = {
                     "loss": loss,
-                    "learning_rate": rate,
+                    "learning_rate": self.learner.rate,
                     "faces_per_second": images / (now - began),
                 }
                 self.accelerator.log(values, step=state.total_steps)
@@ -297,27 +252,17 @@ class _Loop:
 
     def _learn(self, batch: Batch, faces: float) -> float:
         """One step; the loss is the mean over the faces of all processes."""
-        total = self.steps * self.recipe.epochs
-        rate = learning_rate(self.recipe, self.state.total_steps, total)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
+        done = self.state.total_steps
+        rate = learning_rate(self.recipe, done, self.steps * self.recipe.epochs)
         try:
-            value = self._sum(self._pass(batch, faces))
+            value = self._sum(self.learner.find_gradient(batch, faces, done, rate))
             if not math.isfinite(value):
                 self._refuse_loss(value, rate, batch)
-            if self.recipe.sam:
-                with climb(self._plain(), self.recipe.sam):
-                    self._pass(batch, faces)
+            self.learner.move(batch, faces)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
             raise TrainingError(_memory_advice(self.recipe)) from error
-        if self.recipe.clip:
-            self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.recipe.clip)
-        self.optimiser.step()
-        if self.average is not None:
-            self.average.update_parameters(self._plain())
         return value
 
     def _refuse_loss(self, value: float, rate: float, batch: Batch) -> NoReturn:
@@ -327,52 +272,6 @@ class _Loop:
             f"(faces {', '.join(ids)}, …), learning rate {rate:g}; the last checkpoint is whole: "
             "try a lower rate, --set learning_rate=…, or --set clip=1"
         )
-
-    def _pass(self, batch: Batch, faces: float) -> Tensor:
-        """Forward and backward, in the recipe's pieces; the loss of this process's share."""
-        # Dropout and mixup are the same in both passes of a sharpness-aware step.
-        torch.manual_seed(_step_seed(self.recipe.seed, self.state.total_steps, self.rank))
-        pieces = batch.divide(self.recipe.accumulate)
-        total = torch.zeros((), device=self.accelerator.device)
-        for number, piece in enumerate(pieces, start=1):
-            last = number == len(pieces)
-            waiting = contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
-            with waiting:
-                loss = self._loss(piece, faces, len(piece) / max(1, len(batch)))
-                # DDP averages over processes; `loss` has been divided by the faces of all.
-                self.accelerator.backward(loss * self.world)
-            total = total + loss.detach()
-        return total
-
-    def _loss(self, batch: Batch, faces: float, share: float) -> Tensor:
-        """The loss of a piece of this process's batch; `share` is its part of that batch."""
-        device, recipe = self.accelerator.device, self.recipe
-        # Batch normalisation cannot do with one face: it then takes its running statistics.
-        self.wrapped.train(len(batch) > 1)
-        if not len(batch):
-            # No picture of this process's share can be read: no gradient, but the same steps.
-            black = torch.zeros(1, 3, recipe.size, recipe.size, device=device)
-            nothing: Tensor = sum(output.sum() * 0.0 for output in self.wrapped(black))
-            return nothing
-        images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
-        shares = torch.from_numpy(batch.targets.shares).to(device)
-        truth = torch.from_numpy(batch.targets.affect).to(device)
-        if recipe.label_smoothing:
-            shares = losses.smooth_targets(shares, recipe.label_smoothing)
-        if recipe.mixup:
-            images, shares, truth = _mix(recipe.mixup, images, shares, truth)
-        with self.accelerator.autocast():
-            logits, affect = self.wrapped(images)
-        loss = torch.zeros((), device=device)
-        if recipe.label_set:
-            loss = loss + losses.expression_loss(logits, shares, self.weights) / faces
-        if recipe.learns_affect:
-            if recipe.affect_loss == "ccc":
-                value = losses.ccc_loss(affect, truth) * share / self.world
-            else:
-                value = losses.euclidean_loss(affect, truth) / faces
-            loss = loss + recipe.affect_weight * value
-        return loss
 
     def _sum(self, value: Tensor) -> float:
         """A number summed over all processes."""
@@ -390,11 +289,11 @@ class _Loop:
         value = _watched(self.recipe, scores, state.epoch)
         if value > state.best or state.best_epoch < 0:
             state.best, state.best_epoch = value, state.epoch
-            self.best_weights = _copy_state(self._judged())
+            self.best_weights = _copy_state(self.learner.judged)
         row = {
             "epoch": state.epoch + 1,
             "step": state.total_steps,
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "learning_rate": self.learner.rate,
             "loss": state.loss_sum / max(1, state.loss_count),
             **{f"stop_{key}": number for key, number in scores.items()},
             "best": state.best_epoch == state.epoch,
@@ -413,7 +312,7 @@ class _Loop:
         self.show(Moment("judging", state.epoch, self.recipe.epochs, row=row))
 
     def _judge(self) -> dict[str, float]:
-        logits, affect, held = self._predict_held(self._judged())
+        logits, affect, held = self._predict_held(self.learner.judged)
         return judge(
             logits.numpy() if self.recipe.label_set else None,
             affect.numpy() if self.recipe.learns_affect else None,
@@ -447,14 +346,6 @@ class _Loop:
 
     # -- files -----------------------------------------------------------------------------
 
-    def _plain(self) -> nn.Module:
-        plain: nn.Module = self.accelerator.unwrap_model(self.wrapped)
-        return plain
-
-    def _judged(self) -> nn.Module:
-        """What is judged and exported: the average of the weights, if there is one."""
-        return self._plain() if self.average is None else self.average.module
-
     def _save(self) -> None:
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
@@ -462,11 +353,8 @@ class _Loop:
         checkpoint = {
             "version": CHECKPOINT_VERSION,
             "state": asdict(self.state),
-            "weights": self._plain().state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            **self.learner.state(),
             "best_weights": self.best_weights,
-            "average": self.average.state_dict() if self.average is not None else None,
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "log": self.log,
             "threads": torch.get_num_threads(),
             "world": self.world,
@@ -482,8 +370,7 @@ class _Loop:
         """
         path = self.run / "checkpoint.pt"
         if not resume or not path.is_file():
-            with self.accelerator.main_process_first():  # the others find what it fetched
-                load_pretrained(self.network, self.recipe)
+            self.learner.begin()
             return
         checkpoint = read_checkpoint(path)
         if checkpoint["data"] != self.fingerprint:
@@ -491,13 +378,10 @@ class _Loop:
                 f"{self.run} was begun on other data than {self.dataset.path}; "
                 "resume with the same dataset, or train into another folder"
             )
-        load_weights(self.network, checkpoint["weights"], str(path))
-        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.learner.load(checkpoint, str(path))
         self.best_weights = checkpoint["best_weights"]
         self.state = State(**checkpoint["state"])
         self.log = checkpoint["log"]
-        self.scaler = checkpoint["scaler"]
-        self.average_weights = checkpoint.get("average")
         if checkpoint["threads"] != torch.get_num_threads():
             note = (
                 f"the run was begun with {checkpoint['threads']} threads and goes on with "
@@ -543,19 +427,6 @@ def _watched(recipe: Recipe, scores: dict[str, float], epoch: int) -> float:
     return -value if recipe.stop_metric == "loss" else value
 
 
-def _mix(
-    alpha: float, images: Tensor, shares: Tensor, truth: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Each face mixed with another of the batch, by one share for all (Zhang et al. 2018).
-
-    Valence and arousal that one of the two lacks stay unknown.
-    """
-    share = float(torch.distributions.Beta(alpha, alpha).sample())
-    other = torch.randperm(len(images)).to(images.device)
-    first, second, third = (share * x + (1 - share) * x[other] for x in (images, shares, truth))
-    return first, second, third
-
-
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
@@ -566,10 +437,6 @@ def _memory_advice(recipe: Recipe) -> str:
         f"go on with more pieces, --resume --set accumulate={2 * recipe.accumulate}, or begin "
         f"anew with --set batch_size={max(2, recipe.batch_size // 2)}"
     )
-
-
-def _step_seed(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
 
 
 def _copy_state(network: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset
 from openaffect.training.hog import graph
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe
 from openaffect.training.samples import CropReader
 

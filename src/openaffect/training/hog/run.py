@@ -31,7 +31,7 @@ from openaffect.training.hog.machine import (
 )
 from openaffect.training.imbalance import class_weights, epoch_rows
 from openaffect.training.judging import judge
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import check_folder, lock_folder, prepare_folder, write_log
 from openaffect.training.samples import Targets, choose_targets, hold_out, own_labels

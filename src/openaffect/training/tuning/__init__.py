@@ -25,7 +25,7 @@ from openaffect.training.tuning.space import Choices, Range, Space, check_space,
 from openaffect.training.tuning.study import Study, Trial
 
 if TYPE_CHECKING:
-    from openaffect.training.loop import Moment
+    from openaffect.training.moment import Moment
 
 _EXTRA = ("optuna", "sqlalchemy", "torch", "filelock")
 

@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, TrainingError
 from openaffect.training import train
-from openaffect.training.loop import Moment
+from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.tuning.files import write_files
