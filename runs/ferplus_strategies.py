@@ -50,13 +50,18 @@ def prepare(archive: Path, folder: Path) -> Dataset:
 
 
 def print_classes(dataset: Dataset) -> None:
-    """Faces to learn from in a fold, by class, and what the weighted loss multiplies them with."""
+    """Faces to learn from in a fold, by class, and what the two losses multiply them with."""
+    beta = load_recipe("resnet-small-imbalanced").beta
     names = (label.value for label in parse_labels("8"))
     labels = dataset.faces["expression"].to_pylist()
     counts = {name: labels.count(name) * (FOLDS - 1) // FOLDS for name in names}
     rarest = min(counts.values())
     for name, count in counts.items():
-        print(f"{name}: {count:,} faces, 1 / {count / rarest:.0f} of the weight of the rarest")
+        balanced = (1 - beta**count) / (1 - beta**rarest)
+        print(
+            f"{name}: {count:,} faces; 1 / {count / rarest:.0f} of the rarest's weight in "
+            f"weighted-loss, 1 / {balanced:.0f} in class-balanced"
+        )
 
 
 def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
