@@ -26,7 +26,7 @@ from openaffect.training.network import Network
 from openaffect.training.recipe import Recipe
 from openaffect.training.samples import CropReader, choose_targets, iterate_batches
 
-PICTURES = 960
+PICTURES = 3840  # an epoch long enough for its start not to count
 ROUNDS = 5
 
 
