@@ -3,7 +3,8 @@
     python runs/default_model_choices.py FOLDER      # of runs/default_model.py
 
 Scores divided by the classes' shares in train to the power of τ (logit adjustment, Menon et al. 2021), the
-mean over a face and its mirror image, and the offsets that the model as given carries; on the share of
+mean over a face and its mirror image, the offsets that the model as given carries, and, for comparison,
+what the first training alone gave; on the share of
 train that was held out, and on FER+ validation, which only shows what came of it. Prints the table of
 docs/results.md.
 """
@@ -49,17 +50,20 @@ def main() -> None:
     folder = parser.parse_args().folder
     dataset = derive_affect(open_dataset(folder / "clean"))
     recipe = load_recipe(folder / "second" / "recipe.toml")
-    model, given = open_model(folder / "half.onnx"), open_model(folder / "default.onnx")
+    first, model, given = (
+        open_model(folder / name) for name in ("first", "half.onnx", "default.onnx")
+    )
     learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
     shares = learned.shares.mean(axis=0)
-    sets: list[tuple[Floats, Floats, Floats, NDArray[np.int64]]] = []
+    sets: list[tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]] = []
 
     def look(rows: Dataset) -> None:
         labels = own_labels(rows, model.card.labels)
         scored = np.flatnonzero(labels.any(axis=1))
         images = np.stack([rows.image(int(row)) for row in scored])
         straight, mirrored = predict(model, images), predict(model, images[:, :, ::-1])
-        sets.append((straight, mirrored, predict(given, images), labels[scored].argmax(axis=1)))
+        others = (predict(given, images), predict(first, images))
+        sets.append((straight, mirrored, *others, labels[scored].argmax(axis=1)))
 
     look(dataset.select(held.rows.tolist()))
     look(dataset.where(split="validation"))
@@ -73,12 +77,14 @@ def main() -> None:
     )
     print("|---" * 9 + "|")
     for power in POWERS:
-        cells = [c for p, _, _, truth in sets for c in score(truth, p / shares**power)]
+        cells = [c for p, _, _, _, truth in sets for c in score(truth, p / shares**power)]
         print(f"| τ = {power} | {' | '.join(cells)} |")
-    cells = [c for p, q, _, truth in sets for c in score(truth, (p + q) / 2)]
+    cells = [c for p, q, _, _, truth in sets for c in score(truth, (p + q) / 2)]
     print(f"| with its mirror image | {' | '.join(cells)} |")
-    cells = [c for *_, lifted, truth in sets for c in score(truth, lifted)]
+    cells = [c for *_, lifted, _, truth in sets for c in score(truth, lifted)]
     print(f"| offsets, as given | {' | '.join(cells)} |")
+    cells = [c for *_, before, truth in sets for c in score(truth, before)]
+    print(f"| the first training alone | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
