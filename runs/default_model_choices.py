@@ -3,10 +3,9 @@
     python runs/default_model_choices.py FOLDER      # of runs/default_model.py
 
 Scores divided by the classes' shares in train to the power of τ (logit adjustment, Menon et al. 2021), the
-mean over a face and its mirror image, the offsets that the model as given carries, and, for comparison,
-what the first training alone gave; on the share of
-train that was held out, and on FER+ validation, which only shows what came of it. Prints the table of
-docs/results.md.
+mean over a face and its mirror image, the offsets that the model as given carries, and, beside them, what
+the first training alone gave; on the share of train that was held out, and on FER+ validation, which
+only shows what came of it. Prints the table of docs/results.md.
 """
 
 from __future__ import annotations

@@ -286,6 +286,13 @@ def test_files_that_are_no_pictures(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_number_is_no_path(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_image(np.zeros((4, 4, 3), np.uint8)))
+    with open(path, "rb") as file, pytest.raises(TypeError, match="not int"):
+        read_image(file.fileno())  # type: ignore[arg-type]
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "none.jpg")

@@ -116,7 +116,8 @@ def read_image(
     else:
         where = where or str(source)
         try:
-            with open(source, "rb", buffering=0) as file:  # a third of what Path.read_bytes takes
+            # Without a buffer: a third of what Path.read_bytes takes. A number is no descriptor here.
+            with open(Path(source), "rb", buffering=0) as file:
                 data = file.readall()
         except FileNotFoundError:
             raise ImageError(f"expected a picture at {where}, but there is no such file") from None
