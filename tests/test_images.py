@@ -232,6 +232,28 @@ def test_a_jpeg_that_ends_after_its_thumbnail_is_refused():
             read_image(photo[: start + more])
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0},
+        {"subsampling": 1},
+        {"subsampling": 2, "quality": 5},
+        {"progressive": True, "quality": 100},
+        {"keep_rgb": True},
+        {"restart_marker_rows": 1},
+    ],
+    ids=str,
+)
+def test_a_jpeg_has_the_same_pixels_with_and_without_exif(mode, options):
+    # Two decoders: what one is trained on must be what the other shows the model.
+    plain = save(Image.fromarray(noisy()).convert(mode), "JPEG", **options)
+    found = read_image(plain)
+    np.testing.assert_array_equal(found, read_image(with_thumbnail(plain, b"")))
+    opencv = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(found, opencv)
+
+
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm():
     expected = read_image(WHOLE["jpeg"])
     for tail in (b"\x00", b"garbage" * 10_000, WHOLE["png"], bytes(50_000)):

@@ -47,6 +47,19 @@ def test_flip_mirrors_every_second_picture(warps):
     assert np.array_equal(found[~flipped], pieces[~flipped])
 
 
+@pytest.mark.parametrize("changes", [{}, {"light": 0.5}, {"rotate": 5.0}, {"flip": False}])
+def test_a_piece_can_be_put_into_a_batch(changes):
+    recipe = fast_recipe(resize=21, size=16, **changes)
+    drawn = changes_of(recipe)
+    batch = np.zeros((40, 16, 16, 3), np.uint8)
+    for number, (image, place) in enumerate(zip(IMAGES, batch, strict=True)):
+        before = image.copy()
+        given = augment(recipe, image, {k: v[number] for k, v in drawn.items()}, place)
+        assert given is place
+        assert np.array_equal(image, before)
+    assert np.array_equal(batch, augment_all(recipe, IMAGES, drawn))
+
+
 def test_flip_can_be_turned_off():
     assert not changes_of(fast_recipe(flip=False))["flip"].any()
 

@@ -50,7 +50,9 @@ def draw_changes(recipe: Recipe, count: int, rng: np.random.Generator) -> Change
     }
 
 
-def augment(recipe: Recipe, image: Image, change: dict[str, Any]) -> Image:
+def augment(
+    recipe: Recipe, image: Image, change: dict[str, Any], out: Image | None = None
+) -> Image:
     """The piece that the network sees of one crop, changed as drawn; the crop is left alone.
 
     What a camera would do comes in its order: framing, light and colour, then focus, resolution
@@ -60,9 +62,11 @@ def augment(recipe: Recipe, image: Image, change: dict[str, Any]) -> Image:
         recipe: its sizes and chances.
         image: RGB uint8 (resize, resize, 3).
         change: of `draw_changes`, for this picture.
+        out: where to put the piece, uint8 (size, size, 3); a new array or a part of the crop
+            without.
 
     Returns:
-        RGB uint8 (size, size, 3).
+        RGB uint8 (size, size, 3); `out`, if given.
     """
     size = recipe.size
     x, y = (int(value) for value in change["corner"])
@@ -74,7 +78,9 @@ def augment(recipe: Recipe, image: Image, change: dict[str, Any]) -> Image:
     else:
         piece = image[y : y + size, x : x + size]
     if change["flip"]:
-        piece = np.asarray(cv2.flip(piece, 1), np.uint8)  # faster than NumPy's view and copy
+        # Faster than NumPy's view and copy, and half as long again straight into a batch.
+        flipped = np.asarray(cv2.flip(piece, 1, out), np.uint8)
+        piece = flipped if out is None else out
     if recipe.light:
         piece = _light(piece, change["gain"], change["offset"])
     if recipe.colour:
@@ -91,7 +97,10 @@ def augment(recipe: Recipe, image: Image, change: dict[str, Any]) -> Image:
         piece = _compress(piece, change["compress"][1])
     if change["erase"][0] < recipe.erase:
         piece = _erase(piece, change["erase"][1:])
-    return piece
+    if out is None or piece is out:
+        return piece
+    out[:] = piece
+    return out
 
 
 def _resize_window(image: Image, size: int, least_area: float, how: NDArray[np.float64]) -> Image:

@@ -207,7 +207,7 @@ class CropReader:
     """Reads the crops of rows, `resize` × `resize`, and counts those that cannot be read.
 
     Small sets are decoded once and kept; large ones are decoded on threads when they are needed
-    (OpenCV releases the interpreter's lock).
+    (the decoders release the interpreter's lock).
 
     Attributes:
         broken: why a picture could not be read, by face_id.
@@ -220,6 +220,8 @@ class CropReader:
         self._ids = dataset.ids
         self._paths = dataset.image_paths
         self._boxes = dataset.lists("box")
+        # Where the picture already is the crop.
+        self._whole: NDArray[np.bool_] = np.asarray(np.isnan(self._boxes).all(axis=1))
         self._rule = recipe.crop_rule
         self._size = recipe.resize
         self._threads = threads
@@ -292,9 +294,8 @@ class CropReader:
         return None if self._ids[row] in self.broken else self._kept[place]
 
     def _read(self, row: int) -> NDArray[np.uint8] | None:
-        values = self._boxes[row]
         try:
-            box = None if np.isnan(values).all() else Box(*map(float, values))
+            box = None if self._whole[row] else Box(*self._boxes[row].tolist())
             return crop(read_image(self._paths[row]), box, self._rule, (self._size, self._size))
         except (InputError, ValueError) as error:  # ValueError: numbers that are no box
             self.broken[self._ids[row]] = str(error)
@@ -362,7 +363,8 @@ def _make_batch(
     images = np.empty((len(chosen), recipe.size, recipe.size, 3), np.uint8)
 
     def put(number: int, piece: NDArray[np.uint8]) -> None:
-        images[number] = augment(recipe, piece, {key: v[number] for key, v in own.items()})
+        change = {key: values[number] for key, values in own.items()}
+        augment(recipe, piece, change, images[number])
 
     good = reader.visit(chosen.rows, put)
     if good.all():
