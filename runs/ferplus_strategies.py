@@ -7,6 +7,9 @@ copies together; a net of 14 million multiply-adds (48 px pictures, 40 px pieces
 strategy for about the same number of steps; the pooled predictions of all faces are judged, Orig
 and Norm, and compared by a paired bootstrap. It takes about 80 minutes on two cores; cut off at any time,
 it goes on where it was. Prints the tables of docs/results.md.
+
+With --longer 4, after that: the first fold's model of each strategy once more, trained four times
+as long, beside the one there is (another hour).
 """
 
 from __future__ import annotations
@@ -16,14 +19,19 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from openaffect import console
-from openaffect.curation import check_dataset, clean_dataset
+from openaffect.curation import assign_folds, check_dataset, clean_dataset
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.formats import import_dataset
+from openaffect.inference import predict_dataset
 from openaffect.labels import parse_labels
+from openaffect.model import open_model
 from openaffect.pipelines.cross_validation import cross_validate
-from openaffect.reports import Report, compare
-from openaffect.training import load_recipe
+from openaffect.predictions import open_predictions
+from openaffect.reports import Report, compare, evaluate
+from openaffect.training import Recipe, load_recipe, train
 
 # Epochs so that each takes about 1,000 steps of 128 faces, whatever rows an epoch has.
 EPOCHS = {
@@ -64,10 +72,15 @@ def print_classes(dataset: Dataset) -> None:
         )
 
 
+def recipe_of(strategy: str, longer: int = 1) -> Recipe:
+    """The recipe of a strategy, for so many times the usual epochs."""
+    settings = [*SETTINGS, f"strategy={strategy}", f"epochs={longer * EPOCHS[strategy]}"]
+    return load_recipe("resnet-small-imbalanced", settings)
+
+
 def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
     """One strategy over all folds."""
-    settings = [*SETTINGS, f"strategy={strategy}", f"epochs={EPOCHS[strategy]}"]
-    recipe = load_recipe("resnet-small-imbalanced", settings)
+    recipe = recipe_of(strategy)
     began = time.monotonic()
 
     def show(fold: int, moment) -> None:  # type: ignore[no-untyped-def]
@@ -80,6 +93,38 @@ def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
             )
 
     return cross_validate(dataset, folder / strategy, recipe, folds=FOLDS, show=show)
+
+
+def train_longer(dataset: Dataset, folder: Path, strategy: str, longer: int) -> list[Report]:
+    """The first fold, judged by the model that there is and by one trained so many times as long."""
+    scored = assign_folds(dataset, FOLDS, seed=0) == 0
+    divided = dataset.with_column("split", np.where(scored, "test", "train").tolist())
+    own = folder / strategy / f"1-longer-{longer}"
+    began = time.monotonic()
+    train(divided, own / "run", recipe_of(strategy, longer), resume=True)
+    minutes = (time.monotonic() - began) / 60
+    console.note(f"{strategy}, {longer} times as long: trained in {minutes:.0f} min")
+    if not (own / "predictions.parquet").is_file():
+        predictions = predict_dataset(open_model(own / "run"), divided.where(split="test"))
+        predictions.save(own / "predictions.parquet")
+    paths = (folder / strategy / "1" / "predictions.parquet", own / "predictions.parquet")
+    return [evaluate(divided, open_predictions(path), split="test") for path in paths]
+
+
+def print_longer(reports: dict[str, list[Report]], longer: int) -> None:
+    """Both trainings of each strategy, a line each, in Markdown."""
+    names = ("accuracy", "f1")
+    columns = [f"{name}, {way}" for way in ("Orig", "Norm") for name in names]
+    print(f"\nFold 1, trained as above and {longer} times as long\n")
+    print("| strategy | steps | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    for strategy, pair in reports.items():
+        for report, times in zip(pair, (1, longer), strict=True):
+            scores = report["categorical"]
+            cells = [cell(scores[name][way]) for way in ("orig", "norm") for name in names]
+            print(f"| {strategy} | {times} × | " + " | ".join(cells) + " |")
+    sizes = {way: pair[0]["categorical"]["accuracy"][way]["n"] for way in ("orig", "norm")}
+    print(f"\nn = {sizes['orig']:,} (Orig), {sizes['norm']:,} (Norm)")
 
 
 def cell(score: dict) -> str:  # type: ignore[type-arg]
@@ -115,6 +160,7 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--strategies", default=",".join(EPOCHS))
+    parser.add_argument("--longer", type=int, default=1, help="train the first fold once more")
     arguments = parser.parse_args()
     dataset = prepare(arguments.archive, arguments.folder)
     print_classes(dataset)
@@ -132,6 +178,10 @@ def main() -> None:
             overwrite=True,
         )
         print(f"\nthe page: {page}")
+    if arguments.longer > 1:
+        longer = arguments.longer
+        twice = {n: train_longer(dataset, arguments.folder, n, longer) for n in names}
+        print_longer(twice, longer)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from openaffect import console
 from openaffect.cli import command_names, main
+from openaffect.training.moment import Moment
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +114,32 @@ def test_drawing_is_seeded(tmp_path: Path, drawn: Path) -> None:
     other = sorted((drawn / "images").rglob("*.png"))
     assert len(one) == 16
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in other]
+
+
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_a_bar_never_cuts_off_a_number(width: int) -> None:
+    stream = io.StringIO()
+    bars = console._Bars(Console(file=stream, width=width, force_terminal=True))
+    what, total, done = console._bar_of(Moment("training", 12, 30, 1234, 2345))
+    assert (total, done) == (30 * 2345, 11 * 2345 + 1234)
+    task = bars.add_task(what, total=total)
+    bars.update(task, completed=done, note="750 faces/s · loss 1.234")
+    bars.console.print(bars.get_renderable())
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    for part in ("epoch 12/30", "27029/70350", "0:00:00", "left", "750 faces/s · loss 1.234"):
+        assert part in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_of_several_processes_the_first_alone_speaks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    console.say("a result")
+    console.warn("a warning")
+    assert capsys.readouterr() == ("", "")
+    console.fail("an error")
+    assert capsys.readouterr().err == "error: an error\n"
+    monkeypatch.setenv("RANK", "0")
+    console.say("a result")
+    assert capsys.readouterr().out == "a result\n"

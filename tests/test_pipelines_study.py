@@ -21,6 +21,7 @@ from openaffect.pipelines.study import ROWS, run_study, split_like_study
 from openaffect.pipelines.study_tables import SIX, SPLITS, TABLE_4, TOTALS, TRAINED, misprints
 from openaffect.reports import open_report
 from openaffect.training import load_recipe
+from openaffect.training.imbalance import class_weights
 from test_pipelines_paper import Watch
 from training.faces import make_faces
 
@@ -110,6 +111,17 @@ def test_every_misprint_says_what_is_printed_and_what_must_be() -> None:
     assert found["Table 5, faces of each expression"].right.endswith("(in all 3,006)")
     assert "44.1 % and 44.2 %" in found["Table 7, F1"].right
     assert len(found) == len(misprints())
+
+
+def test_our_class_weights_differ_from_the_printed_ones_by_as_much_as_the_page_says(
+    done: Path,
+) -> None:
+    printed = [0.802518525, 0.802092228, 0.866721731, 1.045004055, 1.612773364, 0.870890096]
+    beta, stop_on = load_recipe("vgg-study").beta, load_recipe("vgg-study").stop_on
+    ours = class_weights("class-balanced", np.array(TRAINED) * (1 - stop_on), beta)
+    worst = np.abs(ours / np.array(printed) - 1).max()
+    assert 0.05 < worst <= 0.06
+    assert "on AffectNet they differ by 6 % at most" in section(done, "protocol")
 
 
 @pytest.mark.slow
@@ -263,6 +275,12 @@ def test_a_model_that_fails_is_named_and_ends_no_other(faces: Dataset, tmp_path:
     text = section(tmp_path / "t", "table-4")
     assert "0.568" in text
     assert text.count('<table class="confusion">') == 1
+
+
+def test_the_advice_for_a_failed_model_is_for_it_alone(faces: Dataset, tmp_path: Path) -> None:
+    result = run(faces, tmp_path / "t", settings=(*FAST, "transfer:stop_on=0.0001"))
+    (failed,) = result.failed
+    assert failed.reason.endswith("--set transfer:stop_on=0.2")
 
 
 def test_a_table_that_the_study_does_not_have(faces: Dataset, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -34,11 +36,18 @@ def out() -> Console:
 
 def err() -> Console:
     """Where progress, notes and warnings go."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=_is_follower())
+
+
+def _is_follower() -> bool:
+    """Whether this process is one of several of a training, and not the first: it says errors alone."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def say(text: str) -> None:
     """A result for people, one line on stdout."""
+    if _is_follower():
+        return
     out().print(Text(text), soft_wrap=True)
 
 
@@ -54,7 +63,8 @@ def warn(text: str) -> None:
 
 def fail(text: str) -> None:
     """An error, one line on stderr."""
-    err().print(Text.assemble(("error: ", "bold red"), text.replace("\n", " ")))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), text.replace("\n", " ")))
 
 
 def print_json(data: Any) -> None:
@@ -117,19 +127,37 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
                 warn(moment.note)
             if moment.phase == "finished":
                 console.print(Text(f"{name}: this run is finished; nothing is trained again"))
+            if moment.phase == "exporting" and moment.best:
+                early = ", the training stopped early" * (moment.epoch < moment.epochs)
+                kept = f"epoch {moment.best} of {moment.epoch} is kept{early}"
+                console.print(Text(f"{name}: {kept}"))
             if moment.row is not None:
                 console.print(Text(f"{name}: {_epoch_line(moment)}"))
             if bars is None:
                 return
-            what, total, done = _bar_of(name, moment)
-            if what not in tasks:
-                for task in tasks.values():
-                    bars.remove_task(task)
-                tasks.clear()
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total, note=_speed(moment))
+            what, total, done = _bar_of(moment)
+            for phase, task in tasks.items():  # hidden ones keep their time and their speed
+                bars.update(task, visible=phase == moment.phase)
+            if moment.phase not in tasks:
+                tasks[moment.phase] = bars.add_task(what, total=total)
+            task = tasks[moment.phase]
+            bars.update(task, description=what, completed=done, total=total, note=_speed(moment))
 
         yield show
+
+
+class _Done(MofNCompleteColumn):
+    """12/300; nothing for what is not counted."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None or task.completed else Text()
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """0:01:20 left; nothing where that cannot be told."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task).append(" left")
 
 
 class _Bars(Progress):
@@ -137,27 +165,37 @@ class _Bars(Progress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            # On a narrow terminal the bar gives way, then the name; never a number.
+            TextColumn(
+                "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")
+            ),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+            _Done(table_column=_whole(9)),
+            TimeElapsedColumn(table_column=_whole(7)),
+            _TimeLeft(table_column=_whole(12)),
+            TextColumn("{task.fields[note]}", table_column=_whole(0)),
             console=console,
             transient=True,
+            expand=True,
         )
 
     def add_task(self, description: str, *args: Any, **fields: Any) -> Any:
         return super().add_task(description, *args, **{"note": "", **fields})
 
 
-def _bar_of(name: str, moment: Moment) -> tuple[str, int | None, int]:
+def _whole(width: int) -> Column:
+    """A column that is never cut off."""
+    return Column(no_wrap=True, min_width=width)
+
+
+def _bar_of(moment: Moment) -> tuple[str, int | None, int]:
     if moment.phase == "training":
-        what = f"{name} epoch {moment.epoch}/{moment.epochs}"
-        return what, moment.steps, moment.step
+        # Over all epochs, so that the time left is that of the training.
+        done = (moment.epoch - 1) * moment.steps + moment.step
+        return f"epoch {moment.epoch}/{moment.epochs}", moment.epochs * moment.steps, done
     if moment.phase == "reading":
-        return f"{name} reading pictures", moment.steps, moment.step
-    return f"{name} {moment.phase}", None, 0
+        return "reading pictures", moment.steps, moment.step
+    return moment.phase, None, 0
 
 
 def _speed(moment: Moment) -> str:

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from openaffect.training.augmentation import augment, draw_changes
-from openaffect.training.samples import centre_pieces
-from training.faces import fast_recipe
+from training.faces import centre_pieces, fast_recipe
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 21, 21, 3), dtype=np.uint8)
 

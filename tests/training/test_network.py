@@ -19,9 +19,9 @@ from openaffect.training.network import (
     load_weights,
 )
 from openaffect.training.recipe import load_recipe
-from openaffect.training.samples import centre_pieces, choose_targets
+from openaffect.training.samples import choose_targets
 from openaffect.training.to_onnx import Training, export_model
-from training.faces import fast_recipe
+from training.faces import centre_pieces, fast_recipe
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
 TARGETS = {

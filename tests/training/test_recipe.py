@@ -126,6 +126,11 @@ def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
             "strategy 'weighted-loss' needs a target with expressions",
         ),
         ({"stop_metric": "ccc"}, "needs a target with affect"),
+        ({"none_rows": "affect"}, "none_rows 'affect' needs a target with affect"),
+        (
+            {"target": "both", "affect_loss": "ccc", "batch_size": 8, "accumulate": 5},
+            r"at most half of 'batch_size' \(8\), but got 5",
+        ),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(values, message):
@@ -154,6 +159,30 @@ def test_settings_are_read_as_toml_or_else_as_text(setting, key, value):
     found = getattr(load_recipe(NAME, [setting]), key)
     assert found == value
     assert type(found) is type(value)
+
+
+def test_a_wrong_value_in_a_file_is_told_with_the_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(load_recipe(NAME).to_toml().replace("batch_size = 128", "batch_size = 3.5"))
+    with pytest.raises(InputError, match=r"a whole number, but got 3.5, in .*mine\.toml$"):
+        load_recipe(path)
+
+
+def test_a_value_that_is_set_otherwise_is_no_longer_recalled():
+    before = load_recipe("alexnet-imbalanced")
+    same = load_recipe("alexnet-imbalanced", [f"epochs={before.epochs}", "learning_rate=1e-2"])
+    assert same == before
+    changed = load_recipe("alexnet-imbalanced", ["epochs=3", "patience=3"])
+    assert "epochs" in before.recalled
+    assert changed.recalled == tuple(key for key in before.recalled if key != "epochs")
+
+
+def test_a_warning_of_the_labels_goes_with_them():
+    before = load_recipe("vgg-study")
+    assert before.warning
+    assert load_recipe("vgg-study", ["epochs=1"]).warning == before.warning
+    assert load_recipe("vgg-study", ["labels=8"]).warning == ""
+    assert load_recipe("vgg-study", ["labels=8", "warning=mine"]).warning == "mine"
 
 
 def test_the_last_setting_of_a_key_counts_and_others_stay():

@@ -20,7 +20,7 @@ from openaffect.golden import draw_golden
 from openaffect.labels import EMOTIONS
 from openaffect.model import Card, open_model
 from openaffect.training import loop, to_onnx
-from openaffect.training.network import Network, count_parameters
+from openaffect.training.network import ExportedNetwork, Network, count_parameters
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
 from openaffect.training.samples import choose_targets, hold_out
@@ -223,6 +223,30 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
     assert {"f1", "accuracy", "loss", "ccc"} == {*scores}
     assert model.card.trained_on["faces"] == len(learned)
     assert model.card.trained_on["held_for_stopping"] == len(held)
+
+
+@pytest.mark.slow
+def test_the_temperature_is_that_of_the_averaged_views(faces, tmp_path):
+    recipe = fast_recipe(resize=20, size=16, views="ten", stop_metric="last")
+    model = open_model(loop.train(faces, tmp_path / "run", recipe))
+    _, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    network = Network(recipe)
+    network.load_state_dict(read_checkpoint(tmp_path / "run" / "checkpoint.pt")["best_weights"])
+    crops = [faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows]
+    pixels = torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32))
+    truth = torch.from_numpy(held.shares)
+
+    def loss(temperature: float) -> float:
+        exported = ExportedNetwork(network.eval(), recipe, temperature).eval()
+        with torch.no_grad():
+            (p,) = exported(pixels)
+        return float(-(truth * p.double().log()).sum(1).mean())
+
+    best = model.card.temperature
+    assert loss(best) < min(loss(best * 1.03), loss(best / 1.03))
+    with torch.no_grad():
+        centre, _ = network(pixels[:, :, 2:18, 2:18])
+    assert abs(fit_temperature(centre, truth) / best - 1) > 0.001  # another one than the centre's
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openaffect.errors import MissingExtra, UnknownName
+from openaffect.errors import InputError, MissingExtra, UnknownName
 from openaffect.training import loop, tracking
 from training.faces import fast_recipe
 
@@ -42,6 +42,16 @@ def test_mlflow_has_the_log_and_the_recipe(faces, tmp_path, monkeypatch):
     assert run.data.params["strategy"] == "imbalanced"
     assert run.info.status == "FINISHED"
     assert 0 <= run.data.metrics["stop_f1"] <= 1
+
+
+@pytest.mark.slow
+def test_a_tracker_that_does_not_start_is_told_in_one_line(faces, tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "NETRC", "WANDB_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    with pytest.raises(InputError, match=r"cannot start tracking with wandb: .*wandb login, or"):
+        loop.train(faces, tmp_path / "run", fast_recipe(), track=["wandb"])
 
 
 def test_a_tracker_that_there_is_not_is_told_before_anything_is_done(faces, tmp_path, monkeypatch):

@@ -308,7 +308,9 @@ def _run(setup: Setup, row: Row, recipes: _Recipes) -> Outcome:
         report = _judge(setup, row, predictions, selection)
     except FAILURES as error:
         resolved = recipe if isinstance(recipe, Recipe) else None
-        return Outcome(row, "failed", resolved, reason=str(error))
+        # What helps is to be set for this row alone.
+        reason = str(error).replace("--set ", f"--set {row.key}:")
+        return Outcome(row, "failed", resolved, reason=reason)
     return Outcome(row, "done", recipe, report)
 
 

@@ -71,10 +71,13 @@ class Learner:
             scaler.load_state_dict(self._loaded["scaler"])
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """What a checkpoint keeps of it; true until `move`, through a `find_gradient`."""
         scaler = self._accelerator.scaler  # of the gradients, with fp16
+        weights = self._plain().state_dict()
+        # A forward pass changes the running statistics.
+        moving = {name for name, _ in self._plain().named_buffers()}
         return {
-            "weights": self._plain().state_dict(),
+            "weights": {k: v.clone() if k in moving else v for k, v in weights.items()},
             "optimiser": self._optimiser.state_dict(),
             "average": self._average.state_dict() if self._average is not None else None,
             "scaler": scaler.state_dict() if scaler else None,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,17 +19,19 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from openaffect.dataset import Dataset
-from openaffect.errors import (
-    InputError,
-    MismatchError,
-    TrainingError,
-)
+from openaffect.errors import InputError, MismatchError
 from openaffect.storage import atomic_file
+from openaffect.training.failures import (
+    is_out_of_memory,
+    lost_answers,
+    lost_numbers,
+    out_of_memory,
+)
 from openaffect.training.imbalance import class_weights
 from openaffect.training.judging import judge
 from openaffect.training.learner import Learner
 from openaffect.training.moment import Moment
-from openaffect.training.network import Network, load_weights
+from openaffect.training.network import Network, cut_views, load_weights
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import (
     CHECKPOINT_VERSION,
@@ -43,7 +45,6 @@ from openaffect.training.samples import (
     Batch,
     CropReader,
     Targets,
-    centre_pieces,
     choose_targets,
     count_classes,
     hold_out,
@@ -105,14 +106,15 @@ def train(
         MissingExtra: a tracker that is not installed.
         TrainingError: the loss is no number, or the memory is full; the last checkpoint is whole.
     """
-    run = Path(run)
+    run, show = Path(run), show or (lambda _: None)
     accelerator = _start(recipe, run, track)
     main = accelerator.is_main_process
     if main:
-        check_folder(run, recipe, resume=resume, overwrite=overwrite)
+        for note in check_folder(run, recipe, resume=resume, overwrite=overwrite):
+            show(Moment("reading", note=note))
     with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.
-        loop = _Loop(dataset, run, recipe, accelerator, show or (lambda _: None))
+        loop = _Loop(dataset, run, recipe, accelerator, show)
         loop.load(resume=resume)
         if main:
             prepare_folder(run, recipe, overwrite=overwrite)
@@ -132,7 +134,11 @@ def _start(recipe: Recipe, run: Path, track: Sequence[str]) -> Accelerator:
     )
     try:
         accelerator = Accelerator(
-            mixed_precision=recipe.precision, log_with=list(track) or None, project_dir=run
+            # Without a GPU accelerate would take every process for one that is alone.
+            cpu=not torch.accelerator.is_available(),
+            mixed_precision=recipe.precision,
+            log_with=list(track) or None,
+            project_dir=run,
         )
     except ValueError as error:
         raise lacking from error
@@ -168,24 +174,42 @@ class _Loop:
         self.log: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] | None = None
         self.fingerprint = dataset.fingerprint()
+        self._saved_step = 0
+        self._told_broken = 0
+        self._check_classes()
 
     def run_all(self) -> Path:
         try:
-            self._tell_rare_classes()
             self._read_pictures()
             self.learner.prepare()
-            while self.state.epoch < self.recipe.epochs and not self._has_stopped():
+            if self._is_over():
+                self.show(Moment("finished", self.state.epoch, self.recipe.epochs))
+            while not self._is_over():
                 self._train_epoch()
                 self._end_epoch()
             return self._export()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.recipe) from error
         finally:
             self.reader.close()
 
-    def _tell_rare_classes(self) -> None:
-        for label, number in count_classes(self.targets, self.recipe.label_set).items():
-            if number == 0:
-                note = f"no face of {label} to learn from: the model will hardly ever name it"
-                self.show(Moment("reading", note=note))
+    def _check_classes(self) -> None:
+        counts = count_classes(self.targets, self.recipe.label_set)
+        missing = [label for label, number in counts.items() if number == 0]
+        if counts and len(missing) >= len(counts) - 1:
+            found = next((label for label in counts if label not in missing), "no expression")
+            raise InputError(
+                "expected faces of two or more expressions to learn from, but those of "
+                f"{self.dataset.path} are all of {found}; choose another label set "
+                "(--set labels=…), or learn valence and arousal alone (--set target=affect)"
+            )
+        if missing:
+            note = f"no face of {', '.join(missing)} to learn from: the model will hardly ever"
+            self.show(
+                Moment("reading", note=f"{note} name {'it' if len(missing) == 1 else 'them'}")
+            )
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -202,6 +226,18 @@ class _Loop:
         if len(self.reader.broken) == len(rows):
             first = next(iter(self.reader.broken.values()))
             raise InputError(f"not one picture of {self.dataset.path} can be read; first: {first}")
+        self._tell_broken()
+
+    def _tell_broken(self) -> None:
+        """Warn of pictures that cannot be read, once for each that is found."""
+        broken = self.reader.broken
+        if len(broken) == self._told_broken:
+            return
+        self._told_broken = len(broken)
+        first, reason = next(iter(broken.items()))
+        total = len(self.targets) + len(self.held)
+        note = f"{len(broken):,} of {total:,} faces cannot be read and are left out; first {first}:"
+        self.show(Moment("reading", note=f"{note} {reason}"))
 
     # -- training --------------------------------------------------------------------------
 
@@ -229,8 +265,6 @@ class _Loop:
             now = time.monotonic()
             state.seconds += now - last
             last = now
-            if state.total_steps % recipe.checkpoint_steps == 0:
-                self._save()
             if state.total_steps % _TRACK_STEPS == 0:
                 values = {
                     "loss": loss,
@@ -251,27 +285,24 @@ class _Loop:
             )
 
     def _learn(self, batch: Batch, faces: float) -> float:
-        """One step; the loss is the mean over the faces of all processes."""
+        """One step; the loss is the mean over the faces of all processes.
+
+        A checkpoint that is due is taken before the step, and written once these weights have
+        given a loss that is a number: what lies on disk can always be gone on from.
+        """
         done = self.state.total_steps
         rate = learning_rate(self.recipe, done, self.steps * self.recipe.epochs)
-        try:
-            value = self._sum(self.learner.find_gradient(batch, faces, done, rate))
-            if not math.isfinite(value):
-                self._refuse_loss(value, rate, batch)
-            self.learner.move(batch, faces)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise TrainingError(_memory_advice(self.recipe)) from error
+        due = done % self.recipe.checkpoint_steps == 0 and done != self._saved_step
+        checkpoint = self._make_checkpoint() if due else None
+        value = self._sum(self.learner.find_gradient(batch, faces, done, rate))
+        if not math.isfinite(value):
+            ids = [self.reader.face_id(row) for row in batch.targets.rows]
+            place = self.state.epoch + 1, self.state.step + 1
+            raise lost_numbers(value, *place, ids, rate)
+        if checkpoint is not None:
+            self._write(checkpoint)
+        self.learner.move(batch, faces)
         return value
-
-    def _refuse_loss(self, value: float, rate: float, batch: Batch) -> NoReturn:
-        ids = [self.reader.face_id(row) for row in batch.targets.rows[:3]]
-        raise TrainingError(
-            f"the loss is {value} in epoch {self.state.epoch + 1}, step {self.state.step + 1} "
-            f"(faces {', '.join(ids)}, …), learning rate {rate:g}; the last checkpoint is whole: "
-            "try a lower rate, --set learning_rate=…, or --set clip=1"
-        )
 
     def _sum(self, value: Tensor) -> float:
         """A number summed over all processes."""
@@ -306,51 +337,59 @@ class _Loop:
         # In this order: after a kill between them the log lacks nothing that the checkpoint has.
         if self.accelerator.is_main_process:
             write_log(self.run, self.log)
-        self._save()
+        self._write(self._make_checkpoint())
+        self._tell_broken()
         numbers = {k: v for k, v in row.items() if k.startswith("stop_")}
         self.accelerator.log(numbers | {"epoch_loss": row["loss"]}, step=state.total_steps)
         self.show(Moment("judging", state.epoch, self.recipe.epochs, row=row))
 
     def _judge(self) -> dict[str, float]:
         logits, affect, held = self._predict_held(self.learner.judged)
+        if not (torch.isfinite(logits).all() and torch.isfinite(affect).all()):
+            raise lost_answers(self.state.epoch + 1, self.steps, self.learner.rate)
         return judge(
-            logits.numpy() if self.recipe.label_set else None,
-            affect.numpy() if self.recipe.learns_affect else None,
+            logits[0].numpy() if self.recipe.label_set else None,
+            affect[0].numpy() if self.recipe.learns_affect else None,
             held,
         )
 
-    def _predict_held(self, network: nn.Module) -> tuple[Tensor, Tensor, Targets]:
-        """Logits and affect of the held-out faces, on the CPU, and those that could be read."""
+    def _predict_held(
+        self, network: nn.Module, *, views: bool = False
+    ) -> tuple[Tensor, Tensor, Targets]:
+        """Logits and affect of the held-out faces, on the CPU, and those that could be read.
+
+        Both are (pieces, n, …): of the centre alone or, with `views`, of all that prediction averages.
+        """
         network.eval()
         logits, affect, kept = [], [], []
-        size = max(1, self.recipe.batch_size)
+        size = -(-self.recipe.batch_size // self.recipe.accumulate)
         with torch.inference_mode():
             for start in range(0, len(self.held), size):
                 part = np.arange(start, min(start + size, len(self.held)))
                 images, good = self.reader.read(self.held.rows[part])
                 if not good.any():
                     continue
-                pieces = centre_pieces(self.recipe, images[good])
-                tensor = torch.from_numpy(pieces.transpose(0, 3, 1, 2).astype(np.float32))
-                outputs = network(tensor.to(self.accelerator.device))
-                logits.append(outputs[0].float().cpu())
-                affect.append(outputs[1].float().cpu())
+                crops = torch.from_numpy(images[good].transpose(0, 3, 1, 2).astype(np.float32))
+                pieces = cut_views(crops.to(self.accelerator.device), self.recipe)
+                outputs = [network(piece) for piece in (pieces if views else pieces[:1])]
+                logits.append(torch.stack([output[0] for output in outputs]).float().cpu())
+                affect.append(torch.stack([output[1] for output in outputs]).float().cpu())
                 kept.append(part[good])
         if not kept:
             raise InputError("not one of the faces held out for stopping can be read")
-        return torch.cat(logits), torch.cat(affect), self.held.select(np.concatenate(kept))
+        held = self.held.select(np.concatenate(kept))
+        return torch.cat(logits, dim=1), torch.cat(affect, dim=1), held
 
-    def _has_stopped(self) -> bool:
+    def _is_over(self) -> bool:
         state = self.state
-        return state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= self.recipe.patience
+        unbettered = state.epoch - 1 - state.best_epoch if state.best_epoch >= 0 else 0
+        return state.epoch >= self.recipe.epochs or unbettered >= self.recipe.patience
 
     # -- files -----------------------------------------------------------------------------
 
-    def _save(self) -> None:
-        self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return
-        checkpoint = {
+    def _make_checkpoint(self) -> dict[str, Any]:
+        """What a checkpoint of this moment holds, until the weights move."""
+        return {
             "version": CHECKPOINT_VERSION,
             "state": asdict(self.state),
             **self.learner.state(),
@@ -360,6 +399,12 @@ class _Loop:
             "world": self.world,
             "data": self.fingerprint,
         }
+
+    def _write(self, checkpoint: dict[str, Any]) -> None:
+        self._saved_step = checkpoint["state"]["total_steps"]
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
         with atomic_file(self.run / "checkpoint.pt") as temporary:
             torch.save(checkpoint, temporary)
 
@@ -381,6 +426,7 @@ class _Loop:
         self.learner.load(checkpoint, str(path))
         self.best_weights = checkpoint["best_weights"]
         self.state = State(**checkpoint["state"])
+        self._saved_step = self.state.total_steps
         self.log = checkpoint["log"]
         if checkpoint["threads"] != torch.get_num_threads():
             note = (
@@ -390,14 +436,15 @@ class _Loop:
             self.show(Moment("reading", note=note))
 
     def _export(self) -> Path:
-        self.show(Moment("exporting", self.state.epoch, self.recipe.epochs))
+        best = self.state.best_epoch + 1
+        self.show(Moment("exporting", self.state.epoch, self.recipe.epochs, best=best))
         assert self.best_weights is not None
         # A fresh one: what accelerate prepared may compute in half precision.
         network = Network(self.recipe).to(self.accelerator.device)
         load_weights(network, self.best_weights, str(self.run / "checkpoint.pt"))
         temperature, scores = 1.0, self.log[self.state.best_epoch]
         if self.recipe.label_set and self.recipe.temperature:
-            logits, _, held = self._predict_held(network)
+            logits, _, held = self._predict_held(network, views=True)
             # Against labels, not shares: a score of 0.8 is to be right eight times of ten.
             labels = own_labels(self.dataset, self.recipe.label_set)[held.rows]
             temperature = fit_temperature(logits, torch.from_numpy(labels))
@@ -406,15 +453,20 @@ class _Loop:
             facts = Training(
                 dataset=self.dataset,
                 fingerprint=self.fingerprint,
-                targets=self.targets,
+                targets=self._read_targets(),
                 held=len(self.held),
                 broken=len(self.reader.broken),
-                best_epoch=self.state.best_epoch + 1,
+                best_epoch=best,
                 scores={k: v for k, v in scores.items() if k.startswith("stop_")},
             )
             export_model(network, self.recipe, temperature, facts, path)
         self.accelerator.wait_for_everyone()
         return path
+
+    def _read_targets(self) -> Targets:
+        """The faces that were learned: those whose picture could be read."""
+        ids = (self.reader.face_id(int(row)) for row in self.targets.rows)
+        return self.targets.select(np.array([face not in self.reader.broken for face in ids]))
 
 
 def _watched(recipe: Recipe, scores: dict[str, float], epoch: int) -> float:
@@ -425,18 +477,6 @@ def _watched(recipe: Recipe, scores: dict[str, float], epoch: int) -> float:
     if math.isnan(value):
         return -math.inf
     return -value if recipe.stop_metric == "loss" else value
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _memory_advice(recipe: Recipe) -> str:
-    return (
-        f"the memory is full with batch_size {recipe.batch_size} in {recipe.accumulate} piece(s); "
-        f"go on with more pieces, --resume --set accumulate={2 * recipe.accumulate}, or begin "
-        f"anew with --set batch_size={max(2, recipe.batch_size // 2)}"
-    )
 
 
 def _copy_state(network: nn.Module) -> dict[str, Tensor]:

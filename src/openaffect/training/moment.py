@@ -19,6 +19,7 @@ class Moment:
         loss: of the last step; NaN while there is none.
         rate: images a second over this call's training steps so far.
         row: at the end of an epoch, its row of log.csv.
+        best: when exporting, the epoch that is kept.
         note: something that the user should know, such as a class without a face.
     """
 
@@ -30,4 +31,5 @@ class Moment:
     loss: float = math.nan
     rate: float = math.nan
     row: dict[str, Any] | None = None
+    best: int = 0
     note: str = ""

@@ -102,19 +102,14 @@ class ExportedNetwork(nn.Module):
     def __init__(self, network: Network, recipe: Recipe, temperature: float) -> None:
         super().__init__()
         self.network = network
-        self.size = recipe.size
-        self.places = _view_places(recipe)
-        self.mirrored = recipe.views != "centre"
+        self.recipe = recipe
         self.temperature = temperature
         self.has_expression = bool(recipe.label_set)
         self.has_affect = recipe.learns_affect
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """The outputs that the card names, in the order expression, affect."""
-        size = self.size
-        pieces = [image[:, :, y : y + size, x : x + size] for x, y in self.places]
-        if self.mirrored:
-            pieces += [piece.flip(3) for piece in pieces]
+        pieces = cut_views(image, self.recipe)
         logits, affect = self.network(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
         outputs = []
         if self.has_expression:
@@ -124,6 +119,20 @@ class ExportedNetwork(nn.Module):
         if len(pieces) == 1:
             return tuple(outputs)
         return tuple(o.reshape(len(pieces), -1, o.shape[1]).mean(dim=0) for o in outputs)
+
+
+def cut_views(image: Tensor, recipe: Recipe) -> list[Tensor]:
+    """The pieces of crops that a recipe's prediction averages, its centre first.
+
+    Args:
+        image: (n, 3, resize, resize).
+
+    Returns:
+        Of (n, 3, size, size) each.
+    """
+    size = recipe.size
+    pieces = [image[:, :, y : y + size, x : x + size] for x, y in _view_places(recipe)]
+    return pieces if recipe.views == "centre" else pieces + [piece.flip(3) for piece in pieces]
 
 
 def _view_places(recipe: Recipe) -> tuple[tuple[int, int], ...]:

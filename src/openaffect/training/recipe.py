@@ -48,8 +48,10 @@ class Recipe:
     Attributes:
         name: of the recipe.
         source: the publication that it follows, or why it is as it is.
-        recalled: keys whose values are recalled from the publication, not read in it.
-        warning: a habit of the source that flatters its scores; the report repeats it.
+        recalled: keys whose values are recalled from the publication, not read in it; a key that
+            is set otherwise leaves the list.
+        warning: a habit of the source, in the choice of labels, that flatters its scores; the
+            report repeats it, unless `labels` is set otherwise.
         method: `network` is a backbone trained step by step; `hog` is HOG, PCA and a linear SVM or
             SVR (the keys of networks then do not matter).
         backbone: name of a file in `training/backbones`; only for networks.
@@ -100,7 +102,8 @@ class Recipe:
         ema: decay of the moving average of the weights, which is then what is judged and exported;
             0 is off.
         batch_size: faces a step, over all processes.
-        accumulate: pieces in which a step's faces pass the network, to need less memory.
+        accumulate: pieces in which a step's faces pass the network, to need less memory; batch
+            normalisation, mixup and 1 − CCC then see a piece at a time.
         epochs: at most.
         schedule: `step` multiplies the rate by `step_factor` every `step_every` steps; `cosine`
             lowers it to zero.
@@ -245,12 +248,38 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FormatError(f"{where} is no TOML: {error}") from error
+    published = dict(values)
     for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
             raise InputError(f"expected a setting as key=value, but got '{setting}'")
         values[key.strip()] = _parse_value(value.strip())
-    return make_recipe(values, where)
+    try:
+        recipe = make_recipe(values, where)
+    except UnknownName:
+        raise
+    except InputError as error:
+        if where != str(name):
+            raise
+        raise InputError(f"{error}, in {where}") from None
+    return _without_claims(recipe, published)
+
+
+def _without_claims(recipe: Recipe, published: dict[str, Any]) -> Recipe:
+    """The recipe without what it says of values that are no longer those of its file."""
+
+    def is_kept(key: str) -> bool:
+        return key not in published or getattr(recipe, key) == _typed_field(key, published[key])
+
+    recalled = tuple(key for key in recipe.recalled if is_kept(key))
+    stale = recipe.warning == published.get("warning", "") and not is_kept("labels")
+    warning = "" if stale else recipe.warning
+    return dataclasses.replace(recipe, recalled=recalled, warning=warning)
+
+
+def _typed_field(key: str, value: Any) -> Any:
+    (kind,) = (str(field.type) for field in dataclasses.fields(Recipe) if field.name == key)
+    return _typed(key, value, kind)
 
 
 def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
@@ -390,6 +419,14 @@ def _check(recipe: Recipe) -> None:
         raise InputError("'sam' needs gradients that are not scaled: set precision to bf16 or no")
     if recipe.method == "hog" and recipe.target == "both":
         raise InputError("method 'hog' learns one target: expression or affect")
+    if recipe.none_rows == "affect" and not recipe.learns_affect:
+        raise InputError("none_rows 'affect' needs a target with affect: set target to both")
+    ccc = recipe.learns_affect and recipe.affect_loss == "ccc"
+    if ccc and 2 * recipe.accumulate > recipe.batch_size:
+        raise InputError(
+            "affect_loss 'ccc' compares the faces of a piece, so 'accumulate' can be at most half of "
+            f"'batch_size' ({recipe.batch_size}), but got {recipe.accumulate}"
+        )
     if recipe.separate and recipe.target != "affect":
         raise InputError("'separate' nets for valence and arousal need target 'affect'")
     keys = [field.name for field in dataclasses.fields(recipe)]

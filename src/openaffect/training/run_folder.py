@@ -40,32 +40,44 @@ _DAMAGE = (
 )
 
 
-def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
-    """Raise the error that says why a training may not write in this folder, if there is one."""
+_FREE = ("epochs", "accumulate", "source", "recalled", "warning")
+"""What a run may go on with otherwise: how long, in how much memory, and what is told of it."""
+
+_RESCUING = ("learning_rate", "clip")
+"""What may change too, for a loss that became no number; it is told."""
+
+
+def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> list[str]:
+    """Raise the error that says why a training may not write in this folder, if there is one.
+
+    Returns:
+        What changes in a run that goes on, a sentence each.
+    """
     if resume and overwrite:
         raise InputError("expected either resume or overwrite, but got both")
     if run.exists() and not run.is_dir():
         raise InputError(f"expected a folder for the run, but {run} is a file")
     if resume:
         if (run / "recipe.toml").is_file():
-            _check_recipe(run, recipe)
+            return _check_recipe(run, recipe)
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         if not overwrite:
             raise DestinationExists(f"the run {run}", "go on in it with --resume, ")
         if not (run / "recipe.toml").is_file():
             raise InputError(f"{run} is no run (it has no recipe.toml), so it is not replaced")
+    return []
 
 
-def _check_recipe(run: Path, recipe: Recipe) -> None:
+def _check_recipe(run: Path, recipe: Recipe) -> list[str]:
     before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
-    free = ("epochs", "accumulate")  # how long, and in how much memory
-    changed = [key for key in now if now[key] != before[key] and key not in free]
-    if changed:
-        key = changed[0]
-        raise MismatchError(
-            f"{run} was begun with {key} = {before[key]!r}, but the recipe now has {now[key]!r}; "
-            "resume with the same recipe, or train into another folder"
-        )
+    changed = [key for key in now if now[key] != before[key] and key not in _FREE]
+    for key in changed:
+        if key not in _RESCUING:
+            raise MismatchError(
+                f"{run} was begun with {key} = {before[key]!r}, but the recipe now has "
+                f"{now[key]!r}; resume with the same recipe, or train into another folder"
+            )
+    return [f"the run goes on with {key} = {now[key]!r}; it had {before[key]!r}" for key in changed]
 
 
 @contextlib.contextmanager

@@ -372,12 +372,6 @@ def _make_batch(
     return Batch(images[good], chosen.select(good))
 
 
-def centre_pieces(recipe: Recipe, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What prediction sees of crops (n, resize, resize, 3): their centre, (n, size, size, 3)."""
-    edge = (recipe.resize - recipe.size) // 2
-    return images[:, edge : edge + recipe.size, edge : edge + recipe.size]
-
-
 def count_classes(targets: Targets, labels: Sequence[Expression]) -> dict[str, int]:
     """Number of faces by the name of their likeliest expression, in the order of the ids."""
     counts = np.bincount(targets.classes, minlength=len(labels))
@@ -391,7 +385,6 @@ __all__ = [
     "Batch",
     "CropReader",
     "Targets",
-    "centre_pieces",
     "choose_targets",
     "count_classes",
     "hold_out",

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from accelerate import Accelerator
 
-from openaffect.errors import MissingExtra, UnknownName
+from openaffect.errors import InputError, MissingExtra, UnknownName
 from openaffect.training.recipe import Recipe
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -44,7 +44,15 @@ def start_tracking(
             key: ", ".join(map(str, value)) if isinstance(value, tuple) else value
             for key, value in asdict(recipe).items()
         }
-        accelerator.init_trackers("openaffect", config=config)
+        try:
+            accelerator.init_trackers("openaffect", config=config)
+        except Exception as error:  # each tracker raises its own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"cannot start tracking with {', '.join(names)}: {reason.rstrip('. ')}; set the "
+                "tracker up first (wandb login, or WANDB_MODE=offline; MLFLOW_TRACKING_URI), "
+                "or train without --track"
+            ) from error
     try:
         yield
     finally:
