@@ -268,6 +268,7 @@ def test_the_command_runs_as_several_processes_and_the_first_alone_speaks(data, 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("trained: ") == 1
+    assert "UserWarning" not in done.stderr
     assert done.stderr.count("resnet-small-imbalanced: epoch 1/1 ") == 1
     assert read_checkpoint(tmp_path / "run" / "checkpoint.pt")["world"] == 2
 

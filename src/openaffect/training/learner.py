@@ -61,6 +61,9 @@ class Learner:
 
     def prepare(self) -> None:
         """Wrap network and optimiser for this process's device, precision and place."""
+        if self._accelerator.num_processes > 1:
+            # As the pictures are, and so the gradients: else torch copies them and warns of it.
+            self._network.to(memory_format=torch.channels_last)
         self._wrapped, self._optimiser = self._accelerator.prepare(self._network, self._optimiser)
         if self._recipe.ema:
             self._average = average_weights(self._plain(), self._recipe.ema)
