@@ -142,6 +142,8 @@ def test_two_trainings_never_share_a_folder(data, tmp_path):
     assert first.poll() is None
     assert second.returncode == 1
     assert "InputError: another process trains in" in err
+    third = start(data, tmp_path / "run", settings)
+    assert "InputError: another process trains in" in third.communicate(timeout=240)[1]
     assert len(finish(first)) == 2 * 7 - 1
     finish(start(data, tmp_path / "alone", settings))
     assert_equal_bits(tmp_path / "run", tmp_path / "alone")

@@ -29,7 +29,7 @@ def train(
 ) -> None:
     """Train a recipe on the split `train`, into a run with its model.onnx.
 
-    Example: openaffect train fer run --recipe resnet-small-weighted-loss --set epochs=8
+    Example: openaffect train fer run --recipe resnet-small-imbalanced --set epochs=8
     """
     from openaffect.dataset import open_dataset
     from openaffect.training import load_recipe, train

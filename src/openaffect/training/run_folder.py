@@ -61,6 +61,9 @@ def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) ->
         if (run / "recipe.toml").is_file():
             return _check_recipe(run, recipe)
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
+        if (run / _LOCK).exists():
+            with lock_folder(run):  # whoever works there is what matters most
+                pass
         if not overwrite:
             raise DestinationExists(f"the run {run}", "go on in it with --resume, ")
         if not (run / "recipe.toml").is_file():
