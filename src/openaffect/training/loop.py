@@ -164,6 +164,7 @@ class _Loop:
         self.targets, self.held = hold_out(
             dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed
         )
+        self._check_classes()
         self.reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
         self.steps = len(plan_epoch(recipe, self.targets, 0))  # as many in every epoch
         size = len(recipe.label_set)
@@ -176,7 +177,6 @@ class _Loop:
         self.fingerprint = dataset.fingerprint()
         self._saved_step = 0
         self._told_broken = 0
-        self._check_classes()
 
     def run_all(self) -> Path:
         try:
@@ -196,6 +196,7 @@ class _Loop:
             self.reader.close()
 
     def _check_classes(self) -> None:
+        """Refuse faces of one expression alone, and tell which expressions have none."""
         counts = count_classes(self.targets, self.recipe.label_set)
         missing = [label for label, number in counts.items() if number == 0]
         if counts and len(missing) >= len(counts) - 1:
