@@ -351,13 +351,18 @@ def test_a_run_whose_loss_became_no_number_goes_on_with_a_lower_rate(faces, tmp_
     moments: list[Moment] = []
     wild = dataclasses.replace(recipe, learning_rate=1e30)
     with pytest.raises(TrainingError, match="in epoch 2, step 3"):
-        train(faces, run, wild, resume=True, show=moments.append)
+        train(faces, run, wild, resume=True, change=["learning_rate"], show=moments.append)
     assert "the run goes on with learning_rate = 1e+30; it had 0.02" in [m.note for m in moments]
     checkpoint = read_checkpoint(run / "checkpoint.pt")
     assert checkpoint["state"]["total_steps"] == 5  # not 6, whose weights are ruined
     assert max(float(w.abs().max()) for w in checkpoint["weights"].values()) < 1e6
-    train(faces, run, dataclasses.replace(recipe, clip=1.0), resume=True)
+    clipped = dataclasses.replace(recipe, clip=1.0)
+    with pytest.raises(MismatchError, match=r"learning_rate = 1e\+30, but the recipe now has 0.02"):
+        train(faces, run, clipped, resume=True)
+    train(faces, run, clipped, resume=True, change=["learning_rate", "clip"])
     assert len(log_of(run)) == 3
+    with pytest.raises(MismatchError, match=r"clip = 1.0, but"):  # it is finished
+        train(faces, run, recipe, resume=True, change=["clip"])
     assert load_recipe(run / "recipe.toml").clip == 1.0
 
 

@@ -32,7 +32,7 @@ def train(
     Example: openaffect train fer run --recipe resnet-small-imbalanced --set epochs=8
     """
     from openaffect.dataset import open_dataset
-    from openaffect.training import load_recipe, train
+    from openaffect.training import RESCUING, load_recipe, train
 
     chosen = load_recipe(recipe, settings or [])
     opened = open_dataset(dataset)
@@ -43,6 +43,8 @@ def train(
             chosen,
             resume=resume,
             overwrite=overwrite,
+            # Only what was asked for: a setting that was forgotten is told.
+            change=[key for key in RESCUING if any(s.startswith(key) for s in settings or ())],
             track=track or (),
             show=show,
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, MissingExtra
-from openaffect.training.recipe import Recipe, load_recipe, recipe_names
+from openaffect.training.recipe import RESCUING, Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from openaffect.training.moment import Moment
@@ -26,6 +26,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    change: Collection[str] = (),
     track: Sequence[str] = (),
     show: Callable[[Moment], None] | None = None,
 ) -> Path:
@@ -56,8 +57,15 @@ def train(
             )
         return train_machine(dataset, run, recipe, resume=resume, overwrite=overwrite, show=show)
     return train_network(
-        dataset, run, recipe, resume=resume, overwrite=overwrite, track=track, show=show
+        dataset,
+        run,
+        recipe,
+        resume=resume,
+        overwrite=overwrite,
+        change=change,
+        track=track,
+        show=show,
     )
 
 
-__all__ = ["Recipe", "load_recipe", "recipe_names", "train"]
+__all__ = ["RESCUING", "Recipe", "load_recipe", "recipe_names", "train"]

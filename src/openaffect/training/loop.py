@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    change: Collection[str] = (),
     track: Sequence[str] = (),
     show: Callable[[Moment], None] | None = None,
 ) -> Path:
@@ -91,6 +92,7 @@ def train(
         recipe: every value of the training.
         resume: go on from the last checkpoint (from the start if there is none yet).
         overwrite: remove the files of a run that is there.
+        change: keys, such as `learning_rate`, that an unfinished run goes on with otherwise.
         track: where else the log goes: `tensorboard`, `wandb`, `mlflow`; see `tracking`.
         show: called with every `Moment`.
 
@@ -110,7 +112,7 @@ def train(
     accelerator = _start(recipe, run, track)
     main = accelerator.is_main_process
     if main:
-        for note in check_folder(run, recipe, resume=resume, overwrite=overwrite):
+        for note in check_folder(run, recipe, resume=resume, overwrite=overwrite, change=change):
             show(Moment("reading", note=note))
     with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.

@@ -40,6 +40,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """The keys whose value is one of a few words."""
 
+RESCUING = ("learning_rate", "clip")
+"""The keys that may be set otherwise for a run whose loss became no number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

@@ -15,7 +15,7 @@ import contextlib
 import csv
 import pickle
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,17 @@ _DAMAGE = (
 _FREE = ("epochs", "accumulate", "source", "recalled", "warning")
 """What a run may go on with otherwise: how long, in how much memory, and what is told of it."""
 
-_RESCUING = ("learning_rate", "clip")
-"""What may change too, for a loss that became no number; it is told."""
 
-
-def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> list[str]:
+def check_folder(
+    run: Path, recipe: Recipe, *, resume: bool, overwrite: bool, change: Collection[str] = ()
+) -> list[str]:
     """Raise the error that says why a training may not write in this folder, if there is one.
+
+    Args:
+        run: the folder.
+        recipe: that is to be trained in it.
+        resume, overwrite: what may be there.
+        change: keys that an unfinished run may go on with otherwise.
 
     Returns:
         What changes in a run that goes on, a sentence each.
@@ -59,7 +64,7 @@ def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) ->
         raise InputError(f"expected a folder for the run, but {run} is a file")
     if resume:
         if (run / "recipe.toml").is_file():
-            return _check_recipe(run, recipe)
+            return _check_recipe(run, recipe, change)
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         if (run / _LOCK).exists():
             with lock_folder(run):  # whoever works there is what matters most
@@ -71,11 +76,12 @@ def check_folder(run: Path, recipe: Recipe, *, resume: bool, overwrite: bool) ->
     return []
 
 
-def _check_recipe(run: Path, recipe: Recipe) -> list[str]:
+def _check_recipe(run: Path, recipe: Recipe, change: Collection[str]) -> list[str]:
+    finished = (run / "model.onnx").is_file()
     before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
     changed = [key for key in now if now[key] != before[key] and key not in _FREE]
     for key in changed:
-        if key not in _RESCUING:
+        if key not in change or finished:
             raise MismatchError(
                 f"{run} was begun with {key} = {before[key]!r}, but the recipe now has "
                 f"{now[key]!r}; resume with the same recipe, or train into another folder"
