@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 def out() -> Console:
     """Where results go. A pipe or a file gets whole lines, however long."""
+    quiet = _is_follower()
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=10_000, no_color=True)
+        return Console(highlight=False, quiet=quiet)
+    return Console(highlight=False, width=10_000, no_color=True, quiet=quiet)
 
 
 def err() -> Console:
@@ -46,8 +47,6 @@ def _is_follower() -> bool:
 
 def say(text: str) -> None:
     """A result for people, one line on stdout."""
-    if _is_follower():
-        return
     out().print(Text(text), soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
 """Pictures in and out: always RGB uint8 of shape (height, width, 3) inside openaffect.
 
 OpenCV decodes and applies the EXIF orientation; a JPEG without EXIF is left to simplejpeg, which
-gives the same pixels in four fifths of the time. The header is read before that, so that a
+gives the same pixels in less time. The header is read before that, so that a
 picture that is too large is refused before a byte of it is unpacked: by hand for JPEG and plain
 PNG, else by Pillow, which also decodes what OpenCV has no right answer for: transparency and
 animations.

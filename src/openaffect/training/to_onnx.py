@@ -66,7 +66,6 @@ def fit_temperature(logits: Tensor, shares: Tensor) -> float:
     if not shares.any():
         return 1.0
     logits, shares = logits.double(), shares.double()  # near the minimum the loss hardly changes
-
     logits = logits.reshape(-1, *shares.shape)
 
     def loss(log_t: float) -> float:
