@@ -423,7 +423,9 @@ def _check(recipe: Recipe) -> None:
     if recipe.method == "hog" and recipe.target == "both":
         raise InputError("method 'hog' learns one target: expression or affect")
     if recipe.none_rows == "affect" and not recipe.learns_affect:
-        raise InputError("none_rows 'affect' needs a target with affect: set target to affect or both")
+        raise InputError(
+            "none_rows 'affect' needs a target with affect: set target to affect or both"
+        )
     ccc = recipe.learns_affect and recipe.affect_loss == "ccc"
     if ccc and 2 * recipe.accumulate > recipe.batch_size:
         raise InputError(
