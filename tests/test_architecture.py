@@ -18,6 +18,7 @@ LAYERS = (
         "errors",
         "labels",
         "circumplex",
+        "documents",
         "lookup",
         "storage",
         "schemas",

@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MAX_REASON = 300  # characters of a foreign message that are repeated in ours
+
 
 class OpenAffectError(Exception):
     """The base of all errors that openaffect raises on purpose."""
@@ -94,3 +96,14 @@ class MissingWeights(OpenAffectError):  # noqa: N818
 
 class TrainingError(OpenAffectError):
     """A training that cannot go on; its last checkpoint is whole."""
+
+
+def reason(error: BaseException) -> str:
+    r"""What a foreign error says, as the end of one of our messages: one line, never empty.
+
+    >>> reason(ValueError("bad header\nat byte 3")), reason(MemoryError())
+    ('bad header', 'MemoryError')
+    """
+    text = str(getattr(error, "strerror", None) or error).strip()
+    line = text.splitlines()[0].strip() if text else type(error).__name__
+    return line if len(line) <= _MAX_REASON else line[:_MAX_REASON] + "…"

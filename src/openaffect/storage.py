@@ -1,4 +1,6 @@
-"""Writes that are whole or not there: a temporary name beside the destination, then one rename.
+"""Files: writes that are whole or not there, and a door for reading that only files pass.
+
+A write goes to a temporary name beside the destination, then one rename.
 
 A kill at any moment leaves the old result or the new one. What a killed writer left behind is
 recovered or removed by the next call for the same destination.
@@ -9,10 +11,41 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from openaffect.errors import DestinationExists, InputError
+from openaffect.errors import DestinationExists, InputError, reason
+
+
+def open_file(path: str | Path, what: str = "a file") -> BinaryIO:
+    """A file opened for reading bytes, without a buffer; pipes, devices and folders are refused.
+
+    Opening a pipe would wait for its writer, and a device may never end. Every file that other
+    people may have made, or that their data names, is opened here.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages, such as `a picture`.
+
+    Raises:
+        InputError: no such file, no right to read it, or not a regular file.
+    """
+    try:
+        # O_NONBLOCK: a pipe without a writer must not hold the call until one comes.
+        number = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
+    except FileNotFoundError:
+        raise InputError(f"expected {what} at {path}, but there is no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        kind = "a folder" if os.path.isdir(path) else "a pipe or a device"
+        os.close(number)
+        raise InputError(f"expected {what} at {path}, but it is {kind}")
+    return open(number, "rb", buffering=0)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,65 @@
+"""JSON that others may have written, read into typed values; what is wrong with it is one line.
+
+A dataset's information, a model's card and a report travel: nobody knows who wrote them last.
+msgspec checks every value against the type that it should have, and says which one does not fit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from openaffect.errors import FormatError, InputError, reason
+from openaffect.storage import open_file
+
+MAX_BYTES = 100_000_000
+"""The largest document that is read, in bytes."""
+
+_Value = TypeVar("_Value")
+
+
+def decode_json(text: str | bytes, kind: type[_Value], where: str) -> _Value:
+    """The value of a JSON text, checked against a type.
+
+    Keys that a dataclass does not have are ignored; NaN, infinity, numbers beyond float64 and
+    64-bit integers, lone surrogates and text that is not UTF-8 are refused.
+
+    Args:
+        text: the JSON.
+        kind: any type that msgspec knows: a dataclass, `dict[str, Any]`, `list[float]`, ….
+        where: what to call the text in messages, such as a path.
+
+    Raises:
+        FormatError: not JSON, or a value of another type than `kind` says.
+
+    >>> decode_json('{"size": [48, 48]}', dict[str, tuple[int, int]], "the card")
+    {'size': (48, 48)}
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        raise FormatError(f"{where} does not hold what it should: {reason(error)}") from error
+    except UnicodeError as error:  # bytes that are not UTF-8, or a str with a lone surrogate
+        raise FormatError(f"{where} is not JSON: {reason(error)}") from error
+    except msgspec.DecodeError as error:
+        raise FormatError(f"{where} is not JSON: {reason(error)}") from error
+    except RecursionError as error:
+        raise FormatError(f"{where} is nested too deeply") from error
+
+
+def read_json(path: str | Path, kind: type[_Value], what: str = "a JSON file") -> _Value:
+    """The value of a JSON file, checked against a type; see `decode_json`.
+
+    Raises:
+        FormatError: no such file, too large, not JSON, or a value of another type.
+    """
+    try:
+        with open_file(path, what) as file:
+            data = file.read(MAX_BYTES + 1)
+    except InputError as error:
+        raise FormatError(str(error)) from error
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{path} has more than {MAX_BYTES:,} bytes, too many for {what}")
+    return decode_json(data, kind, str(path))
