@@ -23,6 +23,7 @@ LAYERS = (
         "storage",
         "schemas",
         "images",
+        "image_headers",
         "weights",
         "metrics",
     },
