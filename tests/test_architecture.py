@@ -19,6 +19,7 @@ LAYERS = (
         "labels",
         "circumplex",
         "documents",
+        "download",
         "lookup",
         "storage",
         "schemas",
