@@ -123,6 +123,20 @@ def image_size(path: str | Path) -> tuple[int, int] | None:
     return (height, width) if lies else (width, height)
 
 
+def header_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height that the first bytes of a JPEG, PNG or WebP tell, not turned; else None."""
+    kind = sniff_format(head[:_HEAD])
+    try:
+        if kind == "jpeg":
+            jpeg = read_jpeg_header(head, "")
+            return jpeg.width, jpeg.height
+        if kind == "webp":
+            return read_webp_header(head, "")[:2]
+    except ImageError:
+        return None
+    return struct.unpack(">II", head[16:24]) if kind == "png" and len(head) >= 24 else None
+
+
 def read_image(
     source: str | Path | bytes | Pixels, *, max_pixels: int = MAX_PIXELS, where: str = ""
 ) -> Pixels:
