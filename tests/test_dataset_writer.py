@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from format_builders import full_row, put_picture
 from openaffect.circumplex import REGIONS, inside_disc
 from openaffect.dataset import RowsHash, open_dataset
-from openaffect.dataset_writer import BATCH, FaceRow, leaves_picture, write_dataset
+from openaffect.dataset_writer import BATCH, leaves_picture, write_dataset
 from openaffect.errors import DestinationExists, InputError
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.schemas import FACES
 

@@ -10,6 +10,7 @@ animations.
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -23,7 +24,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from openaffect.errors import ImageError
+from openaffect.errors import ImageError, InputError, reason
+from openaffect.storage import open_file
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -70,12 +72,15 @@ def check_header(path: str | Path) -> str | None:
     This costs microseconds; only decoding (`read_image`) tells whether the rest is whole.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_file(path, "a picture") as file:
             head = file.read(12)
-    except FileNotFoundError:
-        return "missing picture"
-    except OSError as error:
-        return f"unreadable picture ({error.strerror})"
+    except InputError as error:
+        cause = error.__cause__
+        if cause is not None:
+            return f"unreadable picture ({reason(cause)})"
+        return (
+            "unreadable picture (no regular file)" if os.path.lexists(path) else "missing picture"
+        )
     if not head:
         return "empty picture (0 bytes)"
     return None if sniff_format(head) else "not a picture (unknown first bytes)"

@@ -61,7 +61,7 @@ def test_aliases_delimiters_and_a_byte_order_mark(tmp_path, delimiter, encoding)
         ("votes", "1;x", "votes that are no numbers"),
         ("votes", "0;0;0;0;0;0;0;0;0;0;70000", "votes outside 0 to 65535"),
         ("split", "trian", "unknown split"),
-        ("extra", "not json", "extra that is no JSON"),
+        ("extra", "not json", "extra that is no JSON object"),
         ("extra", "[1]", "extra that is no JSON object"),
         ("expression", "happy,sad", "more fields than the header"),
     ],
@@ -146,7 +146,6 @@ def test_one_table_is_needed(tmp_path):
     [
         (b"name;age\nanna;3\n", "a header with a column of pictures"),
         (b"", "a header with a column of pictures"),
-        (b"image,label\na.png,\xe4rger\n", "expected UTF-8"),
         (b"image,\xe4\n", "expected UTF-8"),
     ],
 )
