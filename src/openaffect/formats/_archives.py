@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
 import os
@@ -154,8 +155,10 @@ def _unzip(archive: io.BufferedReader[io.FileIO], unpacking: _Unpacking) -> None
 
 
 def _untar(archive: io.BufferedReader[io.FileIO], unpacking: _Unpacking) -> None:
-    mode: Any = "r|gz" if archive.peek(2)[:2] == b"\x1f\x8b" else "r|"
-    with tarfile.open(fileobj=archive, mode=mode, tarinfo=_BoundedInfo) as file:
+    # Not tarfile's own decoder: it fails with a TypeError where the header of gzip is cut short.
+    packed = archive.peek(2)[:2] == b"\x1f\x8b"
+    data: Any = gzip.GzipFile(fileobj=archive) if packed else archive
+    with tarfile.open(fileobj=data, mode="r|", tarinfo=_BoundedInfo) as file:
         for member in file:
             vars(file)["members"].clear()  # every member that was seen is kept there
             if not (member.isfile() or member.isdir()) or member.issparse():
