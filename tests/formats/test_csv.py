@@ -552,3 +552,18 @@ def test_a_bad_json_line_is_rejected_alone(tmp_path, line, reason):
     (tmp_path / "t.jsonl").write_bytes(b'{"image": "b.png", "box": null}\n' + line + b"\n")
     dataset, summary = import_dataset("csv", tmp_path / "t.jsonl", tmp_path / "d")
     assert (dataset.ids, summary.rejected) == (["b"], {reason: 1})
+
+
+def test_a_damaged_parquet_file_is_an_error_of_one_line(tmp_path):
+    put_picture(tmp_path / "photos/a.png")
+    table = make_analysis(tmp_path / "x.parquet", ["photos/a.png", "photos/a.png"])
+    good = table.read_bytes()
+    assert import_dataset("csv", table, tmp_path / "d")[1].rows == 2
+    refused = 0
+    for place in range(len(good) - 700, len(good), 3):
+        table.write_bytes(good[:place] + b"\xc5" + good[place + 1 :])
+        try:
+            import_dataset("csv", table, tmp_path / "d", overwrite=True)
+        except InputError:  # and nothing else
+            refused += 1
+    assert refused > 20

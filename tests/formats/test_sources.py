@@ -102,6 +102,13 @@ def test_messages_name_the_archive_not_the_place_where_it_was_unpacked(tmp_path)
     assert "partial" not in str(caught.value)
 
 
+def test_so_do_messages_about_a_row_inside(tmp_path):
+    entries = {"in/a.png": picture(0), "in/t.csv": "image,label,emotion\na.png,sad,happy\n"}
+    with pytest.raises(FormatError, match=r"a\.zip/t\.csv both mean") as caught:
+        import_dataset("csv", make_zip(tmp_path / "a.zip", entries), tmp_path / "d")
+    assert "partial" not in str(caught.value)
+
+
 def test_an_archive_cannot_be_linked(tmp_path):
     archive = make_zip(tmp_path / "a.zip", {"happy/a.png": picture(0)})
     with pytest.raises(InputError, match="cannot link"):

@@ -207,9 +207,7 @@ def _unpacked(
     folder.mkdir()
     unpack(archive, folder)
     found = _find(module, format, folder, options, shown=archive)
-    if found.pictures is None:
-        yield found
-    else:
+    if found.pictures is not None:
         # A relative folder may come from the folder in which this process runs.
         if not found.pictures.absolute().is_relative_to(folder.absolute()):
             raise InputError(
@@ -217,7 +215,12 @@ def _unpacked(
             )
         writer.images_folder.rmdir()
         found.pictures.rename(writer.images_folder)
-        yield found.moved(writer.images_folder)
+        found = found.moved(writer.images_folder)
+    try:
+        yield found
+    except FormatError as error:
+        message = str(error).replace(str(writer.images_folder), str(archive))
+        raise FormatError(message.replace(str(folder), str(archive))) from error
     if folder.exists():
         shutil.rmtree(folder)
     keep_pictures_only(writer.images_folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -82,7 +83,9 @@ def unpack(archive: Path, folder: Path) -> None:
         except _BROKEN as error:
             raise FormatError(f"{archive} is no whole archive: {reason(error)}") from error
         except OSError as error:
-            if error.errno is None:  # of a decoder; one of the system has a number
+            # Of a decoder, or of a seek to a place that a damaged header names; a full disk has
+            # another number.
+            if error.errno in (None, errno.EINVAL):
                 raise FormatError(f"{archive} is no whole archive: {reason(error)}") from error
             raise
 

@@ -227,14 +227,13 @@ def _json_records(path: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]
 
 
 def _parquet_records(path: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]]:
-    table = schemas.read_parquet(path, "a table")
-    kept = [field.name for field in table.schema if _is_simple(field.type)]
-    if len(set(table.column_names)) < len(table.column_names):
-        raise FormatError(f"two columns of {path} have the same name")
-    table = table.select(kept)
     try:
+        table = schemas.read_parquet(path, "a table")
+        if len(set(table.column_names)) < len(table.column_names):
+            raise FormatError(f"two columns of {path} have the same name")
+        table = table.select([field.name for field in table.schema if _is_simple(field.type)])
         table.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowIndexError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # a name or a text may be damaged
         raise FormatError(f"{path} is damaged: {reason(error)}") from error
     short = {field.name for field in table.schema if pa.types.is_float32(field.type)}
     number = 0
