@@ -166,6 +166,7 @@ HEAD = b"\x93NUMPY\x01\x00"
             HEAD + len(header).to_bytes(2, "little") + header + bytes(8)
             for header in (
                 b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }",
+                b"{'descr': '<f4', 'fortran_order': False, 'shape': (), }",
                 b"{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }" % (b"9" * 5000),
                 b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
                 b"{'descr': '<f8', 'fortran_order': False, 'shape': ((((((((",

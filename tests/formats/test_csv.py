@@ -9,6 +9,7 @@ import pytest
 
 from format_builders import bytes_by_id, make_dataset, put_picture, rows_by_id
 from openaffect.analysis.table import collect_rows
+from openaffect.cli import main
 from openaffect.errors import FormatError, InputError, UnknownName
 from openaffect.formats import export_dataset, import_dataset
 from openaffect.labels import Expression
@@ -567,3 +568,17 @@ def test_a_damaged_parquet_file_is_an_error_of_one_line(tmp_path):
         except InputError:  # and nothing else
             refused += 1
     assert refused > 20
+
+
+def test_the_command_line_names_columns_and_says_what_became_of_them(tmp_path, capsys):
+    lines = ["Bild;Gefühl;x;y;w;h", "a.png;happy;1,5;2;9;9", "b.png;hapy;1;2;9;9"]
+    table = make_table(tmp_path / "in", lines)
+    wish = ["--column", "image=Bild", "--column", "expression=gefühl"]
+    assert main(["import", "csv", str(table), str(tmp_path / "d"), *wish]) == 0
+    printed = capsys.readouterr()
+    assert "1 faces" in printed.out
+    assert "1 rows rejected: unknown expression" in printed.err
+    assert "decimal commas" in printed.err
+    assert main(["import", "csv", str(table), str(tmp_path / "e"), "--column", "image"]) == 1
+    assert main(["import", "csv", str(table), str(tmp_path / "e")]) == 1
+    assert "--column image=NAME" in capsys.readouterr().err

@@ -245,6 +245,16 @@ def test_bzip2_and_passwords_in_a_zip_are_refused(tmp_path):
     refuse(tmp_path / "b.zip", "it needs a password")
 
 
+@pytest.mark.parametrize("longer", [-1, 1])
+def test_a_zip_that_lies_about_the_length_of_an_entry_is_broken(tmp_path, longer):
+    data = bytearray(make_zip(tmp_path / "a.zip", {"happy/a.png": picture(0)}).read_bytes())
+    place = data.index(b"PK\x01\x02") + 24  # the length in the list at the end
+    length = int.from_bytes(data[place : place + 4], "little") + longer
+    data[place : place + 4] = length.to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(data)
+    refuse(tmp_path / "a.zip", "no whole archive")
+
+
 @pytest.mark.parametrize(
     ("names", "why"),
     [
