@@ -29,7 +29,7 @@ LAYERS = (
         "metrics",
     },
     {"faces"},
-    {"dataset"},
+    {"dataset", "face_row"},
     {"dataset_writer", "model", "predictions"},
     {"golden", "inference", "reports"},
     {"formats"},
