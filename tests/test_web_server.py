@@ -61,7 +61,9 @@ def is_closed(connection: socket.socket, seconds: float = 10) -> bool:
     """Whether the server closes a connection within some time."""
     connection.settimeout(seconds)
     try:
-        return connection.recv(1) == b""
+        while connection.recv(10_000):
+            pass
+        return True
     except TimeoutError:
         return False
     except OSError:
