@@ -15,10 +15,11 @@ import pytest
 
 from builders import tiny_model
 from film_builders import wandering, write_film
-from openaffect.analysis import analyze, analyze_to_file, unfinished
+from openaffect.analysis import Analysis, analyze, analyze_to_file, unfinished
 from openaffect.analysis.analyzing import Plan, Position, iterate_done
 from openaffect.analysis.pictures import Photo
 from openaffect.analysis.unfinished import unfinished_folder
+from openaffect.cli import main
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
@@ -293,3 +294,83 @@ def _told(pictures, read):
             yield picture
 
     return told
+
+
+@pytest.mark.parametrize("emptied", [0, 1, 2])
+@pytest.mark.parametrize("keep", [0, 40])
+def test_parts_that_a_power_cut_has_damaged_are_made_again(
+    folder, model, tmp_path, monkeypatch, emptied, keep
+):
+    whole = run(folder, model, tmp_path / "whole.parquet")
+    add = kill_after(monkeypatch, 6)
+    with pytest.raises(Killed):
+        run(folder, model, tmp_path / "cut.parquet")
+    monkeypatch.setattr(unfinished.Unfinished, "add", add)
+    part = unfinished_folder(tmp_path / "cut.parquet") / f"{emptied:06}.arrow"
+    part.write_bytes(part.read_bytes()[:keep])
+    told = []
+    resumed = run(folder, model, tmp_path / "cut.parquet", resume=True, warn=told.append)
+    close(without_tracks(resumed.table), without_tracks(whole.table))
+    assert len(told) == 1
+    assert f"{6 - emptied} parts" in told[0]
+
+
+def test_a_kill_after_the_table_and_before_the_end_goes_on(folder, model, tmp_path, monkeypatch):
+    whole = run(folder, model, tmp_path / "whole.csv")
+    out = tmp_path / "out.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished.Unfinished, "remove", kill)
+        with pytest.raises(Killed):
+            run(folder, model, out)
+    assert out.exists()
+    with pytest.raises(DestinationExists):
+        run(folder, model, out)
+    assert len(run(folder, model, out, resume=True)) == len(whole)
+    assert out.read_text() == (tmp_path / "whole.csv").read_text()
+    assert not unfinished_folder(out).exists()
+    with pytest.raises(DestinationExists):  # nothing is left to go on with
+        run(folder, model, out, resume=True)
+
+
+def kill(*_, **__):
+    raise Killed
+
+
+def test_a_kill_between_the_page_and_the_table_goes_on(folder, tmp_path, monkeypatch, capsys):
+    path = tiny_model(tmp_path / "tiny.onnx")
+    out, page, drawn = tmp_path / "t.csv", tmp_path / "p.html", tmp_path / "drawn"
+    command = ["analyze", str(folder), "--model", str(path), "--detector", "haar", "-o", str(out)]
+    command += ["--report", str(page), "--draw", str(drawn)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Analysis, "save", kill)
+        with pytest.raises(Killed):
+            main(command)
+    assert page.exists()
+    assert main(command) == 1
+    assert "exists" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    assert out.exists()
+    assert page.exists()
+
+
+@pytest.mark.parametrize("name", ["-o", "--report", "--draw"])
+def test_destinations_are_checked_before_the_work(folder, tmp_path, name, capsys, monkeypatch):
+    monkeypatch.setattr(unfinished, "iterate_done", kill)
+    places = {"-o": "t.csv", "--report": "p.html", "--draw": "drawn"}
+    path = tmp_path / places[name]
+    if name == "--draw":
+        path.mkdir()
+        path = path / "kept"
+    path.write_text("kept")
+    command = ["analyze", str(folder), "--detector", "haar"]
+    for option, place in places.items():
+        command += [option, str(tmp_path / place)]
+    for options in ([], ["--resume"]):  # there is nothing to resume
+        assert main([*command, *options]) == 1
+        assert "exists" in capsys.readouterr().err
+    assert path.read_text() == "kept"
+
+
+def test_a_report_is_a_page(folder, tmp_path, capsys):
+    assert main(["analyze", str(folder), "--report", str(tmp_path / "page.txt")]) == 1
+    assert ".html" in capsys.readouterr().err

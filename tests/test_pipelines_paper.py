@@ -319,6 +319,14 @@ def test_a_folder_with_other_things_is_left_alone(faces: Dataset, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("left", ["paper.html", "paper.json"])
+def test_a_folder_that_a_kill_left_between_page_and_json_is_its_own(
+    tmp_path: Path, left: str
+) -> None:
+    (tmp_path / left).write_text("")
+    claim_folder(tmp_path, "paper.json")
+
+
 def test_a_dataset_without_splits_is_refused(faces: Dataset, tmp_path: Path) -> None:
     plain = faces.with_column("split", [None] * len(faces))
     with pytest.raises(InputError, match="openaffect split"):

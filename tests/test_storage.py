@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from openaffect import storage
 from openaffect.errors import DestinationExists, InputError
-from openaffect.storage import atomic_file, atomic_folder, recover_folder
+from openaffect.storage import atomic_file, atomic_folder, read_folder, recover_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -195,7 +200,9 @@ def test_a_folder_writer_that_is_killed_leaves_the_old_folder(tmp_path):
 
 
 KILL_AT_RENAME = """
+    from openaffect import storage
     from openaffect.storage import atomic_folder
+    storage._exchange = lambda *_: False  # as on a system without it
     rename, count = os.rename, 0
     def rename_then_die(source, destination):
         global count
@@ -230,8 +237,9 @@ def test_a_kill_at_either_rename_of_a_swap_loses_nothing(tmp_path, at, existing)
     assert contents(path) == {"f": "newer"}
 
 
+@pytest.mark.parametrize("exchange", ["with", "without"])
 @pytest.mark.parametrize("existing", ["folder", "file"])
-def test_a_kill_after_the_swap_leaves_the_new_folder(tmp_path, existing):
+def test_a_kill_after_the_swap_leaves_the_new_folder(tmp_path, existing, exchange):
     path = tmp_path / "a"
     if existing == "folder":
         path.mkdir()
@@ -242,6 +250,9 @@ def test_a_kill_after_the_swap_leaves_the_new_folder(tmp_path, existing):
         """
         import shutil
         from openaffect.storage import atomic_folder
+        from openaffect import storage
+        if sys.argv[2] == "without":
+            storage._exchange = lambda *_: False
         def die(*_):
             os.kill(os.getpid(), signal.SIGKILL)
         shutil.rmtree = Path.unlink = die
@@ -249,6 +260,7 @@ def test_a_kill_after_the_swap_leaves_the_new_folder(tmp_path, existing):
             (temporary / "f").write_text("new")
         """,
         path,
+        exchange,
     )
     assert status == -signal.SIGKILL
     assert len(names(tmp_path)) == 2
@@ -271,6 +283,7 @@ def test_an_interrupted_swap_is_undone_at_once(tmp_path, monkeypatch):
         rename(source, destination)
 
     monkeypatch.setattr(os, "rename", fail_second)
+    monkeypatch.setattr(storage, "_exchange", lambda *_: False)
     with (
         pytest.raises(OSError, match="No space left"),
         atomic_folder(path, overwrite=True) as temporary,
@@ -280,15 +293,117 @@ def test_an_interrupted_swap_is_undone_at_once(tmp_path, monkeypatch):
     assert contents(path) == {"f": "old"}
 
 
+def owner(pid: int, *, computer: str | None = None, started: str | None = None) -> str:
+    """A writer as temporary names have it."""
+    return f"{computer or storage._computer()}.{pid}.{started or storage._started(pid)}"
+
+
 def test_the_unfinished_work_of_a_living_process_is_left_alone(tmp_path):
     path = tmp_path / "a"
-    living = tmp_path / f".a.partial-{os.getppid()}"
-    living.mkdir()
-    stray = tmp_path / ".a.partial-notes"
-    stray.write_text("of no process")
+    parent = os.getppid()
+    kept = [
+        f".a.partial-{owner(parent)}.0",
+        f".a.partial-{owner(os.getpid())}.999",  # of another thread
+        f".a.partial-{owner(1)}.0",  # of another user, where we are not root
+        f".a.partial-{owner(2**22 + 1, computer='elsewhere')}.0",
+    ]
+    gone = [
+        f".a.partial-{owner(2**22 + 1)}.0",
+        f".a.partial-{owner(parent, started='1')}.0",  # its number is another process's now
+        f".a.partial-{owner(os.getpid(), started='1')}.0",
+        ".a.partial-notes",
+    ]
+    for name in kept + gone:
+        (tmp_path / name).mkdir()
     with atomic_folder(path) as temporary:
         (temporary / "f").write_text("new")
-    assert names(tmp_path) == [living.name, "a"]
+    assert names(tmp_path) == sorted([*kept, "a"])
+
+
+def test_a_writer_of_another_user_lives(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not storage._is_dead(owner(os.getppid()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems may have no such call")
+def test_two_names_are_exchanged_at_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").write_text("file")
+    assert storage._exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_text() == "file"
+    assert (tmp_path / "b").is_dir()
+    assert not storage._exchange(tmp_path / "a", tmp_path / "missing")
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_reader_beside_a_writer_gets_the_old_or_the_new_whole(tmp_path, monkeypatch, exchange):
+    path = tmp_path / "a"
+    if not exchange:
+        monkeypatch.setattr(storage, "_exchange", lambda *_: False)
+    ends = threading.Event()
+
+    def write(number: int) -> None:
+        with atomic_folder(path, overwrite=True) as temporary:
+            for name in ("one", "two"):
+                (temporary / name).write_text(str(number))
+
+    def keep_writing() -> None:
+        for number in itertools.count(1):
+            if ends.is_set():
+                return
+            write(number)
+
+    def read() -> tuple[int, int]:
+        one = int((path / "one").read_text())
+        time.sleep(0.0005)
+        return one, int((path / "two").read_text())
+
+    write(0)
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        seen = [read_folder(path, read) for _ in range(150)]
+    finally:
+        ends.set()
+        writer.join()
+    assert all(one == two for one, two in seen)
+    assert [one for one, _ in seen] == sorted(one for one, _ in seen)
+    assert seen[-1][0] > 5
+    assert names(tmp_path) == ["a"]
+
+
+def test_what_is_written_is_on_disk_before_its_name_is(tmp_path, monkeypatch):
+    events = []
+    for name in ("fsync", "rename", "replace"):
+        real = getattr(os, name)
+
+        def record(*args, name=name, real=real):
+            events.append(name if name != "fsync" else stat.S_IFMT(os.fstat(*args).st_mode))
+            return real(*args)
+
+        monkeypatch.setattr(os, name, record)
+    with atomic_file(tmp_path / "f") as temporary:
+        temporary.write_text("new")
+    assert events == [stat.S_IFREG, "replace", stat.S_IFDIR]
+    events.clear()
+    with atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "f").write_text("new")
+    assert events == [stat.S_IFREG, stat.S_IFDIR, "rename", stat.S_IFDIR]
+
+
+@pytest.mark.parametrize("writer", [atomic_file, atomic_folder])
+def test_an_error_names_what_the_user_named(tmp_path, writer, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError) as caught, writer(tmp_path / "new" / "a"):
+        raise AssertionError("the block must not run")
+    assert str(tmp_path / "new" / "a") in str(caught.value)
+    assert "partial" not in str(caught.value)
 
 
 def test_the_folder_one_is_in_can_be_the_destination(tmp_path, monkeypatch):

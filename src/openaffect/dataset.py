@@ -34,7 +34,7 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
 from openaffect.images import Pixels, read_image
 from openaffect.labels import EXPRESSIONS
-from openaffect.storage import atomic_folder, recover_folder
+from openaffect.storage import atomic_folder, read_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,7 +291,10 @@ def open_dataset(path: str | Path) -> Dataset:
         InputError: repeated ids, or values that the schema does not allow.
     """
     path = Path(path)
-    recover_folder(path)
+    return read_folder(path, lambda: _read_dataset(path))
+
+
+def _read_dataset(path: Path) -> Dataset:
     if not (path / "dataset.json").is_file():
         raise FormatError(
             f"expected a dataset folder at {path}, but "

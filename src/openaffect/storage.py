@@ -1,6 +1,8 @@
 """Files: writes that are whole or not there, and a door for reading that only files pass.
 
-A write goes to a temporary name beside the destination, then one rename.
+A write goes to a temporary name beside the destination, then one rename. Temporary names carry the
+computer, the process, and when it started: what a dead writer left is told from the work of a
+living one, also in a container, where process numbers begin again.
 
 A kill at any moment leaves the old result or the new one. What a killed writer left behind is
 recovered or removed by the next call for the same destination.
@@ -9,14 +11,26 @@ recovered or removed by the next call for the same destination.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import itertools
 import os
+import platform
+import re
 import shutil
 import stat
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from openaffect.errors import DestinationExists, InputError, reason
+
+_Value = TypeVar("_Value")
+_PARTIAL, _OLD = "partial-", "old-"
+_READS = 20  # of a folder that is swapped again and again
+_WAITS, _WAIT_S = 100, 0.01  # for a swap of two renames to end
+_numbers = itertools.count()  # threads of one process may write to the same place
 
 
 def open_file(path: str | Path, what: str = "a file") -> BinaryIO:
@@ -54,17 +68,18 @@ def atomic_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
+        InputError: nothing can be written there.
     """
     path = Path(path)
     if path.is_dir() or (path.exists() and not overwrite):
         raise DestinationExists(path)
-    _need_parent(path)
-    _remove_leftovers(path)
-    temporary = _temporary(path)
+    temporary = _begin(path)
     try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
+        with _naming(path, temporary):
+            yield temporary
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,45 +88,97 @@ def atomic_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
 def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path`; when the block ends without an error it becomes `path`.
 
+    The files directly in it are on disk then, also after a power cut; those in its subfolders,
+    which may be a million pictures, are left to the system.
+
     Raises:
         DestinationExists: `path` exists (other than as an empty folder) and `overwrite` is false.
+        InputError: nothing can be written there.
     """
     path = _named(path)
-    _need_parent(path)
     recover_folder(path)
     if path.exists() and not overwrite and not _is_empty_folder(path):
         raise DestinationExists(path)
-    temporary = _temporary(path)
-    temporary.mkdir()
+    temporary = _begin(path)
     try:
-        yield temporary
-        _swap(temporary, path)
+        with _naming(path, temporary):
+            temporary.mkdir()
+            yield temporary
+            for entry in os.scandir(temporary):
+                if entry.is_file(follow_symlinks=False):
+                    sync(entry.path)
+            sync(temporary)
+            _swap(temporary, path)
+            sync(path.parent)
     finally:
         if temporary.exists():
-            shutil.rmtree(temporary)
+            _remove(temporary)
+
+
+def read_folder(path: str | Path, read: Callable[[], _Value]) -> _Value:
+    """What `read` makes of a folder that another process may replace meanwhile.
+
+    It is called again where the folder was swapped while it ran, so that its result is of the old
+    or of the new folder and never of both.
+    """
+    path = _named(path)
+    for _ in range(_READS):
+        recover_folder(path)
+        before = _identity(path)
+        try:
+            result = read()
+        except (OSError, InputError):
+            if before is not None and _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return result
+    return read()
 
 
 def recover_folder(path: str | Path) -> None:
     """Finish or undo what a killed writer of this folder left behind; nothing to do costs nothing.
 
-    The swap of a folder is two renames. A kill between them leaves the old result under
-    another name: it gets its name back here.
+    Where the system cannot exchange two folders at once, a swap is two renames. A kill between
+    them leaves the old result under another name: it gets its name back here. The swap of a
+    writer that lives is waited for.
     """
     path = _named(path)
-    old = _old(path)
-    if old.exists():
-        if path.exists():
-            _remove(old)
-        else:
-            os.rename(old, path)
+    if not path.parent.is_dir():
+        return
+    for _ in range(_WAITS):
+        alive = False
+        for old, owner in _leftovers(path, _OLD):
+            if not _is_dead(owner):
+                alive = True
+            elif path.exists():
+                _remove(old)
+            else:
+                os.rename(old, path)
+        if path.exists() or not alive:
+            break
+        time.sleep(_WAIT_S)
     _remove_leftovers(path)
+
+
+def sync(path: str | Path) -> None:
+    """Have the system put a file, or the names in a folder, on disk."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # cannot be opened there
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _swap(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.rename(temporary, path)
         return
-    old = _old(path)
+    if _exchange(temporary, path):
+        return  # what was at `path` is at `temporary` now, and goes with it
+    old = path.with_name(f".{path.name}.{_OLD}{_owner()}")
     os.rename(path, old)
     try:
         os.rename(temporary, path)
@@ -121,38 +188,73 @@ def _swap(temporary: Path, path: Path) -> None:
     _remove(old)
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names at once, so that no reader finds neither; False where that is impossible."""
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            return bool(libc.renamex_np(*names, 2) == 0)  # RENAME_SWAP
+        here = -100  # AT_FDCWD
+        return bool(libc.renameat2(here, names[0], here, names[1], 2) == 0)  # RENAME_EXCHANGE
+    except (OSError, AttributeError, TypeError):  # no such library, or no such function in it
+        return False
+
+
 def _named(path: str | Path) -> Path:
     """The path with a last part that temporary names can be made from: not `.` or `..`."""
     path = Path(path)
     return path if path.name not in ("", "..") else path.resolve()
 
 
-def _old(path: Path) -> Path:
-    return path.with_name(f".{path.name}.old")
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial-{os.getpid()}")
-
-
-def _need_parent(path: Path) -> None:
+def _begin(path: Path) -> Path:
+    """The temporary path of a new writer; its parent is made, and what dead ones left is removed."""
     parent = path.absolute().parent
     if parent.exists() and not parent.is_dir():
         raise InputError(f"cannot write {path}: {parent} is a file, not a folder")
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {reason(error)} ({error.filename})") from error
+    _remove_leftovers(path)
+    return path.with_name(f".{path.name}.{_PARTIAL}{_owner()}.{next(_numbers)}")
+
+
+@contextlib.contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """An error of the system is about `path`; nobody has heard of the temporary name."""
+    try:
+        yield
+    except PermissionError as error:
+        if str(error.filename or "").startswith(str(temporary)):
+            raise InputError(f"cannot write {path}: {reason(error)}") from error
+        raise
 
 
 def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and next(path.iterdir(), None) is None
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _leftovers(path: Path, kind: str) -> list[tuple[Path, str]]:
+    """What writers of `path` have under temporary names, and who they are."""
+    prefix = f".{path.name}.{kind}"
+    found = [entry for entry in path.parent.iterdir() if entry.name.startswith(prefix)]
+    return [(entry, entry.name.removeprefix(prefix)) for entry in found]
+
+
 def _remove_leftovers(path: Path) -> None:
-    if not path.parent.is_dir():
-        return
-    prefix = f".{path.name}.partial-"
-    for entry in path.parent.iterdir():
-        if entry.name.startswith(prefix) and not _is_alive(entry.name.removeprefix(prefix)):
-            _remove(entry)
+    if path.parent.is_dir():
+        for entry, owner in _leftovers(path, _PARTIAL):
+            if _is_dead(owner):
+                _remove(entry)
 
 
 def _remove(path: Path) -> None:
@@ -162,19 +264,37 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _is_alive(pid: str) -> bool:
-    """Whether another process with this number runs; a writer of our own number left it behind."""
-    if not pid.isdigit() or int(pid) == os.getpid():
+def _owner() -> str:
+    """This process, as temporary names have it: its computer, its number and when it started."""
+    return f"{_computer()}.{os.getpid()}.{_started(os.getpid())}"
+
+
+def _computer() -> str:
+    return re.sub(r"[^\w-]", "-", platform.node()) or "unknown"
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since the start of the system; "0" where nothing tells."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "0"
+    return text.rpartition(")")[2].split()[19]  # field 22; the name before it may hold spaces
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the writer of a temporary name runs no more; one on another computer may."""
+    computer, pid, started = (*owner.split(".")[:3], "", "", "")[:3]
+    if not pid.isdigit():
+        return True  # no writer of ours makes such names
+    if computer != _computer():
         return False
+    if _started(int(pid)) != started:
+        return True  # gone, or another process has its number now
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
-    return True
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    except PermissionError:  # of another user
+        return False
+    return False

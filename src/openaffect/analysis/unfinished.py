@@ -7,14 +7,16 @@ under other names and renamed, the state last, so that a kill loses the last sec
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ from openaffect.analysis.analyzing import (
 from openaffect.analysis.cameras import Camera
 from openaffect.analysis.sources import Named, list_sources
 from openaffect.analysis.table import Analysis, check_suffix, schema_of_run
+from openaffect.documents import read_json
 from openaffect.errors import (
     DestinationExists,
     FormatError,
@@ -42,10 +45,11 @@ from openaffect.errors import (
 )
 from openaffect.inference import sorted_labels
 from openaffect.model import Model
-from openaffect.storage import atomic_file
+from openaffect.storage import atomic_file, sync
 
 _FLUSH_ROWS = 4096
 _FLUSH_SECONDS = 2.0
+_Value = TypeVar("_Value")
 
 
 def analyze_to_file(
@@ -57,6 +61,7 @@ def analyze_to_file(
     overwrite: bool = False,
     before_saving: Callable[[Analysis], None] | None = None,
     progress: Callable[[int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **choices: Unpack[Choices],
 ) -> Analysis:
     """Analyse photos and videos into a file, in constant memory, so that a killed run can go on.
@@ -71,6 +76,7 @@ def analyze_to_file(
             first frame that is missing; its faces get new track ids from there.
         overwrite: replace the file, and drop an unfinished run.
         before_saving: called with all rows before the file is made, such as to draw them.
+        warn: called with what a power cut has damaged, and what is done again for it.
     Returns:
         All rows; they stay on disk until they are looked at.
 
@@ -90,6 +96,10 @@ def analyze_to_file(
     schema = schema_of_run(sorted_labels(model.card), describe_run(model, plan))
     list_sources(source)  # refuses what holds no picture before anything is made
     run = open_unfinished(path, schema, asked, resume=resume, overwrite=overwrite)
+    if run.lost and warn is not None:
+        warn(
+            f"{run.lost} parts of the unfinished run are damaged; their pictures are analyzed again"
+        )
     run.check_sources(source)
     try:
         for done in iterate_done(source, model, plan, start=run.position, progress=progress):
@@ -105,9 +115,19 @@ def analyze_to_file(
     analysis = run.read()
     if before_saving is not None:
         before_saving(analysis)
-    analysis.save(path, overwrite=overwrite)
+    analysis.save(path, overwrite=overwrite or resume)
     run.remove()
     return analysis
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How far a run had come when it wrote a part; see `Position`."""
+
+    place: int
+    number: int
+    next_track: int
+    sources_sha256: str
 
 
 class Unfinished:
@@ -115,19 +135,33 @@ class Unfinished:
 
     Attributes:
         position: how far the rows in the folder go.
+        lost: parts that are damaged, and whose pictures are analyzed again.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, state: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, history: list[_State]) -> None:
         self._folder = folder
         self._schema = schema
-        self._parts: int = state.get("parts", 0)
-        self._sources_sha256: str = state.get("sources_sha256", "")
-        self.position = Position(
-            state.get("place", -1), state.get("number", -1), state.get("next_track", 0)
-        )
+        # A power cut may have emptied a part though its state came through, so what counts
+        # is how many of them are whole.
+        self._history: list[_State] = self._whole_parts(history)
+        last = self._history[-1] if self._history else _State(-1, -1, 0, "")
+        self._sources_sha256 = last.sources_sha256
+        self.position = Position(last.place, last.number, last.next_track)
+        self.lost = len(history) - len(self._history)
         self._names = hashlib.sha256()
         self._rows: list[Row] = []
         self._flushed = time.monotonic()
+
+    def _whole_parts(self, history: list[_State]) -> list[_State]:
+        for number in range(len(history)):
+            try:
+                with pa.memory_map(str(self._part(number))) as file:
+                    whole = pa.ipc.open_file(file).read_all().schema.equals(self._schema)
+            except (pa.ArrowInvalid, OSError):
+                whole = False
+            if not whole:
+                return history[:number]
+        return history
 
     def check_sources(self, source: Named | Iterable[Named]) -> None:
         """See that the sources up to here are those of the run, by name and order.
@@ -171,22 +205,21 @@ class Unfinished:
         temporary = self._folder / "part.new"
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, self._schema) as writer:
             writer.write_batch(batch)
-        os.replace(temporary, self._part(self._parts))
-        self._parts += 1
+        # On disk before the state names it.
+        sync(temporary)
+        os.replace(temporary, self._part(len(self._history)))
+        sync(self._folder)
+        position = self.position
+        self._history.append(
+            _State(position.place, position.number, position.next_track, self._names.hexdigest())
+        )
         self._rows = []
-        state = {
-            "parts": self._parts,
-            "place": self.position.place,
-            "number": self.position.number,
-            "next_track": self.position.next_track,
-            "sources_sha256": self._names.hexdigest(),
-        }
-        _write_json(self._folder / "state.json", state)
+        _write_json(self._folder / "state.json", [dataclasses.asdict(s) for s in self._history])
 
     def read(self) -> Analysis:
         """All rows; they are mapped from the parts and take no memory until they are looked at."""
         tables = []
-        for number in range(self._parts):
+        for number in range(len(self._history)):
             with pa.memory_map(str(self._part(number))) as file:
                 tables.append(pa.ipc.open_file(file).read_all())
         empty = self._schema.empty_table()
@@ -222,24 +255,26 @@ def open_unfinished(
         MismatchError: the run that is there was asked for otherwise.
     """
     check_suffix(path)
-    if path.exists() and not overwrite:
-        raise DestinationExists(path)
     folder = unfinished_folder(path)
+    goes_on = resume and (folder / "plan.json").exists()
+    # A run that is killed after its file was made, and before its folder was removed, goes on.
+    if path.exists() and not overwrite and not goes_on:
+        raise DestinationExists(path)
     if (folder / "plan.json").exists():
         if resume:
             _check_plan(folder, asked)
-            return Unfinished(folder, schema, _read_json(folder / "state.json"))
+            return Unfinished(folder, schema, _read_state(folder / "state.json"))
         if not overwrite:
             raise DestinationExists(f"an unfinished run for {path}", "go on with it by --resume, ")
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     _write_json(folder / "plan.json", asked)
-    return Unfinished(folder, schema, {})
+    return Unfinished(folder, schema, [])
 
 
 def _check_plan(folder: Path, asked: dict[str, Any]) -> None:
-    before = _read_json(folder / "plan.json")
+    before = _read(folder / "plan.json", dict[str, Any])
     now = json.loads(json.dumps(asked))
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if changed:
@@ -265,18 +300,17 @@ def _name_bytes(source: str) -> bytes:
     return source.encode("utf-8", "surrogatepass") + b"\0"
 
 
-def _write_json(path: Path, data: dict[str, Any]) -> None:
+def _write_json(path: Path, data: Any) -> None:
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(data), encoding="utf-8")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():  # killed before the first part
-        return {}
+def _read_state(path: Path) -> list[_State]:
+    return _read(path, list[_State]) if path.exists() else []  # killed before the first part
+
+
+def _read(path: Path, kind: type[_Value]) -> _Value:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path} is damaged; start again with --overwrite") from error
-    if not isinstance(data, dict):
-        raise FormatError(f"{path} is damaged; start again with --overwrite")
-    return data
+        return read_json(path, kind)
+    except FormatError as error:
+        raise FormatError(f"{error}; start again with --overwrite") from error

@@ -56,9 +56,20 @@ class Task:
             from openaffect.analysis.table import check_suffix
 
             check_suffix(self.output)
-        for path in (self.output, self.report):
-            if path is not None and path.exists() and not self.overwrite:
+        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"expected --report to end in .html, but got {self.report}")
+        from openaffect.analysis.unfinished import unfinished_folder
+
+        # What is made before the table may be there already when a killed run goes on.
+        if self.resume and self.output is not None and unfinished_folder(self.output).exists():
+            return
+        for path in (self.output, self.report, self.drawings):
+            if path is not None and path.exists() and not self.overwrite and not _is_empty(path):
                 raise DestinationExists(path)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def choose_source(sources: Sequence[str] | None, camera: str | None) -> list[str] | Camera:
@@ -101,6 +112,7 @@ def run(task: Task, model: Model, choices: Choices) -> None:
                     overwrite=task.overwrite,
                     before_saving=make,
                     progress=progress,
+                    warn=console.warn,
                     **choices,
                 )
             except KeyboardInterrupt:

@@ -23,8 +23,12 @@ def claim_folder(folder: Path, manifest: str) -> None:
     Raises:
         InputError: it holds things, but not the manifest of such a table.
     """
+    # The page is written first: a kill may have come between the two.
+    known = {manifest, str(Path(manifest).with_suffix(".html"))}
     if folder.is_file() or (
-        folder.is_dir() and any(folder.iterdir()) and not (folder / manifest).is_file()
+        folder.is_dir()
+        and any(folder.iterdir())
+        and not any((folder / name).is_file() for name in known)
     ):
         raise InputError(
             f"{folder} holds other things (and no {manifest}); choose a new or an empty folder"

@@ -25,7 +25,7 @@ from openaffect.errors import FormatError, InputError, NewerSchema
 from openaffect.reports.page import render_page
 from openaffect.reports.rows import ScoredRows
 from openaffect.schemas import read_parquet
-from openaffect.storage import atomic_folder, recover_folder
+from openaffect.storage import atomic_folder, read_folder
 
 SCHEMA = 1
 
@@ -113,9 +113,12 @@ def open_report(path: str | Path) -> Report:
         NewerSchema: written by a newer openaffect.
     """
     path = Path(path)
-    if path.name != "report.json":
-        recover_folder(path)
-        path = path / "report.json"
+    if path.name == "report.json":
+        return _read_report(path)
+    return read_folder(path, lambda: _read_report(path / "report.json"))
+
+
+def _read_report(path: Path) -> Report:
     if not path.is_file():
         raise FormatError(
             f"expected a report at {path}, but there is none; make one with `openaffect evaluate`"
