@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from openaffect.dataset import (
     write_table,
 )
 from openaffect.errors import InputError
+from openaffect.face_table import IMAGE_LEAVES
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule
 from openaffect.images import check_header, encode_image, image_size
@@ -40,6 +42,8 @@ from openaffect.labels import Expression
 from openaffect.storage import atomic_folder
 
 BATCH = 4096
+
+_leaves_folder = re.compile(IMAGE_LEAVES).search
 
 
 @dataclass(slots=True)
@@ -177,7 +181,7 @@ class DatasetWriter:
     def _why_not(self, row: FaceRow) -> str | None:
         if not row.face_id:
             return "no face_id"
-        if not row.image or row.image[0] == "/" or ".." in row.image.split("/"):
+        if _leaves_folder(row.image):
             return f"picture path leaves the images folder: {row.image}"
         if row.box is not None and not _is_box(row.box):
             return f"box without a size: {_shown(row.box)}"
