@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -381,7 +382,7 @@ def test_norm_over_few_faces_of_a_class_is_warned_of(
     assert warned in " ".join(found)
 
 
-FER2013 = [Expression(e) for e in ("anger disgust fear happy sad surprise neutral").split()]
+FER2013 = ["anger", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
 def test_labels_in_another_order_are_suspected(tmp_path: Path) -> None:
@@ -613,3 +614,88 @@ def test_progress_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     score(dataset, predict(dataset, [N, H]), progress=said.append)
     assert said == ["expressions", "valence and arousal"]
+
+
+def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of one value of a report, such as `protocol.rows`; `...` deletes it."""
+
+    def apply(data: dict[str, Any]) -> None:
+        *parents, key = path.split(".")
+        for parent in parents:
+            data = data[parent]
+        if value is ...:
+            del data[key]
+        else:
+            data[key] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        change("protocol", 5),
+        change("protocol", []),
+        change("protocol", {}),
+        change("protocol.labels", "neutral"),
+        change("protocol.labels", ["neutral"]),
+        change("protocol.labels", ["neutral", "hapy"]),
+        change("protocol.labels", ["neutral", "sad"]),
+        change("protocol.rows", "3"),
+        change("protocol.rows", None),
+        change("protocol.fingerprint", 5),
+        change("protocol.dataset", None),
+        change("protocol.crop_dataset", "x"),
+        change("protocol.n_failed", 0.5),
+        change("categorical", []),
+        change("categorical.accuracy", ...),
+        change("categorical.auc.orig", None),
+        change("categorical.f1.norm.value", "1"),
+        change("dimensional.valence", None),
+        change("dimensional.arousal.ccc", ...),
+        change("dimensional.arousal.floors.scored_mean", {"rmse": 1}),
+        change("per_class.happy.support", None),
+        change("per_class.happy", ...),
+        change("confusion.counts", [[1]]),
+        change("confusion.counts", [[1, 2], [3, 4]]),
+        change("reliability.bins", None),
+        change("warnings", "none"),
+        change("warnings", [1]),
+        change("undefined", []),
+    ],
+)
+def test_a_report_with_an_odd_value_is_refused(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], None]
+) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, N, H], [(0.1, 0.1), (0.5, 0.2), (-0.3, 0.3)])
+    predictions = predict(dataset, [N, H, H], (N, H), [(0.2, 0.2), (0.1, 0.1), (0.0, 0.5)])
+    score(dataset, predictions).save(tmp_path / "r")
+    assert open_report(tmp_path / "r")
+    path = tmp_path / "r" / "report.json"
+    data = json.loads(path.read_text())
+    damage(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="report"):
+        open_report(tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("face_id", [None, "b", "c"]),
+        ("face_id", [[1], [2], [3]]),
+        ("status", [None, "ok", "ok"]),
+        ("valence", ["x", "y", "z"]),
+        ("p_happy", [[1.0], [1.0], [1.0]]),
+        ("predicted_arousal", [b"x", b"y", b"z"]),
+        ("expression", [{"a": 1}] * 3),
+    ],
+)
+def test_rows_of_odd_types_are_refused(tmp_path: Path, column: str, values: list[Any]) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, N, H], [(0.1, 0.1), (0.5, 0.2), (-0.3, 0.3)])
+    predictions = predict(dataset, [N, H, H], (N, H), [(0.2, 0.2), (0.1, 0.1), (0.0, 0.5)])
+    report = score(dataset, predictions)
+    place = report.table.column_names.index(column)
+    table = report.table.set_column(place, column, pa.array(values))
+    with pytest.raises(FormatError, match=column):
+        _ = dataclasses.replace(report, table=table).rows
