@@ -2,7 +2,8 @@
 #
 #   make install            .venv with everything; TORCH=cpu takes PyTorch's CPU build
 #   make demo               the whole pipeline on drawn faces, to demo/report.html
-#   make test               all tests but those that need a GPU
+#   make test               the fast tests, on all cores
+#   make test-all           all tests but those that need a GPU
 #   make check              format, lint, types
 #   make docs               docs/cli.md from --help
 #   make web                the browser's part of `openaffect serve`, with npm
@@ -14,7 +15,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 BACKEND := $(if $(filter cpu,$(TORCH)),--torch-backend cpu,)
 
-.PHONY: install demo test check docs web benchmarks clean
+# Tests run on all cores; a file that takes long is shared out.
+RUN_TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
+
+.PHONY: install demo test test-all check docs web benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -32,7 +36,10 @@ demo: install
 	$(BIN)/openaffect demo demo --overwrite
 
 test: install
-	$(BIN)/python -m pytest -m "not gpu" $(PYTEST)
+	$(RUN_TESTS) $(PYTEST)
+
+test-all: install
+	$(RUN_TESTS) -m "not gpu" --durations=25 $(PYTEST)
 
 check: install
 	$(BIN)/ruff format --check src tests benchmarks runs docs

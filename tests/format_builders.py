@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from format_builders import full_row, put_picture
 from openaffect.circumplex import REGIONS, inside_disc
 from openaffect.dataset import RowsHash, open_dataset
-from openaffect.dataset_writer import BATCH, FaceRow, leaves_picture, write_dataset
+from openaffect.dataset_writer import BATCH, leaves_picture, write_dataset
 from openaffect.errors import DestinationExists, InputError
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.schemas import FACES
 
@@ -37,6 +38,29 @@ GOOD = FaceRow("good", "good.png")
 NAN = float("nan")
 
 
+def nest(levels):
+    """An object of so many levels."""
+    inner = {}
+    for _ in range(levels - 1):
+        inner = {"a": inner}
+    return inner
+
+
+def test_what_is_just_inside_the_bounds_is_kept(tmp_path):
+    row = FaceRow(
+        "a" * 1_000,
+        "a.png",
+        box=(0, 0, 1e9, 1e-8),
+        landmarks=np.full(136, 1e9),
+        votes=[65_535, *[0] * 10],
+        soft_label=[1, *[0] * 7],
+        extra={**nest(32), "n": 2**64 - 1},
+    )
+    assert write(tmp_path / "d", [GOOD, row]).rows == 2
+    kept = open_dataset(tmp_path / "d").faces.to_pylist()[1]
+    assert (kept["votes"][0], len(kept["face_id"])) == (65_535, 1_000)
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -52,14 +76,34 @@ NAN = float("nan")
         (FaceRow("a", "a.png", valence=1.01, arousal=0.0), "valence or arousal outside [-1, 1]"),
         (FaceRow("a", "a.png", valence=0.0, arousal=NAN), "valence or arousal outside [-1, 1]"),
         (FaceRow("a", "a.png", split="val"), "unknown split"),
+        (FaceRow("a" * 1_001, "a.png"), "face_id of more than 1,000 characters"),
+        (FaceRow("a", "a\0.png"), "name with a zero character"),
+        (FaceRow("a", "a.png", group="\ud800"), "text that is not valid Unicode"),
+        (FaceRow("a", "a.png", affect_origin="me"), "unknown origin"),
+        (FaceRow("a", "a.png", box=(0, 0, 5, 1e10)), "box without a size"),
+        (FaceRow("a", "a.png", box=(0, 0, 5, 1e-40)), "box without a size"),
+        (FaceRow("a", "a.png", landmarks=np.zeros(135)), "landmarks that are not 136 numbers"),
+        (FaceRow("a", "a.png", landmarks=np.full(136, 2e9)), "landmarks farther away"),
+        (FaceRow("a", "a.png", votes=[1] * 10), "votes that are not 11 numbers"),
+        (FaceRow("a", "a.png", votes=[65_536, *[0] * 10]), "votes outside 0 to 65535"),
+        (FaceRow("a", "a.png", votes=[-1, *[0] * 10]), "votes outside 0 to 65535"),
+        (FaceRow("a", "a.png", soft_label=[0.5, 0.5]), "soft labels that are not 8 numbers"),
+        (FaceRow("a", "a.png", soft_label=[NAN] * 8), "soft labels that are no shares"),
+        (FaceRow("a", "a.png", soft_label=[0] * 8), "soft labels that are no shares"),
+        (FaceRow("a", "a.png", soft_label=[-1, 2, *[0] * 6]), "soft labels that are no shares"),
+        (FaceRow("a", "a.png", extra={"a": NAN}), "extra that is no JSON"),
+        (FaceRow("a", "a.png", extra={"a": 2**64}), "extra that is no JSON"),
+        (FaceRow("a", "a.png", extra={"a": {1, 2}}), "extra that is no JSON"),
+        (FaceRow("a", "a.png", extra={"\udc80": 1}), "extra that is no JSON"),
+        (FaceRow("a", "a.png", extra=nest(33)), "extra that is no JSON"),
         (FaceRow("good", "b.png"), "repeated face_id"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_rejected_and_named(tmp_path, row, reason):
     summary = write(tmp_path / "d", [GOOD, row])
-    assert (summary.rows, summary.rejected) == (1, {reason: 1})
+    assert (summary.rows, list(summary.rejected.values())) == (1, [1])
     ((where, face, why),) = rejected(tmp_path / "d")
-    assert (where, face) == ("list line 1", row.face_id)
+    assert (where, face) == ("list line 1", row.face_id[:1_000])
     assert why.startswith(reason)
     assert open_dataset(tmp_path / "d").info.rejected == 1
 
@@ -141,6 +185,9 @@ def test_a_box_that_leaves_its_picture_is_counted(tmp_path):
     [
         ((0, 0, 10, 20), False),
         ((0, 0, 10.5, 20), True),
+        ((-0.009, 0, 10.0, 20.009), False),
+        ((0, 0, 10.02, 20), True),
+        ((0, -0.02, 10, 20), True),
         ((0, 1, 10, 20), True),
         ((-0.1, 0, 5, 5), True),
         ((0, -1, 5, 5), True),

@@ -318,7 +318,7 @@ def test_a_number_is_no_path(tmp_path):
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match=r"cannot read .*directory"):
+    with pytest.raises(ImageError, match="folder"):
         read_image(tmp_path)
     with pytest.raises(ImageError, match="cannot read"):
         read_image("a\0b.jpg")

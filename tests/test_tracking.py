@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openaffect.analysis.smoothing import Smoother
-from openaffect.analysis.tracking import Tracker
+from openaffect.analysis.tracking import Track, Tracker
 from openaffect.faces.boxes import Box
 
 
@@ -67,6 +67,32 @@ def test_another_face_elsewhere_is_a_new_track():
 def test_ids_start_where_they_are_told_and_never_come_back():
     scene = [[at(100, 100)], [], [], [at(100, 100)], [at(100, 100), at(300, 100)]]
     assert follow(scene, patience=1, first_id=7) == [[7], [], [], [8], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("sides", "away", "id_"),
+    [(1.2, 3, 1), (1.2, 13, 1), (1.2, 14, 0), (1.45, 25, 0), (1.6, 28, 1)],
+)
+def test_the_longer_a_face_was_away_the_further_off_it_may_come_back(sides, away, id_):
+    # Beside where it was, without overlap: 0.5 sides and 0.05 more per frame, at most 1.5.
+    scene = [[at(100, 100)], *[[]] * away, [at(100 + 40 * sides, 100)]]
+    assert follow(scene)[-1] == [id_]
+
+
+def test_the_speed_is_a_running_mean_that_keeps_six_tenths():
+    one = Track(0, at(100, 100)).seen(at(110, 105))
+    assert one.speed == pytest.approx((4, 2))
+    assert one.seen(at(120, 110)).speed == pytest.approx((6.4, 3.2))
+
+
+def test_speed_is_per_frame_also_over_frames_without_the_face():
+    away = Track(0, at(100, 100), missed=4)
+    assert away.seen(at(150, 100)).speed == pytest.approx((4, 0))
+
+
+def test_a_track_moves_on_alone_for_ten_frames_and_then_waits():
+    ahead = [Track(0, at(100, 100), (3.0, -1.0), n).expect().centre for n in (0, 8, 9, 10, 25)]
+    assert ahead == [(103, 99), (127, 91), (130, 90), (130, 90), (130, 90)]
 
 
 boxes = st.lists(

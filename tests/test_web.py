@@ -366,7 +366,9 @@ def test_the_open_api_is_complete(client):
         *("/metrics", "/healthz"),
     }
     post = paths[ANALYZE]["post"]
-    assert set(post["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "503"}
+    assert set(post["responses"]) == {
+        *("200", "400", "401", "403", "408", "413", "415", "422", "503"),
+    }
     assert {p["name"] for p in post["parameters"]} == {
         *("crops", "max_faces", "min_score", "min_confidence")
     }
@@ -414,3 +416,75 @@ def test_what_is_wrong_shows_at_the_start(model, tmp_path, monkeypatch):
         Limits(files=10, queue=5)
     with pytest.raises(InputError, match="pixels of 1 or more"):
         Limits(pixels=0)
+
+
+# Who asks, and for what.
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "https://localhost"}, 200),  # a proxy in front of it speaks TLS
+        ({"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://localhost:81"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+    ],
+)
+def test_pages_of_other_origins_are_refused(client, headers, status):
+    headers = {"Host": "localhost", **headers}
+    assert client.get("/v1/models", headers=headers).status_code == status
+    found = client.post(ANALYZE, content=solid(), headers={"Content-Type": "image/png", **headers})
+    assert found.status_code == status
+    if status == 403:
+        assert found.json()["error"] == "forbidden"
+    assert client.get("/", headers=headers).status_code == 200  # a link leads there
+
+
+def test_an_origin_may_be_allowed(model):
+    lab = {"Origin": "https://lab.example", "Sec-Fetch-Site": "cross-site"}
+    other = {**lab, "Origin": "https://other.example"}
+    with TestClient(make_app(model, detector="haar", origins=("https://Lab.example/",))) as client:
+        found = client.get("/v1/models", headers=lab)
+        assert found.status_code == 200
+        assert found.headers["access-control-allow-origin"] == "https://lab.example"
+        assert client.get("/v1/models", headers=other).status_code == 403
+        asks = {"Access-Control-Request-Method": "POST"}
+        assert client.options(ANALYZE, headers={**lab, **asks}).status_code == 200
+        assert client.options(ANALYZE, headers={**other, **asks}).status_code in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("?max_face=3", ("max_face", "max_faces")),
+        ("?crops=true&crops=false", ("crops", "2 times")),
+        ("?%00=1", ("parameter",)),
+        ("?x" * 3000, ("parameter",)),
+    ],
+)
+def test_a_parameter_that_is_unknown_or_given_twice_is_refused(client, path, words):
+    found = client.post(ANALYZE + path, content=solid(), headers={"Content-Type": "image/png"})
+    assert found.status_code == 422
+    assert all(word in found.json()["message"] for word in words)
+    assert len(found.json()["message"]) < 400
+
+
+def test_other_routes_take_no_parameter(client):
+    assert client.get("/v1/models?crops=true").status_code == 422
+    assert client.get("/metrics?name=x").status_code == 422
+    assert client.get("/metrics").status_code == 200
+
+
+def test_an_unknown_field_of_a_form_is_refused(client):
+    files = {"images": ("a.png", solid()), "image": ("b.png", solid())}
+    found = client.post(ANALYZE, files=files)
+    assert found.status_code == 422
+    assert "'images'" in found.json()["message"]

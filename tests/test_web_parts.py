@@ -17,14 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openaffect.errors import FormatError
+from openaffect.errors import FormatError, InputError
 from openaffect.inference import Verdicts
 from openaffect.labels import EMOTIONS
 from openaffect.web import browser
 from openaffect.web.batching import Batcher
 from openaffect.web.gate import Gate
 from openaffect.web.meters import BUCKETS_S, Meters
+from openaffect.web.origins import check_origin
 from openaffect.web.problems import Busy
+from openaffect.web.turns import Turns
 
 
 def number(value: float) -> np.ndarray:
@@ -141,21 +143,19 @@ def test_a_model_that_fails_is_told_to_all_of_the_batch_and_the_next_one_works()
 
 def test_the_gate_counts_and_says_when_to_come_back():
     gate = Gate(5)
-    with gate.enter() as first, gate.enter():
-        first.add(3)
+    with gate.enter(4), gate.enter(1):
         assert gate.taken == 5
         with pytest.raises(Busy, match="5 pictures") as busy:
-            first.add(1)
-        with pytest.raises(Busy):
-            gate.enter().__enter__()
+            gate.enter(1).__enter__()
         assert 1 <= int(busy.value.headers["Retry-After"]) <= 60
         assert gate.taken == 5
     assert gate.taken == 0
-    with gate.enter() as places:
+    with gate.enter(1):
         with pytest.raises(Busy):
-            places.add(5)  # all or none
+            gate.enter(5).__enter__()  # all or none
         assert gate.taken == 1
-        places.add(4)
+        with gate.enter(4):
+            assert gate.taken == 5
 
 
 def test_a_rest_does_not_count_as_slowness(monkeypatch):
@@ -165,26 +165,108 @@ def test_a_rest_does_not_count_as_slowness(monkeypatch):
 
     def work(seconds: float, count: int) -> None:
         for _ in range(count):
-            with gate.enter():
+            with gate.enter(1):
                 now[0] += seconds
 
     work(0.5, 10)  # two pictures a second
-    with gate.enter() as places:
-        places.add(19)
+    with gate.enter(20):
         assert gate.retry_after() == pytest.approx(10, abs=2)
     now[0] += 3600
     work(0.01, 10)
-    with gate.enter() as places:
-        places.add(99)
+    with gate.enter(100):
         assert gate.retry_after() <= 2
 
 
 def test_places_are_given_back_when_something_fails():
     gate = Gate(3)
-    with contextlib.suppress(ZeroDivisionError), gate.enter() as places:
-        places.add(2)
+    with contextlib.suppress(ZeroDivisionError), gate.enter(3):
         _ = 1 / 0
     assert gate.taken == 0
+
+
+async def order_of(slots: int, requests: dict[str, int]) -> list[str]:
+    """The order in which the pictures of requests have their turn, if all wait from the start."""
+    turns, order = Turns(slots), []
+
+    async def work(request: str) -> None:
+        async with turns.take(request):
+            order.append(request)
+            await asyncio.sleep(0)
+
+    async with turns.take("first"), asyncio.TaskGroup() as group:
+        for _ in range(slots - 1):
+            await turns.take("first").__aenter__()
+        for request, count in requests.items():
+            for _ in range(count):
+                group.create_task(work(request))
+        await asyncio.sleep(0)
+        turns._free += 1  # as if the first had ended
+        turns._wake()
+    return order
+
+
+def test_requests_take_turns_whatever_the_number_of_their_pictures():
+    order = asyncio.run(order_of(1, {"large": 5, "small": 1, "middle": 2}))
+    assert order[:5] == ["large", "small", "middle", "large", "middle"]
+    assert order[5:] == ["large"] * 3
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=6))
+def test_every_picture_has_its_turn_and_nobody_waits_for_more_than_one_of_each(counts):
+    requests = {f"r{number}": count for number, count in enumerate(counts)}
+    order = asyncio.run(order_of(1, requests))
+    assert {name: order.count(name) for name in requests} == requests
+    assert set(order[: len(counts)]) == set(requests)
+
+
+def test_a_turn_of_a_request_that_has_gone_goes_to_the_next():
+    async def scenario() -> list[str]:
+        turns, order = Turns(1), []
+
+        async def work(name: str) -> None:
+            async with turns.take(name):
+                order.append(name)
+
+        async with turns.take("now"):
+            gone, stays = asyncio.create_task(work("gone")), asyncio.create_task(work("stays"))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait_for(stays, 5)
+        async with asyncio.timeout(5), turns.take("again"):
+            order.append("again")
+        # Cancelled in the very moment in which it was given the slot.
+        async with turns.take("now"):
+            late = asyncio.create_task(work("late"))
+            await asyncio.sleep(0)
+        late.cancel()
+        await asyncio.gather(late, return_exceptions=True)
+        async with asyncio.timeout(5), turns.take("free"):
+            order.append("free")
+        return order
+
+    assert asyncio.run(scenario()) == ["stays", "again", "free"]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Lab.example/", "https://lab.example"),
+        ("http://lab.example:80", "http://lab.example"),
+        ("https://lab.example:8443", "https://lab.example:8443"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_origins_are_written_as_browsers_do(url, origin):
+    assert check_origin(url) == origin
+
+
+@pytest.mark.parametrize(
+    "url", ["", "null", "*", "lab.example", "ftp://a", "https://a/b", "https://a:b", "http://[::1"]
+)
+def test_what_is_no_origin_is_refused(url):
+    with pytest.raises(InputError, match="origin"):
+        check_origin(url)
 
 
 def test_the_meters_are_text_that_prometheus_reads():

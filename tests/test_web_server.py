@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,13 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from builders import tiny_model
 from openaffect.cli import main
-from openaffect.web import Limits, make_app
+from openaffect.web import Limits, looking, make_app, service, uploads
+from openaffect.web.connections import make_protocol
 from web_builders import COLOUR, running, solid, wait_until
 
 PICTURE = solid()
@@ -52,6 +55,151 @@ def raw_request(port: int, body: bytes, length: int | None = None) -> socket.soc
     head = f"POST {CROPS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
     connection.sendall(f"{head}Content-Length: {length or len(body)}\r\n\r\n".encode() + body)
     return connection
+
+
+def is_closed(connection: socket.socket, seconds: float = 10) -> bool:
+    """Whether the server closes a connection within some time."""
+    connection.settimeout(seconds)
+    try:
+        while connection.recv(10_000):
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_request_head_that_never_ends_is_closed(model):
+    options = {"http": make_protocol(10, 0.5), "timeout_keep_alive": 1}
+    with running(make_app(model, detector="haar"), **options) as port:
+        silent = socket.create_connection(("127.0.0.1", port), 5)
+        dripping = socket.create_connection(("127.0.0.1", port), 5)
+        dripping.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        again = socket.create_connection(("127.0.0.1", port), 5)
+        again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea")
+        again.settimeout(5)
+        assert again.recv(10_000).startswith(b"HTTP/1.1 200")
+        assert all(is_closed(one, 5) for one in (silent, dripping, again))
+        for one in (silent, dripping, again):
+            one.close()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for _ in range(3):  # one that is used again in time
+            assert ask(port, connection=connection)[0] == 200
+        connection.close()
+
+
+def test_work_that_takes_longer_than_a_head_may_is_finished(model):
+    app = make_app(model, detector="haar", limits=Limits(wait_ms=1500))
+    with running(app, http=make_protocol(10, 0.5)) as port:
+        assert ask(port)[0] == 200
+
+
+def test_one_connection_more_closes_the_one_that_has_waited_longest(model):
+    app = make_app(model, detector="haar", limits=Limits(wait_ms=1000, files=2, batch=8))
+    with running(app, http=make_protocol(3, 30)) as port, ThreadPoolExecutor(1) as pool:
+        at_work = pool.submit(ask, port)
+        wait_until(lambda: app.state.service.gate.taken == 1)
+        first, second, third = (socket.create_connection(("127.0.0.1", port), 5) for _ in range(3))
+        assert is_closed(first)
+        assert not is_closed(second, 0.1)
+        assert not is_closed(third, 0.1)
+        assert at_work.result()[0] == 200
+        for one in (first, second, third):
+            one.close()
+
+
+def test_a_slow_body_is_given_up_and_takes_no_place(model, monkeypatch):
+    monkeypatch.setattr(uploads, "_WINDOW_S", 0.3)
+    app = make_app(model, detector="haar", limits=Limits(files=1, queue=1, upload_rate=1000))
+    with running(app) as port:
+        slow = [raw_request(port, PICTURE[:2], len(PICTURE)) for _ in range(5)]
+        assert ask(port)[0] == 200  # the only place is free
+        for one in slow:
+            one.settimeout(10)
+            assert one.recv(10_000).startswith(b"HTTP/1.1 408")
+            one.close()
+        assert app.state.service.held.count == 0
+
+
+def test_bodies_have_a_budget_between_them(model):
+    limits = Limits(bytes=1000, held_bytes=1500)
+    app = make_app(model, detector="haar", limits=limits)
+    with running(app) as port:
+        waiting = raw_request(port, bytes(900), 1000)
+        wait_until(lambda: app.state.service.held.count == 900)
+        status, headers, body = ask(port, bytes(700))
+        assert (status, body["limit"], headers["Retry-After"]) == (503, 1500, "1")
+        assert ask(port, PICTURE[:600])[0] == 200
+        waiting.close()
+        wait_until(lambda: app.state.service.held.count == 0)
+
+
+def test_a_small_picture_does_not_wait_for_large_ones(model, monkeypatch):
+    """The large ones block their thread until the small one has its answer."""
+    done = threading.Event()
+    look_at = looking.look_at
+
+    def look(upload, *rest):
+        if upload.name == "large.png":
+            assert done.wait(20)
+        return look_at(upload, *rest)
+
+    monkeypatch.setattr(service, "look_at", look)
+    monkeypatch.setattr(looking, "_HUGE", 40 * 40)
+    large = solid(size=(41, 40))
+    part = b'--b\r\nContent-Disposition: form-data; name="images"; filename="large.png"\r\n\r\n'
+    body = b"".join(part + large + b"\r\n" for _ in range(6)) + b"--b--\r\n"
+    app = make_app(model, detector="haar", limits=Limits(workers=1))
+    with running(app) as port, ThreadPoolExecutor(2) as pool:
+        head = {"Content-Type": "multipart/form-data; boundary=b"}
+        first = pool.submit(ask_form, port, body, head)
+        wait_until(lambda: app.state.service.gate.taken == 6)
+        assert ask(port)[0] == 200
+        done.set()
+        status, images = first.result()
+        assert status == 200
+        assert [image["width"] for image in images] == [41] * 6
+
+
+def ask_form(port: int, body: bytes, headers: dict[str, str]):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", CROPS, body, headers)
+    answer = connection.getresponse()
+    images = json.loads(answer.read())["images"]
+    connection.close()
+    return answer.status, images
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *(b"\0\xff" * 50 + b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n", b"\r\n\r\n"),
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /%00%ff%2e%2e/static/%2e%2e/x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n",
+        b"HEAD /healthz HTTP/1.0\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+def test_odd_requests_have_an_answer_or_are_closed_and_no_traceback(model, request_, caplog):
+    app = make_app(model, detector="haar")
+    with running(app, http=make_protocol(10, 0.5), ws="none") as port:
+        connection = socket.create_connection(("127.0.0.1", port), 5)
+        connection.sendall(request_)
+        connection.settimeout(5)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1000)[:9] in (b"", b"HTTP/1.1 ")
+        connection.close()
+        assert ask(port)[0] == 200
+    assert not any(record.exc_info for record in caplog.records)
 
 
 @pytest.mark.slow

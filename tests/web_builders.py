@@ -74,12 +74,12 @@ def _png(width: int, height: int, *, bit_depth: int, colour_type: int, rows: lis
 
 
 @contextlib.contextmanager
-def running(app: ASGIApp) -> Iterator[int]:
-    """A real server in a thread, on a free port of this computer."""
+def running(app: ASGIApp, **options) -> Iterator[int]:
+    """A real server in a thread, on a free port of this computer; `options` are uvicorn's."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
-        config = uvicorn.Config(app, log_level="warning", lifespan="on")
+        config = uvicorn.Config(app, log_level="warning", lifespan="on", **options)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from openaffect.analysis import analyze
     from openaffect.curation import check_dataset, clean_dataset, split_dataset
     from openaffect.dataset import Dataset, open_dataset, save_dataset
-    from openaffect.dataset_writer import FaceRow, write_dataset
+    from openaffect.dataset_writer import write_dataset
     from openaffect.errors import OpenAffectError
+    from openaffect.face_row import FaceRow
     from openaffect.faces import Box, CropRule, Face, crop, find_faces
     from openaffect.faces.drawn import draw_face
     from openaffect.formats import export_dataset, import_dataset
@@ -32,8 +33,9 @@ _HOMES = {
     "openaffect.analysis": ("analyze",),
     "openaffect.curation": ("check_dataset", "clean_dataset", "split_dataset"),
     "openaffect.dataset": ("Dataset", "open_dataset", "save_dataset"),
-    "openaffect.dataset_writer": ("FaceRow", "write_dataset"),
+    "openaffect.dataset_writer": ("write_dataset",),
     "openaffect.errors": ("OpenAffectError",),
+    "openaffect.face_row": ("FaceRow",),
     "openaffect.faces": ("Box", "CropRule", "Face", "crop", "find_faces"),
     "openaffect.faces.drawn": ("draw_face",),
     "openaffect.formats": ("export_dataset", "import_dataset"),

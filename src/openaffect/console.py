@@ -1,4 +1,8 @@
-"""What the command line prints: tables on stdout, progress and warnings on stderr."""
+"""What the command line prints: tables on stdout, progress and warnings on stderr.
+
+File names, cards and answers of servers are other people's words: what could steer a terminal
+or turn the order of a line around is shown as its code, here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +33,23 @@ if TYPE_CHECKING:
     from openaffect.training.moment import Moment
 
 
+# Control characters (C0, C1, DEL), line separators, what turns the direction of text, invisible
+# spaces, and halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and
+# Persian need them.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Text with every character that a terminal would obey shown as its code.
+
+    >>> printable("a\x1b[31mb\u202e\n")
+    'a\\x1b[31mb\\u202e\\n'
+    """
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def out() -> Console:
     """Where results go. A pipe or a file gets whole lines, however long."""
     quiet = _is_follower()
@@ -48,29 +70,45 @@ def _is_follower() -> bool:
 
 def say(text: str) -> None:
     """A result for people, one line on stdout."""
-    out().print(Text(text), soft_wrap=True)
+    out().print(Text(printable(text)), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A remark, one line on stderr."""
-    err().print(Text(text))
+    err().print(Text(printable(text)))
 
 
 def warn(text: str) -> None:
     """A warning, one line on stderr."""
-    err().print(Text.assemble(("warning: ", "yellow"), text))
+    err().print(Text.assemble(("warning: ", "yellow"), printable(text)))
 
 
 def fail(text: str) -> None:
     """An error, one line on stderr."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text.assemble(("error: ", "bold red"), text.replace("\n", " ")))
+    console.print(Text.assemble(("error: ", "bold red"), printable(text.replace("\n", " "))))
+
+
+def fail_usage(text: str) -> None:
+    """A wrong use of a command, as the parser tells it, on stderr."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in text.splitlines():
+        console.print(Text(printable(line)))
 
 
 def print_json(data: Any) -> None:
-    """Data for programs, on stdout; numbers by `shorten`."""
-    text = json.dumps(shorten(data), indent=1, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(text + "\n")
+    """Data for programs, on stdout."""
+    sys.stdout.write(to_json(data, indent=1) + "\n")
+
+
+def to_json(data: Any, indent: int | None = None) -> str:
+    """Data as JSON, on one line unless `indent` is given, with nothing that a terminal would obey.
+
+    Numbers have the digits of `shorten`.
+    """
+    text = json.dumps(shorten(data), indent=indent, ensure_ascii=False, allow_nan=False)
+    # Of the characters below U+0020 only the line ends of `indent` are left.
+    return _UNSAFE.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text)
 
 
 def shorten(data: Any) -> Any:
@@ -111,13 +149,22 @@ def print_table(
     header: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
 ) -> None:
     """A table on stdout; columns of numbers are set to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    title = None if title is None else printable(title)
+    table = Table(
+        title=title and Text(title),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for number, name in enumerate(header):
         cells = [str(row[number]) for row in rows]
         right = number > 0 and all(_is_number(cell) for cell in cells)
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column(
+            Text(printable(name)), justify="right" if right else "left", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
+        table.add_row(*(Text(printable(_shown(cell))) for cell in row))
     out().print(table)
 
 
@@ -161,13 +208,15 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
             if moment.note:
                 warn(moment.note)
             if moment.phase == "finished":
-                console.print(Text(f"{name}: this run is finished; nothing is trained again"))
+                console.print(
+                    Text(f"{printable(name)}: this run is finished; nothing is trained again")
+                )
             if moment.phase == "exporting" and moment.best:
                 early = ", the training stopped early" * (moment.epoch < moment.epochs)
                 kept = f"epoch {moment.best} of {moment.epoch} is kept{early}"
-                console.print(Text(f"{name}: {kept}"))
+                console.print(Text(f"{printable(name)}: {kept}"))
             if moment.row is not None:
-                console.print(Text(f"{name}: {_epoch_line(moment)}"))
+                console.print(Text(f"{printable(name)}: {_epoch_line(moment)}"))
             if bars is None:
                 return
             what, total, done = _bar_of(moment)
@@ -202,7 +251,9 @@ class _Bars(Progress):
         super().__init__(
             # On a narrow terminal the bar gives way, then the name; never a number.
             TextColumn(
-                "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")
+                "{task.description}",
+                table_column=Column(no_wrap=True, overflow="ellipsis"),
+                markup=False,
             ),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
             _Done(table_column=_whole(9)),
@@ -215,7 +266,7 @@ class _Bars(Progress):
         )
 
     def add_task(self, description: str, *args: Any, **fields: Any) -> Any:
-        return super().add_task(description, *args, **{"note": "", **fields})
+        return super().add_task(printable(description), *args, **{"note": "", **fields})
 
 
 def _whole(width: int) -> Column:

@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,43 +33,13 @@ from openaffect.dataset import (
     write_table,
 )
 from openaffect.errors import InputError
-from openaffect.face_table import IMAGE_LEAVES
-from openaffect.faces.boxes import Box
+from openaffect.face_row import FaceRow, RejectRow, check_row, normalize_soft_label
 from openaffect.faces.crops import CropRule
 from openaffect.images import check_header, encode_image, image_size
-from openaffect.labels import Expression
 from openaffect.storage import atomic_folder
 
 BATCH = 4096
-
-_leaves_folder = re.compile(IMAGE_LEAVES).search
-
-
-@dataclass(slots=True)
-class FaceRow:
-    """One face on its way into a dataset; the columns of `schemas.FACES`.
-
-    `box` is (x, y, w, h) and may still be invalid: the writer judges it. `landmarks` is
-    float32 (136,) or (68, 2). `extra` is any JSON-ready object.
-    """
-
-    face_id: str
-    image: str
-    box: Sequence[float] | None = None
-    landmarks: NDArray[np.floating] | None = None
-    expression: Expression | None = None
-    votes: Sequence[int] | None = None
-    soft_label: Sequence[float] | None = None
-    valence: float | None = None
-    arousal: float | None = None
-    expression_origin: str | None = None
-    affect_origin: str | None = None
-    split: str | None = None
-    group: str | None = None
-    query: str | None = None
-    url: str | None = None
-    licence: str | None = None
-    extra: dict[str, Any] | None = None
+_SHOWN = 1_000  # characters of an id or a reason in rejected.csv
 
 
 @dataclass(slots=True)
@@ -123,7 +92,14 @@ class DatasetWriter:
         self._ids: set[int] = set()
         self._hash = RowsHash()
         self._table = parquet_writer(folder / "faces.parquet", schemas.FACES)
-        self._rejected = open(folder / "rejected.csv", "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self._rejected = open(  # noqa: SIM115
+            # A rejected name may be no valid Unicode.
+            folder / "rejected.csv",
+            "w",
+            newline="",
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
         self._rejections = csv.writer(self._rejected)
         self._rejections.writerow(["row", "face", "reason"])
         self.annotations: list[dict[str, Any]] = []
@@ -135,9 +111,10 @@ class DatasetWriter:
             row: the face.
             where: its place in the source, such as `training.csv line 12`.
         """
-        reason = self._why_not(row)
-        if reason is not None:
-            self.reject(reason, row.face_id, where)
+        try:
+            self._judge(row)
+        except RejectRow as error:
+            self.reject(str(error), row.face_id, where)
             return False
         self._warn_of(row)
         if self._copy_to is not None:
@@ -150,13 +127,26 @@ class DatasetWriter:
         self._count_done()
         return True
 
+    @contextmanager
+    def rejecting(self, face_id: str, where: str) -> Iterator[None]:
+        """Reject the row that is made in this block if a RejectRow is raised there.
+
+        Args:
+            face_id: of the row, as far as it is known.
+            where: its place in the source, such as `training.csv line 12`.
+        """
+        try:
+            yield
+        except RejectRow as error:
+            self.reject(str(error), face_id, where)
+
     def reject(self, reason: str, face_id: str = "", where: str = "") -> None:
         """Leave a row out, count it by its reason, and name it in `rejected.csv`.
 
         A reason before the first `:` is what the summary counts; details follow it.
         """
         self.summary.rejected[reason.split(":", maxsplit=1)[0]] += 1
-        self._rejections.writerow([where, face_id, reason])
+        self._rejections.writerow([where, face_id[:_SHOWN], reason[:_SHOWN]])
         self._count_done()
 
     def warn(self, what: str) -> None:
@@ -178,33 +168,20 @@ class DatasetWriter:
         if self._progress is not None and self._done % 256 == 0:
             self._progress(self._done)
 
-    def _why_not(self, row: FaceRow) -> str | None:
-        if not row.face_id:
-            return "no face_id"
-        if _leaves_folder(row.image):
-            return f"picture path leaves the images folder: {row.image}"
-        if row.box is not None and not _is_box(row.box):
-            return f"box without a size: {_shown(row.box)}"
-        if row.landmarks is not None and not np.isfinite(row.landmarks).all():
-            return "landmarks that are not finite"
-        if (row.valence is None) != (row.arousal is None):
-            return "only one of valence and arousal"
-        affect = (row.valence or 0.0, row.arousal or 0.0)
-        if not (abs(affect[0]) <= 1 and abs(affect[1]) <= 1):  # written so that NaN is caught
-            return f"valence or arousal outside [-1, 1]: {affect[0]:g}, {affect[1]:g}"
-        if row.split is not None and row.split not in schemas.SPLITS:
-            return f"unknown split: {row.split}"
+    def _judge(self, row: FaceRow) -> None:
+        check_row(row)
         if self._check_images:
             broken = check_header(self._images_prefix + row.image)
             if broken is not None:
-                return f"{broken}: {row.image}"
+                raise RejectRow(f"{broken}: {row.image}")
         key = int.from_bytes(hashlib.blake2b(row.face_id.encode(), digest_size=8).digest(), "big")
         if key in self._ids:
-            return "repeated face_id"
+            raise RejectRow("repeated face_id")
         self._ids.add(key)
-        return None
 
     def _warn_of(self, row: FaceRow) -> None:
+        if normalize_soft_label(row):
+            self.warn("soft label normalised to sum 1")
         if row.valence is not None and row.arousal is not None:
             # Plain numbers first: NumPy's answer for one point costs more than the rest of a row.
             near_rim = row.valence**2 + row.arousal**2 > 1
@@ -325,21 +302,10 @@ def _contains(region: Region, valence: float, arousal: float) -> bool:
 
 
 def leaves_picture(box: Sequence[float], size: tuple[int, int]) -> bool:
-    """Whether a box (x, y, w, h) leaves a picture of (width, height)."""
+    """Whether a box (x, y, w, h) leaves a picture of (width, height), by more than rounding."""
     x, y, w, h = box
-    return x < 0 or y < 0 or x + w > size[0] or y + h > size[1]
-
-
-def _is_box(box: Sequence[float]) -> bool:
-    try:
-        Box(*box)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _shown(box: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in box)
+    room = 0.01  # pixels: far below what anybody sees, above what float32 loses
+    return x < -room or y < -room or x + w > size[0] + room or y + h > size[1] + room
 
 
 def _column(rows: list[FaceRow], field: pa.Field) -> pa.Array:

@@ -6,6 +6,7 @@
     ├── InputError             something that was given cannot be used
     │   ├── UnknownName        a name that is in no list (the message has the nearest one)
     │   ├── ImageError         a picture that is missing, empty, broken, or too large
+    │   ├── DownloadError      a web address that gives no file
     │   ├── FormatError        a file or folder that is not what it should be
     │   │   └── NewerSchema    written by a newer openaffect than this one
     │   └── MismatchError      two inputs that do not belong together
@@ -52,6 +53,10 @@ class UnknownName(InputError):  # noqa: N818 - named after what is wrong
 
 class ImageError(InputError):
     """A picture that is missing, empty, broken, of no known format, or too large."""
+
+
+class DownloadError(InputError):
+    """A web address that gives no file: no or a bad answer, too slow, or too large."""
 
 
 class FormatError(InputError):

@@ -1,19 +1,31 @@
-"""Pictures in and out: always RGB uint8 of shape (height, width, 3) inside openaffect.
+"""Images in and out: always RGB uint8 of shape (height, width, 3) inside openaffect.
 
-OpenCV decodes and applies the EXIF orientation; a JPEG without EXIF is left to simplejpeg, which
-gives the same pixels in less time. The header is read before that, so that a
-picture that is too large is refused before a byte of it is unpacked: by hand for JPEG and plain
-PNG, else by Pillow, which also decodes what OpenCV has no right answer for: transparency and
-animations.
+Which decoder gets which file is decided here, after `image_headers` has walked it:
+
+=====================  ==========  ============================================================
+file                   decoder     why
+=====================  ==========  ============================================================
+baseline JPEG, no EXIF simplejpeg  OpenCV's pixels in less time
+other JPEG             OpenCV      turns the image upright by its EXIF orientation
+PNG, WebP without      OpenCV      the fastest; animated PNGs go there without their animation
+transparency
+large PNG              Pillow      stops at the last row, where libpng inflates what follows
+BMP, TIFF              OpenCV      16 bits and floats become 8 bits as they should
+transparency, GIF      Pillow      lays what is transparent over white; takes the first frame
+AVIF                   Pillow      knows its orientation, which OpenCV ignores
+=====================  ==========  ============================================================
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,76 +35,106 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from openaffect.errors import ImageError
+from openaffect.errors import ImageError, InputError, reason
+from openaffect.image_headers import (
+    check_png_sums,
+    check_tiff,
+    foreign_format,
+    read_jpeg_header,
+    read_png_header,
+    read_webp_header,
+    sniff_format,
+)
+from openaffect.storage import open_file
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-"""File endings of pictures, in lower case; files are recognised by content, folders searched by these."""
+_HEAD = 32  # bytes that tell the format of a file
+_MODES_WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".webp", ".gif", ".avif"),
+)
+"""Suffixes of images, in lower case; a file is recognized by its content, whatever its suffix."""
 
 MAX_PIXELS = 200_000_000
-"""The largest picture that is decoded: 600 MB as RGB."""
+"""The largest image that is decoded: 600 MB as RGB."""
 
-_MAGIC = (
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"BM", "bmp"),
-    (b"II*\x00", "tiff"),
-    (b"MM\x00*", "tiff"),
-    (b"GIF8", "gif"),
+MAX_BYTES = 1_000_000_000
+"""The largest file that is read."""
+
+_MAX_AVIF_PIXELS = 60_000_000  # AV1 takes 70 ns per pixel, four times what JPEG takes
+_MAX_RAW_BYTES = 8  # per pixel, as in 16-bit RGBA
+# libpng inflates whatever follows the last row, a gigabyte per megabyte; Pillow stops there.
+_MAX_OPENCV_PNG = 1_000_000
+_BAND = 512  # rows that are laid over white at a time
+
+# What Pillow's readers raise for damaged files; RuntimeError is the word of its AVIF reader.
+_PILLOW_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error),
 )
-
-
-_MODES_WITH_ALPHA = ("P", "PA", "LA", "La", "RGBA", "RGBa")
-# What Pillow's readers raise for damaged files.
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 
 
 _QUIET = threading.Lock()
 
 
-def sniff_format(head: bytes) -> str | None:
-    """The format that the first 12 bytes of a file tell: jpeg, png, bmp, tiff, webp, gif, or None.
-
-    >>> sniff_format(b"BM" + bytes(10)), sniff_format(b"<html>")
-    ('bmp', None)
-    """
-    for magic, name in _MAGIC:
-        if head.startswith(magic):
-            return name
-    return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+def _short(path: str | Path, error: InputError) -> str:
+    """Why a file cannot be opened, without its path."""
+    if not Path(path).exists():
+        return "missing picture"
+    text = str(error).removeprefix(f"cannot read {path}: ")
+    return f"unreadable picture ({text.rpartition('but it is ')[2]})"
 
 
 def check_header(path: str | Path) -> str | None:
-    """Why a file can be no picture, judged by its first bytes alone; None if nothing speaks against it.
+    """Why a file cannot be an image, judged by its first bytes alone; None if nothing speaks against it.
 
     This costs microseconds; only decoding (`read_image`) tells whether the rest is whole.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(12)
-    except FileNotFoundError:
-        return "missing picture"
-    except OSError as error:
-        return f"unreadable picture ({error.strerror})"
+        with open_file(path, "an image") as file:
+            head = file.read(_HEAD)
+    except InputError as error:
+        return _short(path, error)
     if not head:
         return "empty picture (0 bytes)"
-    return None if sniff_format(head) else "not a picture (unknown first bytes)"
+    if sniff_format(head):
+        return None
+    foreign = foreign_format(head)
+    return (
+        f"{foreign} is not read; convert it to JPEG or PNG"
+        if foreign
+        else "not a picture (unknown first bytes)"
+    )
 
 
 def image_size(path: str | Path) -> tuple[int, int] | None:
-    """Width and height of a picture, upright, from its header; None where only decoding can tell."""
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path) as image:
-                width, height = image.size
-                # EXIF orientations 5 to 8 lie on their side.
-                lies = image.getexif().get(0x0112, 1) >= 5
-        except (*_PILLOW_ERRORS, Image.DecompressionBombError):
-            return None
+    """Width and height of an image, upright, from its header; None where only decoding can tell."""
+    try:
+        with _quiet_pillow(), open_file(path) as file, Image.open(file) as image:
+            width, height = image.size
+            # EXIF orientations 5 to 8 lie on their side.
+            lies = image.getexif().get(0x0112, 1) >= 5
+    except (InputError, *_PILLOW_ERRORS, Image.DecompressionBombError):
+        return None
     return (height, width) if lies else (width, height)
+
+
+def header_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height that the first bytes of a JPEG, PNG or WebP tell, not turned; else None."""
+    kind = sniff_format(head[:_HEAD])
+    try:
+        if kind == "jpeg":
+            jpeg = read_jpeg_header(head, "")
+            return jpeg.width, jpeg.height
+        if kind == "webp":
+            return read_webp_header(head, "")[:2]
+    except ImageError:
+        return None
+    return struct.unpack(">II", head[16:24]) if kind == "png" and len(head) >= 24 else None
 
 
 def read_image(
@@ -100,7 +142,7 @@ def read_image(
 ) -> Pixels:
     """A picture as RGB uint8, shape (height, width, 3), upright by its EXIF orientation.
 
-    JPEG, PNG, BMP, TIFF, WebP and GIF (first frame); grey, palette, CMYK and 16-bit pictures
+    JPEG, PNG, BMP, TIFF, WebP, GIF and AVIF (first frame); grey, palette, CMYK and 16-bit pictures
     are converted, transparency is laid over white. An array passes through, grey is repeated.
 
     Args:
@@ -117,82 +159,55 @@ def read_image(
         data, where = source, where or "the bytes given"
     else:
         where = where or str(source)
-        try:
-            # Without a buffer: a third of what Path.read_bytes takes. A number is no path, though
-            # `open` would take it for a file's descriptor.
-            path = source if isinstance(source, Path) else Path(source)
-            with open(path, "rb", buffering=0) as file:
-                data = file.readall()
-        except FileNotFoundError:
-            raise ImageError(f"expected a picture at {where}, but there is no such file") from None
-        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-            reason = getattr(error, "strerror", None) or error
-            raise ImageError(f"cannot read {where}: {reason}") from error
+        data = _read_file(Path(source))  # not `source` itself: a number would be a descriptor
     return _decode(data, max_pixels, where)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with open_file(path, "a picture") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise ImageError(f"{path} has {size:,} bytes; the limit is {MAX_BYTES:,} bytes")
+            return file.read()
+    except ImageError:
+        raise
+    except InputError as error:
+        raise ImageError(str(error)) from error
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {reason(error)}") from error
 
 
 def _decode(data: bytes, max_pixels: int, where: str) -> Pixels:
     if not data:
         raise ImageError(f"expected a picture at {where}, but it is empty (0 bytes)")
-    kind = sniff_format(data[:12])
+    kind = sniff_format(data[:_HEAD])
     if kind is None:
+        foreign = foreign_format(data[:_HEAD])
+        found = f"it is {foreign}; convert it" if foreign else f"its first bytes are {data[:8]!r}"
         raise ImageError(
-            f"expected a JPEG, PNG, BMP, TIFF, WebP or GIF at {where}, "
-            f"but its first bytes are {data[:8]!r}"
+            f"expected a JPEG, PNG, BMP, TIFF, WebP, GIF or AVIF at {where}, but {found}"
         )
     if kind == "jpeg":
-        _need_size(*_read_jpeg_size(data, where), max_pixels, where)
-        return _decode_jpeg(data, where)
-    if kind == "png" and not _has_transparency(data):
-        # The first chunk of a PNG is IHDR: its width and height are at byte 16.
-        width, height = struct.unpack(">II", data[16:24])
+        return _decode_jpeg(data, max_pixels, where)
+    if kind == "png":
+        png = read_png_header(data, where)
+        _need_size(png.width, png.height, max_pixels, where)
+        if png.has_transparency or png.compressed > _MAX_OPENCV_PNG:
+            check_png_sums(data, png, where)
+            return _decode_with_pillow(png.still, kind, max_pixels, where)
+        return _decode_with_opencv(png.still, kind, (png.width, png.height), where)
+    if kind == "webp":
+        width, height, layered = read_webp_header(data, where)
         _need_size(width, height, max_pixels, where)
-        return _decode_with_opencv(data, kind, where)
-    return _decode_by_header(data, kind, max_pixels, where)
-
-
-def _decode_by_header(data: bytes, kind: str, max_pixels: int, where: str) -> Pixels:
-    # Pillow warns of large pictures (the limit here is ours) and of odd metadata. Silencing
-    # warnings changes the whole process, so threads do it one after the other.
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            header = Image.open(io.BytesIO(data))
-        except Image.DecompressionBombError:
-            raise ImageError(f"{where} has more pixels than can be decoded") from None
-        except _PILLOW_ERRORS as error:
-            raise ImageError(f"broken {kind} header in {where}") from error
-        _need_size(*header.size, max_pixels, where)
-        if kind == "gif" or header.mode in _MODES_WITH_ALPHA or "transparency" in header.info:
-            return _decode_with_pillow(header, kind, where)
-    return _decode_with_opencv(data, kind, where)
-
-
-def _read_jpeg_size(data: bytes, where: str) -> tuple[int, int]:
-    """Width and height from the frame header, found by hopping from marker to marker.
-
-    Pillow needs 30 µs for this, a sixth of decoding a picture of 224 × 224.
-    """
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        # SOF0 to SOF15 but DHT, JPG and DAC, which have numbers between them.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ImageError(f"broken jpeg header in {where}: it is truncated or damaged")
-
-
-def _has_transparency(png: bytes) -> bool:
-    """Whether a PNG has an alpha channel, a palette or a transparent colour, or a broken header."""
-    if png[12:16] != b"IHDR" or len(png) < 33:
-        return True
-    colour_type = png[25]  # 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA
-    return colour_type not in (0, 2) or png.find(b"tRNS", 33, png.find(b"IDAT", 33)) >= 0
+        if layered:
+            return _decode_with_pillow(data, kind, max_pixels, where)
+        return _decode_with_opencv(data, kind, (width, height), where)
+    if kind == "avif":
+        return _decode_with_pillow(data, kind, min(max_pixels, _MAX_AVIF_PIXELS), where)
+    if kind == "tiff":
+        check_tiff(data, _MAX_RAW_BYTES * max_pixels, where)
+    return _decode_with_pillow(data, kind, max_pixels, where)
 
 
 def _need_size(width: int, height: int, limit: int, where: str) -> None:
@@ -202,16 +217,18 @@ def _need_size(width: int, height: int, limit: int, where: str) -> None:
         raise ImageError(f"{where} has {width} × {height} pixels; the limit is {limit:,} pixels")
 
 
-def _decode_jpeg(data: bytes, where: str) -> Pixels:
-    if b"Exif" not in data:
+def _decode_jpeg(data: bytes, max_pixels: int, where: str) -> Pixels:
+    header = read_jpeg_header(data, where)
+    _need_size(header.width, header.height, max_pixels, where)
+    if header.baseline and b"Exif" not in data:
         try:
             return np.asarray(simplejpeg.decode_jpeg(data, "RGB"), np.uint8)
         except ValueError:  # broken, or of a kind that it does not know: OpenCV has the last word
             pass
-    return _decode_with_opencv(data, "jpeg", where)
+    return _decode_with_opencv(data, "jpeg", (header.width, header.height), where)
 
 
-def _decode_with_opencv(data: bytes, kind: str, where: str) -> Pixels:
+def _decode_with_opencv(data: bytes, kind: str, size: tuple[int, int], where: str) -> Pixels:
     try:
         with _quiet_opencv:
             rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -219,7 +236,61 @@ def _decode_with_opencv(data: bytes, kind: str, where: str) -> Pixels:
         raise ImageError(f"cannot decode the {kind} {where}: {error.err}") from error
     if rgb is None:
         raise ImageError(f"cannot decode the {kind} {where}: it is truncated or broken")
+    if rgb.shape[:2] not in (size, size[::-1]):
+        raise ImageError(f"cannot decode the {kind} {where}: its headers tell several sizes")
     return rgb  # type: ignore[return-value]
+
+
+def _decode_with_pillow(data: bytes, kind: str, max_pixels: int, where: str) -> Pixels:
+    """Decode by Pillow what needs it; BMP and TIFF without transparency go on to OpenCV."""
+    try:
+        with _quiet_pillow():
+            image: Image.Image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError:
+        raise ImageError(f"{where} has more pixels than can be decoded") from None
+    except _PILLOW_ERRORS as error:
+        raise ImageError(f"broken {kind} header in {where}") from error
+    _need_size(*image.size, max_pixels, where)
+    transparent = image.mode in _MODES_WITH_ALPHA or "transparency" in image.info
+    if kind in ("bmp", "tiff") and not transparent:
+        return _decode_with_opencv(data, kind, image.size, where)
+    try:
+        image.load()  # what takes time, so that other threads do not wait
+        with _quiet_pillow():
+            image = ImageOps.exif_transpose(image)
+        return _lay_over_white(image) if transparent else _to_rgb(image)
+    except _PILLOW_ERRORS as error:
+        raise ImageError(f"cannot decode the {kind} {where}: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Without Pillow's warnings of large images (the limit here is ours) and of odd metadata.
+
+    Silencing warnings changes the whole process, so threads do it one after the other.
+    """
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):  # of a gray PNG; Pillow would cut off what is above 255
+        gray = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    return np.asarray(image.convert("RGB"))
+
+
+def _lay_over_white(image: Image.Image) -> Pixels:
+    """A transparent image over white, in bands so that few copies of it are in memory."""
+    rgba = image.convert("RGBA")
+    width, height = rgba.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _BAND):
+        band = rgba.crop((0, top, width, min(top + _BAND, height)))
+        white = Image.new("RGBA", band.size, "white")
+        rgb[top : top + _BAND] = np.asarray(Image.alpha_composite(white, band).convert("RGB"))
+    return rgb
 
 
 class _QuietOpenCV:
@@ -250,15 +321,6 @@ class _QuietOpenCV:
 _quiet_opencv = _QuietOpenCV()
 
 
-def _decode_with_pillow(image: Image.Image, kind: str, where: str) -> Pixels:
-    try:
-        rgba = ImageOps.exif_transpose(image).convert("RGBA")
-    except _PILLOW_ERRORS as error:
-        raise ImageError(f"cannot decode the {kind} {where}: {error}") from error
-    white = Image.new("RGBA", rgba.size, "white")
-    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-
-
 def _check_array(array: NDArray[np.generic], where: str) -> Pixels:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.size == 0:
         raise ImageError(
@@ -274,7 +336,7 @@ def _check_array(array: NDArray[np.generic], where: str) -> Pixels:
     if channels == 3:
         return pixels
     if channels == 4:
-        return _decode_with_pillow(Image.fromarray(pixels), "array", where)
+        return _lay_over_white(Image.fromarray(pixels))
     raise ImageError(f"expected {where} to have 1, 3 or 4 channels, but got {channels}")
 
 

@@ -95,7 +95,7 @@ def parse_expression(value: str | int, where: str = "") -> Expression:
         found = _BY_KEY.get(_key(value))
         if found is not None:
             return found
-        number = re.fullmatch(r"\s*(\d+)(?:\.0*)?\s*", value)
+        number = re.fullmatch(r"\s*(\d{1,9})(?:\.0*)?\s*", value)
         if number is None:
             raise UnknownName("expression", value, [*EXPRESSIONS], where)
         value = int(number.group(1))

@@ -7,18 +7,18 @@ Nothing here touches the network but `download_weights`, which only the command
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from openaffect.errors import MissingWeights, UnknownName
+from openaffect.download import download
+from openaffect.errors import DownloadError, MissingWeights, UnknownName
 from openaffect.storage import atomic_file
 
 FOLDER_VARIABLE = "OPENAFFECT_WEIGHTS"
+
+_MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,10 @@ def download_weights(name: str, timeout: float = 30.0) -> Path:
     weights = known_weights(name)
     path = weights_folder() / weights.file
     try:
-        with urllib.request.urlopen(weights.url, timeout=timeout) as answer:
-            data: bytes = answer.read()
-    except (OSError, http.client.HTTPException) as error:  # refused, timed out, cut short
-        reason = getattr(error, "reason", error)
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
+        data = download(weights.url, max_bytes=_MAX_BYTES, seconds=timeout)
+    except DownloadError as error:
         raise MissingWeights(
-            f"could not fetch {weights.url} ({reason}); "
+            f"could not fetch {weights.url} ({error}); "
             f"put the file into {path.parent} by hand, or try again"
         ) from error
     if _sha256(data) != weights.sha256:

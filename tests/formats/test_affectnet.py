@@ -68,6 +68,18 @@ def test_the_source_may_be_the_release_its_lists_or_one_list(tmp_path, start):
     assert dataset.images_folder == root
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_pictures_lie_beside_the_lists_or_up_to_two_folders_above(tmp_path, depth):
+    root = make_release(tmp_path / "in", ROWS[1:], lists="a/b/c"[: 2 * depth + 1])
+    source = root / "a/b/c"[: 2 * depth + 1] / "training.csv"
+    if depth == 2:
+        with pytest.raises(FormatError, match="but found none"):
+            import_dataset("affectnet", source, tmp_path / "d")
+        (root / "Manually_Annotated").rename(root / "a/Manually_Annotated")
+    dataset, _ = import_dataset("affectnet", source, tmp_path / "d")
+    assert (dataset.ids, len(dataset)) == (["2/bb"], 1)
+
+
 def test_automatic_labels_have_no_split_and_are_a_models(tmp_path):
     root = make_release(
         tmp_path / "in",
@@ -103,6 +115,13 @@ def test_automatic_labels_have_no_split_and_are_a_models(tmp_path):
         (f"1/aa.jpg,4,4,30,30,{POINTS},1,,0", "valence or arousal that is no number"),
         ("1/aa.jpg,4,4,30,30", "valence or arousal that is no number"),
         (f"3/cc.jpg,4,4,30,30,{POINTS},1,0,0", "missing picture"),
+        (f"3/c\0.jpg,4,4,30,30,{POINTS},1,0,0", "name with a zero character"),
+        (f"1/aa.jpg,4,4,30,30,{POINTS},1,0,0,0,0", "more fields than the header"),
+        (f"1/aa.jpg,4,4,30,30,{POINTS},{'9' * 5000},0,0", "unknown expression"),
+        (f"1/aa.jpg,4,4,30,1_0,{POINTS},1,0,0", "box that is no number"),
+        (f"1/aa.jpg,4,4,30,1e300,{POINTS},1,0,0", "box without a size"),
+        (f"1/aa.jpg,4,4,30,30,{'1e300;' * 136},1,0,0", "landmarks farther away than any pixel"),
+        (f"1/aa.jpg,4,4,30,30,{'9' * 200_000},1,0,0", "line that is no CSV"),
         (ROWS[1], "repeated face_id"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -52,6 +53,39 @@ def test_landmarks_of_any_shape(tmp_path, shape, kind):
     assert only_row(tmp_path, lnd=points)["landmarks"] == list(range(136))
 
 
+def test_landmarks_in_fortran_order_are_the_same_points(tmp_path):
+    points = np.asfortranarray(np.arange(136.0).reshape(68, 2))
+    assert only_row(tmp_path, lnd=points)["landmarks"] == list(range(136))
+
+
+@pytest.mark.parametrize("stem", ["007", "+7", "9" * 30, "\u0667"])
+def test_a_name_that_is_no_plain_number_keeps_its_own_id(tmp_path, stem):
+    put_face(tmp_path / "in", 7)
+    put_face(tmp_path / "in", stem)
+    dataset, _ = import_dataset("affectnet8", tmp_path / "in", tmp_path / "d")
+    assert dataset.ids == ["train/7", f"train/{stem}"]
+
+
+def test_a_set_without_annotations_names_its_pictures(tmp_path):
+    put_face(tmp_path / "in", 1)
+    put_picture(tmp_path / "in/val_set/images/2.jpg", 5)
+    dataset, summary = import_dataset("affectnet8", tmp_path / "in", tmp_path / "d")
+    assert (dataset.ids, summary.rejected) == (["train/1"], {"picture without an annotation": 1})
+
+
+@pytest.mark.parametrize("part", ["annotations/2_exp.npy", "annotations/2_lnd.npy", "images/2.jpg"])
+def test_a_pipe_or_a_folder_in_place_of_a_file_rejects_its_row(tmp_path, part):
+    for number, make in ((2, os.mkfifo), (3, os.mkdir)):
+        put_face(tmp_path / "in", 1)
+        put_face(tmp_path / "in", number)
+        path = tmp_path / "in/train_set" / part.replace("2", str(number))
+        path.unlink()
+        make(path)
+    dataset, summary = import_dataset("affectnet8", tmp_path / "in", tmp_path / "d")
+    assert dataset.ids == ["train/1"]
+    assert summary.rejected.total() == 2
+
+
 def test_a_row_is_what_the_files_say(tmp_path):
     row = only_row(tmp_path)
     assert (row["face_id"], row["image"], row["box"]) == ("train/7", "train_set/images/7.jpg", None)
@@ -77,11 +111,31 @@ def test_rows_come_in_the_order_of_their_numbers_and_both_sets_share_them(tmp_pa
     [
         ({"exp": "happyish"}, "unknown expression"),
         ({"exp": 6.5}, "unknown expression"),
-        ({"val": "x"}, "annotation that cannot be read"),
+        ({"exp": np.inf}, "unknown expression"),
+        ({"exp": -np.inf}, "unknown expression"),
+        ({"exp": np.nan}, "unknown expression"),
+        ({"exp": "9" * 5000}, "unknown expression"),
+        ({"exp": np.datetime64("2020-01-01")}, "annotation that cannot be read"),
+        ({"exp": np.timedelta64(5, "s")}, "annotation that cannot be read"),
+        ({"exp": True}, "annotation that cannot be read"),
+        ({"exp": 1j}, "annotation that cannot be read"),
+        ({"exp": np.zeros(0)}, "unknown expression"),
+        ({"exp": np.ones((2, 2, 2))}, "unknown expression"),
+        ({"exp": np.zeros(1, [("a", "<f8")])}, "annotation that cannot be read"),
+        ({"val": "x"}, "valence or arousal that is no number"),
+        ({"val": "0_1"}, "valence or arousal that is no number"),
+        ({"val": "9" * 5000}, "valence or arousal outside [-1, 1]"),
+        ({"val": np.inf}, "valence or arousal outside [-1, 1]"),
         ({"val": [1.0, 0.5]}, "annotation that cannot be read"),
         ({"val": "3"}, "valence or arousal outside [-1, 1]"),
         ({"val": None}, "only one of valence and arousal"),
         ({"lnd": np.zeros(10)}, "annotation that cannot be read"),
+        ({"lnd": 5.0}, "annotation that cannot be read"),
+        ({"lnd": np.zeros((2, 68))}, "annotation that cannot be read"),
+        ({"lnd": np.zeros((4, 17, 2))}, "annotation that cannot be read"),
+        ({"lnd": np.full(136, "1")}, "annotation that cannot be read"),
+        ({"lnd": np.full(136, 1e300)}, "landmarks farther away than any pixel"),
+        ({"lnd": np.zeros(9_000)}, "annotation that cannot be read"),
         ({"lnd": np.full(136, np.nan)}, "landmarks that are not finite"),
         ({"exp": np.array({"a": 1}, object)}, "annotation that cannot be read"),
     ],
@@ -94,7 +148,38 @@ def test_dirt_rejects_its_row_only(tmp_path, values, reason):
     assert summary.rejected == {reason: 1}
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04junk", b"text", None])
+HEAD = b"\x93NUMPY\x01\x00"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY",
+        HEAD + b"\x80",
+        HEAD + b"\xff\xff{",
+        b"PK\x03\x04junk",
+        b"text",
+        None,
+        b"\x93NUMPY\x03\x00" + bytes(200),
+        *(
+            HEAD + len(header).to_bytes(2, "little") + header + bytes(8)
+            for header in (
+                b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }",
+                b"{'descr': '<f4', 'fortran_order': False, 'shape': (), }",
+                b"{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }" % (b"9" * 5000),
+                b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+                b"{'descr': '<f8', 'fortran_order': False, 'shape': ((((((((",
+                b"{'descr':\0'<f8', 'fortran_order': False, 'shape': (), }",
+                b"{'descr': '|O', 'fortran_order': False, 'shape': (), }",
+                b"{'descr': '<f3', 'fortran_order': False, 'shape': (), }",
+                b"{'descr': '<U999999999', 'fortran_order': False, 'shape': (), }",
+                b"{1: 2, b'x': 3}",
+                b"(" * 2000,
+            )
+        ),
+    ],
+)
 def test_a_broken_file_rejects_its_row_only(tmp_path, content):
     put_face(tmp_path / "in", 1)
     put_face(tmp_path / "in", 2)
@@ -135,11 +220,13 @@ def test_what_is_absent_is_null_and_counted(tmp_path):
 def test_the_fast_reader_agrees_with_numpy(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("npy") / "x.npy"
     np.save(path, values)
-    expected, got = np.load(path).reshape(-1), read_npy(str(path))
+    expected, got = np.load(path), read_npy(str(path))
     if expected.size != 1:
         assert isinstance(got, np.ndarray)
-        np.testing.assert_array_equal(got, expected)
-    elif expected.dtype.kind == "S":
+        np.testing.assert_array_equal(got, expected.squeeze())
+        return
+    expected = expected.reshape(-1)
+    if expected.dtype.kind == "S":
         assert got == expected[0].decode("utf-8", "replace")
     elif expected.dtype.kind == "U":
         assert got == expected[0]

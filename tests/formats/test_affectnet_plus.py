@@ -30,7 +30,7 @@ def put_face(root, name="0001", data=WHOLE, folder="human_annotated/train_set"):
     put_picture(root / folder / "images" / f"{name}.jpg", 4)
     path = root / folder / "annotations" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return root
 
 
@@ -54,12 +54,17 @@ def test_a_row_is_what_the_file_says(tmp_path):
     }
 
 
+def test_a_byte_order_mark_does_not_matter(tmp_path):
+    row, _ = only_row(tmp_path, '\ufeff{"human-label": "2.0"}')
+    assert row["expression"] == "sad"
+
+
 def test_keys_of_any_spelling(tmp_path):
     data = {
         "Human_Label": "1",
         "Soft-Label": [str(share) for share in SOFT],
         "SUBSET": 0,
-        "Meta_Data": {"Age": 3, "Valence": "-2", "AROUSAL": -2.0, "Hat": True},
+        "Meta_Data": {"Age": 3, "Valence": "-2", "AROUSAL": -2.0, "Hat": True, "Landmark": []},
         "Comment": "kept",
     }
     row, _ = only_row(tmp_path, data)
@@ -68,6 +73,33 @@ def test_keys_of_any_spelling(tmp_path):
         "subset": 0,
         "meta-data": {"age": 3, "Hat": True},
         "Comment": "kept",
+    }
+
+
+@pytest.mark.parametrize(
+    ("total", "normalized"), [(0.95, 1), (0.998, 1), (0.9995, 0), (1.0005, 0), (1.002, 1)]
+)
+def test_shares_are_taken_as_they_are_only_where_rounding_explains_their_sum(
+    tmp_path, total, normalized
+):
+    row, summary = only_row(
+        tmp_path, {"human-label": 1, "soft-label": [0, total - 0.5, 0, 0.5, 0, 0, 0, 0]}
+    )
+    assert summary.warnings["soft label normalised to sum 1"] == normalized
+    expected = (total - 0.5) / (total if normalized else 1)
+    assert row["soft_label"][1] == pytest.approx(expected, abs=1e-7)
+
+
+def test_pictures_without_an_annotation_and_folders_in_its_place_are_named(tmp_path):
+    root = put_face(tmp_path / "in")
+    put_picture(root / "human_annotated/train_set/images/9.png", 4)
+    put_picture(root / "human_annotated/validation_set/images/8.png", 4)
+    (root / "human_annotated/train_set/annotations/7.json").mkdir()
+    dataset, summary = import_dataset("affectnet-plus", root, tmp_path / "d")
+    assert dataset.ids == ["train/0001"]
+    assert summary.rejected == {
+        "picture without an annotation": 2,
+        "annotation that cannot be read": 1,
     }
 
 
@@ -99,17 +131,52 @@ def test_export_gives_the_same_json_back(tmp_path):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ("{", "annotation that is no JSON"),
-        ("[]", "annotation that is no JSON object"),
-        ({"soft-label": SOFT}, "no human-label"),
+        ("{", "annotation that cannot be read"),
+        ("[]", "annotation that cannot be read"),
+        ("", "annotation that cannot be read"),
+        ("9" * 5000, "annotation that cannot be read"),
+        (
+            '{"human-label": 1, "a": ' + "[" * 5000 + "]" * 5000 + "}",
+            "annotation that cannot be read",
+        ),
+        ('{"human-label": 1, "subset": "\\ud800"}', "annotation that cannot be read"),
+        ('{"human-label": 1, "soft-label": 1' + "0" * 5000 + "}", "annotation that cannot be read"),
+        ('{"human-label": NaN}', "annotation that cannot be read"),
+        ('{"human-label": 1}' + " " * 2_000_000, "annotation that cannot be read"),
+        (
+            '{"human-label": 1, "a": ' + "[" * 40 + "]" * 40 + "}",
+            "extra that is no JSON object of at most 32 levels",
+        ),
+        ({"soft-label": SOFT}, "annotation that cannot be read"),
+        ({"human-label": None}, "annotation that cannot be read"),
+        ({"human-label": [1]}, "annotation that cannot be read"),
+        ({"human-label": True}, "annotation that cannot be read"),
+        ({"human-label": 1.5}, "unknown expression"),
+        ({"human-label": 1, "Human_Label": 2}, "two keys mean human-label, and differ"),
         ({"human-label": 11}, "unknown expression"),
-        ({"human-label": 1, "meta-data": 3}, "meta-data that is no JSON object"),
+        ({"human-label": 1, "meta-data": 3}, "annotation that cannot be read"),
+        ({"human-label": 1, "soft-label": {}}, "annotation that cannot be read"),
+        ({"human-label": 1, "soft-label": [None] * 8}, "annotation that cannot be read"),
+        ({"human-label": 1, "soft-label": [0] * 8}, "soft labels that are no shares"),
+        ({"human-label": 1, "soft-label": ["nan"] * 8}, "soft labels that are no shares"),
+        ({"human-label": 1, "soft-label": [1e300] * 8}, "soft labels that are no shares"),
+        ({"human-label": 1, "meta-data": {"valence": [1]}}, "valence that is no number"),
+        ({"human-label": 1, "meta-data": {"landmarks": "\u00e4"}}, "landmarks that are no numbers"),
+        ({"human-label": 1, "meta-data": {"landmarks": {}}}, "landmarks that are no numbers"),
+        (
+            {"human-label": 1, "meta-data": {"landmarks": [[0] * 68] * 2}},
+            "landmarks that are not 136 numbers",
+        ),
+        (
+            {"human-label": 1, "meta-data": {"landmarks": [1e300] * 136}},
+            "landmarks farther away than any pixel",
+        ),
         ({"human-label": 1, "soft-label": [1, 0]}, "soft labels that are not 8 numbers"),
         (
             {"human-label": 1, "soft-label": [-1, 2, 0, 0, 0, 0, 0, 0]},
             "soft labels that are no shares",
         ),
-        ({"human-label": 1, "soft-label": ["x"] * 8}, "soft labels that are no numbers"),
+        ({"human-label": 1, "soft-label": ["x"] * 8}, "soft label that is no number"),
         ({"human-label": 1, "meta-data": {"valence": "x"}}, "valence that is no number"),
         ({"human-label": 1, "meta-data": {"landmarks": [1]}}, "landmarks that are not 136 numbers"),
         ({"human-label": 1, "meta-data": {"valence": 0.5}}, "only one of valence and arousal"),

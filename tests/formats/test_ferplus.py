@@ -187,3 +187,35 @@ def _without_majority(votes):
 
 def _winner(votes):
     return max(range(11), key=lambda number: votes[number])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("Training,c.png,1,2,3", "line of another length"),
+        ("Training,c.png,1,2,3,4,5,6,7,8,9,10,11", "line of another length"),
+        ("Trening,c.png,1,0,0,0,0,0,0,0,0,0", "unknown usage"),
+        ("Training,c.png,1,0,0,0,0,0,0,0,0,x", "votes that are no numbers"),
+        ("Training,c.png,1,0,0,0,0,0,0,0,0,-1", "votes that are no numbers"),
+        (f"Training,c.png,{'9' * 5000},0,0,0,0,0,0,0,0,0", "votes that are no numbers"),
+        ("Training,c.png,65536,0,0,0,0,0,0,0,0,0", "votes outside 0 to 65535"),
+        ("Training,../c.png,1,0,0,0,0,0,0,0,0,0", "picture path leaves the images folder"),
+        ('Training,"c.png"x,1,0,0,0,0,0,0,0,0,0', "line that is no CSV"),
+    ],
+)
+def test_a_bad_row_is_rejected_alone(tmp_path, row, reason):
+    rows = ["Training,a.png,9,0,0,0,0,0,0,0,0,0", row, "PublicTest,d.png,0,9,0,0,0,0,0,0,0,0"]
+    if "../" in row:
+        put_picture(tmp_path / "fer/data/c.png")
+    source = make_source_over(tmp_path / "fer", rows)
+    dataset, summary = import_dataset("ferplus", source, tmp_path / "d")
+    assert dataset.ids == ["a.png", "d.png"]
+    assert summary.rejected == {reason: 1}
+
+
+def make_source_over(root, rows):
+    """The source where its folder may be there already."""
+    made = make_source(root.with_name("made"), rows)
+    for path in root.rglob("*.png"):
+        path.rename(made / path.relative_to(root))
+    return made

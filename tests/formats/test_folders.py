@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
+import numpy as np
 import pytest
 
 from format_builders import make_dataset, put_picture
 from openaffect.errors import FormatError, UnknownName
 from openaffect.formats import export_dataset, import_dataset
+from openaffect.images import encode_image
 
 
 def labels_of(dataset):
@@ -95,3 +99,95 @@ def test_a_relabelled_row_moves_to_its_new_folder(tmp_path):
     export_dataset("folders", dataset.with_column("expression", ["fear"]), tmp_path / "out")
     again, _ = import_dataset("folders", tmp_path / "out", tmp_path / "again")
     assert again.faces["expression"].to_pylist() == ["fear"]
+
+
+@pytest.mark.parametrize(
+    ("place", "label"),
+    [
+        ("happy/train", ("happy", "train")),
+        ("Sad/Valid", ("sad", "validation")),
+        ("happy/test/deep", ("happy", "test")),
+        ("fear/session 1/Validation", ("fear", "validation")),
+        ("val/anger", ("anger", "validation")),
+        ("test/4 - Happy", ("happy", "test")),
+        ("0 - neutral", ("neutral", None)),
+        ("03_Sad", ("sad", None)),
+        ("4. Fear/train", ("fear", "train")),
+        ("PrivateTest/happy", ("happy", "test")),
+    ],
+)
+def test_split_and_label_stand_in_any_order(tmp_path, place, label):
+    put_picture(tmp_path / "in" / place / "a.png")
+    dataset, summary = import_dataset("folders", tmp_path / "in", tmp_path / "d")
+    assert labels_of(dataset) == {f"{place}/a": label}
+    assert summary.warnings == {}
+    assert len(summary.notes) == any(part[0].isdigit() for part in place.split("/"))
+
+
+def test_a_second_split_is_counted_and_the_first_rules(tmp_path):
+    put_picture(tmp_path / "in/train/happy/test/a.png")
+    dataset, summary = import_dataset("folders", tmp_path / "in", tmp_path / "d")
+    assert labels_of(dataset) == {"train/happy/test/a": ("happy", "train")}
+    assert summary.warnings == {"two splits above a picture (the first counts)": 1}
+
+
+def test_no_picture_vanishes_without_a_word(tmp_path):
+    put_picture(tmp_path / "in/happy/a.png")
+    for number, name in enumerate(("noending", "b.jfif", "c.jpe", "d.heic", "Thumbs.db")):
+        data = encode_image(np.full((8, 8, 3), number, np.uint8), ".jpg")
+        (tmp_path / "in/happy" / name).write_bytes(b"other" if number > 2 else data)
+    put_picture(tmp_path / "in/train/e.png", 1)
+    put_picture(tmp_path / "in/f.png", 2)
+    put_picture(tmp_path / "in/.cache/happy/g.png", 3)
+    dataset, summary = import_dataset("folders", tmp_path / "in", tmp_path / "d")
+    assert dataset.ids == ["happy/a", "happy/b", "happy/c", "happy/noending"]
+    assert summary.rejected == {
+        "picture outside the folders of expressions": 2,
+        "not a picture (unknown first bytes)": 1,
+    }
+    assert summary.notes == ["files that are no pictures were not read (1): happy/Thumbs.db"]
+
+
+def test_deep_folders_loops_and_pipes_end(tmp_path):
+    put_picture(tmp_path / "in/happy/a.png")
+    os.mkfifo(tmp_path / "in/happy/b.png")
+    (tmp_path / "in/happy/loop").symlink_to(tmp_path / "in")
+    here = os.getcwd()
+    os.chdir(tmp_path / "in/happy")
+    for _ in range(100):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(here)
+    dataset, summary = import_dataset("folders", tmp_path / "in", tmp_path / "d")
+    assert dataset.ids == ["happy/a"]
+    assert summary.rejected == {
+        "unreadable picture (a pipe or a device)": 1,
+        "folder below 64 others": 1,
+    }
+
+
+def test_a_name_that_is_no_unicode_is_rejected(tmp_path):
+    put_picture(tmp_path / "in/happy/a.png")
+    bad = os.fsencode(tmp_path / "in/happy") + b"/\xff.png"
+    os.rename(put_picture(tmp_path / "in/happy/b.png", 1), bad)
+    dataset, summary = import_dataset("folders", tmp_path / "in", tmp_path / "d")
+    assert (dataset.ids, summary.rejected) == (["happy/a"], {"text that is not valid Unicode": 1})
+    assert "\\udcff" in (tmp_path / "d" / "rejected.csv").read_text()
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+def test_ids_that_look_like_splits_or_hidden_files_come_back_whole(tmp_path, split):
+    dataset = make_dataset(tmp_path / "d", 6, split=split)
+    ids = ["test/a", "x/val/b", ".c", "__d/e", "sad/test/f", "train/g"]
+    export_dataset("folders", dataset.with_column("face_id", ids), tmp_path / "out")
+    back, summary = import_dataset("folders", tmp_path / "out", tmp_path / "back")
+    assert (len(back), summary.rejected.total()) == (6, 0)
+    assert {label for _, label in labels_of(back).values()} == {split}
+    expected = sorted(dataset.faces["expression"].to_pylist())
+    assert sorted(back.faces["expression"].to_pylist()) == expected
+
+
+def test_an_unknown_layout_shows_what_lies_below(tmp_path):
+    put_picture(tmp_path / "in/data/cats/a.png")
+    with pytest.raises(FormatError, match=r"found data/ \(cats/ \(a.png\)\)"):
+        import_dataset("folders", tmp_path / "in", tmp_path / "d")

@@ -8,6 +8,7 @@ out, so memory does not grow with the number of pictures.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from openaffect.inference import (
 from openaffect.model import Model, open_model
 
 Row = dict[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _USUAL_RATE = 25.0  # frames a second of a video that tells no times, for smoothing
 
 
@@ -284,7 +286,7 @@ def _rows_of(look: Look, model: Model, detector: str) -> list[Row]:
     """The rows of a picture, as far as they are known before the model has seen the crops."""
     picture = look.picture
     # A file name need not be text; a table needs text.
-    source = picture.source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    source = _SURROGATE.sub("\ufffd", picture.source)
     names = (
         *("source", "frame", "time_s", "face_index", "track_id", "status", "error"),
         *("box", "score", "detector", "landmarks"),

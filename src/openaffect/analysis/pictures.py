@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from openaffect import errors
 from openaffect.errors import ImageError
 from openaffect.images import Pixels, check_header, read_image
 
@@ -79,6 +80,10 @@ def read_photo(path: str) -> Pixels:
         ImageError: missing, broken, or no picture.
     """
     if os.path.isdir(path):
+        try:
+            os.scandir(path).close()
+        except OSError as error:
+            raise ImageError(f"cannot read this folder: {errors.reason(error)}") from None
         raise ImageError("a folder, not a picture")
     if not os.path.isfile(path):
         raise ImageError("not a file" if os.path.exists(path) else "missing picture")

@@ -11,17 +11,32 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
+from openaffect import errors
 from openaffect.analysis import videos
 from openaffect.analysis.addresses import hide_password, is_address, read_address
 from openaffect.analysis.cameras import Camera
 from openaffect.analysis.pictures import Photo, Source, failing, read_photo
 from openaffect.analysis.videos import Video, is_video
-from openaffect.errors import InputError
-from openaffect.images import SUFFIXES, read_image
+from openaffect.errors import ImageError, InputError
+from openaffect.image_headers import foreign_format, sniff_format
+from openaffect.images import SUFFIXES, Pixels, read_image
+from openaffect.storage import open_file
 
-Named: TypeAlias = str | Path | NDArray[np.uint8] | Camera
-"""One thing that a user names: a path, a pattern, an address, a camera, or a picture as an array."""
+Named: TypeAlias = str | Path | NDArray[np.uint8] | Image.Image | Camera
+"""One thing that a user names: a path, a pattern, an address, a camera, an array, or a PIL image."""
+
+# Files that a folder of photos has beside them, and cameras write: never taken for images.
+_OTHER_SUFFIXES = (
+    *(".txt", ".csv", ".json", ".jsonl", ".xml", ".html", ".md", ".pdf", ".ini", ".db", ".log"),
+    *(".parquet", ".npy", ".zip", ".tar", ".gz", ".py", ".aae", ".thm", ".xmp", ".lrv", ".mp3"),
+)
+# Suffixes of images that are not read: a row that says so is better than none.
+_FOREIGN_SUFFIXES = (
+    *(".heic", ".heif", ".jxl", ".jp2", ".psd", ".svg", ".cr2", ".cr3", ".nef", ".arw", ".dng"),
+    *(".raf", ".orf", ".rw2", ".ico", ".tga", ".ppm", ".pgm", ".pjpeg", ".pjp"),
+)
 
 
 def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
@@ -31,7 +46,8 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
         named: the path of a photo or video; a folder (searched with its subfolders, sorted, hidden
             names left out); a pattern such as `shots/**/*.jpg` (sorted); a `.txt` file with one
             path or address a line, relative to that file; an http(s) address of a photo; a camera;
-            an array (h, w), (h, w, 3), (h, w, 4) or (n, h, w, 3) of uint8; or an iterable of these.
+            an array (h, w), (h, w, 3), (h, w, 4) or (n, h, w, 3) of uint8; a PIL image; or an
+            iterable of these.
 
     Raises:
         InputError: the only thing that was named holds no picture. Among several it becomes
@@ -44,11 +60,13 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
         if len(named) > 1:
             return _list_many(named)
         named = named[0]
-    if isinstance(named, np.ndarray):
-        return _list_array(named, 0)
+    if isinstance(named, np.ndarray | Image.Image):
+        return _list_arrays(named, 0)
     if isinstance(named, Camera):
         return iter((named,))
     if not isinstance(named, str | Path):
+        if not isinstance(named, Iterable) or isinstance(named, bytes):
+            raise InputError(_expected(named))
         return _list_many(named)
     reason = _why_none(str(named))
     if reason is not None:
@@ -61,13 +79,13 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
 def _list_many(many: Iterable[Named]) -> Iterator[Source]:
     arrays = 0
     for named in many:
-        if isinstance(named, np.ndarray):
-            yield from _list_array(named, arrays)
-            arrays += len(named) if named.ndim == 4 else 1
+        if isinstance(named, np.ndarray | Image.Image):
+            yield from _list_arrays(named, arrays)
+            arrays += len(named) if isinstance(named, np.ndarray) and named.ndim == 4 else 1
         elif isinstance(named, Camera):
             yield named
         elif not isinstance(named, str | Path):
-            raise InputError(f"expected a path or an array, but got a {type(named).__name__}")
+            raise InputError(_expected(named))
         else:
             reason = _why_none(str(named))
             if reason is None:
@@ -76,10 +94,32 @@ def _list_many(many: Iterable[Named]) -> Iterator[Source]:
                 yield Photo(str(named), failing(reason))
 
 
-def _list_array(array: NDArray[np.uint8], first: int) -> Iterator[Source]:
-    for number, pixels in enumerate(array if array.ndim == 4 else array[None], first):
+def _expected(named: object) -> str:
+    return (
+        "expected a path, an address, an array (uint8, RGB), a PIL image, a camera, or several of "
+        f"these, but got {type(named).__module__}.{type(named).__qualname__}"
+    )
+
+
+def _list_arrays(named: NDArray[np.uint8] | Image.Image, first: int) -> Iterator[Source]:
+    if isinstance(named, Image.Image):
+        name = f"image[{first}]"
+        yield Photo(name, partial(_from_pillow, named, name))
+        return
+    for number, pixels in enumerate(named if named.ndim == 4 else named[None], first):
         name = f"array[{number}]"
         yield Photo(name, partial(read_image, pixels, where=name))
+
+
+def _from_pillow(image: Image.Image, name: str) -> Pixels:
+    """The pixels of a PIL image, upright by its EXIF orientation, over white where transparent."""
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode != "RGB":
+            upright = upright.convert("RGBA")
+    except (OSError, SyntaxError, ValueError) as error:  # it was opened, and its file is broken
+        raise ImageError(f"cannot decode {name}: {errors.reason(error)}") from error
+    return read_image(np.asarray(upright), where=name)
 
 
 def _list_path(path: str) -> Iterator[Source]:
@@ -109,7 +149,7 @@ def _why_none(path: str) -> str | None:
     """Why a path names no picture at all, or None."""
     if os.path.isdir(path):
         if next(_walk(path), None) is None:
-            return f"the folder holds no picture ({', '.join(SUFFIXES)}) and no video"
+            return "the folder holds no picture and no video"
     elif os.path.exists(path):
         if path.lower().endswith(".txt"):
             try:
@@ -128,11 +168,41 @@ def _why_none(path: str) -> str | None:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    """The images and videos below a folder, and what cannot be searched: each gives a row.
+
+    A file is one by its suffix; one of no or an unknown suffix is one if its first bytes say so.
+    """
+    failed: list[str] = []
+    seen = {os.path.realpath(folder)}
+    walk = os.walk(folder, onerror=lambda error: failed.append(error.filename), followlinks=True)
+    for parent, folders, names in walk:
+        yield from failed
+        failed.clear()
+        below = [name for name in sorted(folders) if not name.startswith(".")]
+        folders.clear()
+        for name in below:
+            real = os.path.realpath(os.path.join(parent, name))
+            if real not in seen:  # a link may lead back to where it came from
+                seen.add(real)
+                folders.append(name)
         for name in sorted(names):
-            if name.lower().endswith((*SUFFIXES, *videos.SUFFIXES)) and not name.startswith("."):
+            if not name.startswith(".") and _is_wanted(os.path.join(parent, name)):
                 yield os.path.join(parent, name)
+    yield from failed
+
+
+def _is_wanted(path: str) -> bool:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in (*SUFFIXES, *_FOREIGN_SUFFIXES, *videos.SUFFIXES):
+        return True
+    if suffix in _OTHER_SUFFIXES:
+        return False
+    try:
+        with open_file(path) as file:
+            head = file.read(32)
+    except (InputError, OSError):
+        return False
+    return (sniff_format(head) or foreign_format(head)) is not None
 
 
 def _lines(path: str) -> list[str]:

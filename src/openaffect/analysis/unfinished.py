@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from openaffect.analysis.analyzing import (
     Choices,
@@ -82,7 +84,7 @@ def analyze_to_file(
     live = isinstance(source, Camera)
     if live and resume:
         raise InputError("a camera cannot be resumed; start again with --overwrite")
-    if not isinstance(source, str | Path | Camera) and not hasattr(source, "shape"):
+    if not isinstance(source, str | Path | Camera | np.ndarray | Image.Image):
         source = list(source)  # resuming needs them twice
     asked = describe_run(model, plan) | {"sources": _describe_sources(source)}
     schema = schema_of_run(sorted_labels(model.card), describe_run(model, plan))
@@ -250,13 +252,17 @@ def _check_plan(folder: Path, asked: dict[str, Any]) -> None:
 def _describe_sources(source: Any) -> list[str]:
     many = source if isinstance(source, list | tuple) else [source]
     return [
-        one.source if isinstance(one, Camera) else "array" if hasattr(one, "shape") else str(one)
+        one.source
+        if isinstance(one, Camera)
+        else str(one)
+        if isinstance(one, str | Path)
+        else "array"
         for one in many
     ]
 
 
 def _name_bytes(source: str) -> bytes:
-    return source.encode("utf-8", "surrogateescape") + b"\0"
+    return source.encode("utf-8", "surrogatepass") + b"\0"
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+
+from typer.exceptions import TyperException
 
 from openaffect import console
 
@@ -11,6 +14,8 @@ from openaffect import console
 from openaffect.cli import pipelines, data, models, tuning, cards, analysis, serving  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 __all__ = [
     "analysis",
@@ -35,9 +40,17 @@ def command_names() -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit status: 0 done, 1 a user's error, 2 wrong usage."""
     try:
-        app(args=arguments, prog_name="openaffect")
+        status = app(args=arguments, prog_name="openaffect", standalone_mode=False)
+        if status == _INTERRUPTED:
+            console.warn("interrupted")
+        return status if isinstance(status, int) else 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except TyperException as error:  # wrong usage
+        text = io.StringIO()
+        error.show(text)  # type: ignore[attr-defined]  # every one that the parser raises has it
+        console.fail_usage(text.getvalue())
+        return error.exit_code
     except BrokenPipeError:
         # The reader of a pipe has gone; nothing more can be printed, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json as json_format
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -201,7 +200,7 @@ def _print_json(rows: Iterator[Row]) -> None:
 
 def _to_json(row: Row) -> str:
     kept = {key: value for key, value in row.items() if key != "landmarks"}
-    return json_format.dumps(console.shorten(kept), ensure_ascii=False, allow_nan=False)
+    return console.to_json(kept)
 
 
 def _print_json_line(row: Row) -> None:

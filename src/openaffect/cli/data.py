@@ -63,6 +63,14 @@ def import_(
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="An option of the format."),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="KEY=NAME",
+            help="csv: which column of the table is image, expression, valence, x …",
+        ),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="ferplus: plurality or majority of the votes.")
     ] = None,
@@ -81,6 +89,8 @@ def import_(
     options = read_pairs(option)
     if label is not None:
         options["label"] = label
+    if column:
+        options["columns"] = read_pairs(column)
     with console.progress_bar("importing") as progress:
         made, summary = import_dataset(
             format,

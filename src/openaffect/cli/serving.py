@@ -43,6 +43,13 @@ def serve(
     batch_wait: Annotated[
         float, typer.Option(metavar="MS", help="Milliseconds a face waits for others.", min=0)
     ] = _DEFAULT.wait_ms,
+    max_connections: Annotated[
+        int, typer.Option(help="Connections at once; one more closes the idlest.", min=1)
+    ] = _DEFAULT.connections,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Let pages of this origin use the service too."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(help="Threads that read pictures; 0 for one a processor.", min=0)
     ] = _DEFAULT.workers,
@@ -65,6 +72,8 @@ def serve(
         batch=batch_size,
         wait_ms=batch_wait,
         workers=workers,
+        held_bytes=max(_DEFAULT.held_bytes, max_bytes),
+        connections=max_connections,
     )
     token = _read_token(token_file)
     chosen = resolve_detector(detector)
@@ -83,6 +92,7 @@ def serve(
         detector=chosen,
         token=token,
         limits=limits,
+        origins=tuple(origin or ()),
         ready=lambda address: console.say(f"serving at {address} (Ctrl-C ends it)"),
     )
 

@@ -6,7 +6,8 @@ One file a format, found by its name: `affectnet-plus` is `affectnet_plus.py`. E
 - `COLUMNS`: the columns of `faces.parquet` that it holds both ways; `FIXED_SIZE`: the
   (width, height) of every picture that it writes, or None where bytes stay as they are;
 - `find(path, …) -> Source`: where its parts lie, or a FormatError; `read(source, writer, …)`:
-  every row to the writer; `write(dataset, folder, summary, …)`: the way back.
+  every row to the writer, a `RejectRow` for one that cannot be used;
+  `write(dataset, folder, summary, …)`: the way back, if there is one.
 
 The options of a format are the keyword arguments of `find`, `read` and `write`.
 """
@@ -25,14 +26,9 @@ from openaffect import lookup
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import DatasetWriter, ImportSummary, write_dataset
 from openaffect.errors import FormatError, InputError
+from openaffect.formats._archives import is_archive, keep_pictures_only, unpack
 from openaffect.formats._exports import ExportSummary, dropped_columns
-from openaffect.formats._sources import (
-    Source,
-    choose,
-    is_archive,
-    keep_pictures_only,
-    unpack,
-)
+from openaffect.formats._sources import Source, choose
 from openaffect.storage import atomic_folder
 
 _PACKAGE = "openaffect.formats"
@@ -76,17 +72,19 @@ def import_dataset(
     source, destination = Path(source), Path(destination)
     _check_options(format, options, module.find, module.read)
     archive = is_archive(source)
-    images = choose("images", images or ("copy" if archive else "link"), ("copy", "link"))
-    if archive and images == "link":
+    wish = images and choose("images", images, ("copy", "link"))
+    if archive and wish == "link":
         raise InputError(f"cannot link to the pictures inside {source}; unpack it, or use copy")
     if source.absolute().is_relative_to(destination.absolute()):
         raise InputError(f"cannot import {source} onto itself; choose another destination")
     found = None if archive else _find(module, format, source, options)
+    if found is not None and found.pictures is None and wish == "link":
+        raise InputError(f"cannot link to the pictures of {source}: they are made from its table")
     with write_dataset(
         destination,
         name=name,
         images=found.pictures if found else None,
-        copy_images=images == "copy" and not archive,
+        copy_images=wish == "copy" and not archive,
         licence=licence if licence is not None else module.LICENCE,
         shareable=shareable,
         source=f"{format}: {source.absolute().name}",
@@ -120,10 +118,13 @@ def export_dataset(
 
     Raises:
         UnknownName: no such format.
-        InputError: an option that the format does not have, or no row that it can hold.
+        InputError: a format that can only be imported, an option that it does not have, or no
+            row that it can hold.
         DestinationExists: the destination exists and `overwrite` is false.
     """
     module = lookup.load(_PACKAGE, format, "format")
+    if not hasattr(module, "write"):
+        raise InputError(f"{format} can only be imported; export as folders or csv")
     _check_options(format, options, module.write)
     _keep_apart(dataset, Path(destination))
     summary = ExportSummary(dropped=dropped_columns(dataset, module.COLUMNS))
@@ -178,7 +179,8 @@ def _find(
     except FormatError as error:
         others = [other for other in lookup.names(_PACKAGE) if other != format.replace("_", "-")]
         near = [other for other in others if path.exists() and _fits(other, path)]
-        hint = f"; this looks like {' or '.join(near)}" if near else ""
+        commands = " or ".join(f"`openaffect import {other}`" for other in near)
+        hint = f"; this looks like {' or '.join(near)}: use {commands}" if near else ""
         message = str(error).replace(str(path), str(shown or path))
         raise FormatError(f"{message}{hint}") from error
     return found
@@ -187,7 +189,7 @@ def _find(
 def _fits(format: str, path: Path) -> bool:  # noqa: A002
     try:
         lookup.load(_PACKAGE, format, "format").find(path)
-    except FormatError:
+    except (InputError, OSError):  # such as a folder that may not be read
         return False
     return True
 
@@ -205,13 +207,20 @@ def _unpacked(
     folder.mkdir()
     unpack(archive, folder)
     found = _find(module, format, folder, options, shown=archive)
-    if not found.pictures.is_relative_to(folder):
-        raise InputError(
-            f"the pictures {found.pictures} do not lie inside {archive}; unpack it first"
-        )
-    writer.images_folder.rmdir()
-    found.pictures.rename(writer.images_folder)
-    yield found.moved(writer.images_folder)
+    if found.pictures is not None:
+        # A relative folder may come from the folder in which this process runs.
+        if not found.pictures.absolute().is_relative_to(folder.absolute()):
+            raise InputError(
+                f"the pictures {found.pictures} do not lie inside {archive}; unpack it first"
+            )
+        writer.images_folder.rmdir()
+        found.pictures.rename(writer.images_folder)
+        found = found.moved(writer.images_folder)
+    try:
+        yield found
+    except FormatError as error:
+        message = str(error).replace(str(writer.images_folder), str(archive))
+        raise FormatError(message.replace(str(folder), str(archive))) from error
     if folder.exists():
         shutil.rmtree(folder)
     keep_pictures_only(writer.images_folder)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from openaffect.dataset_writer import DatasetWriter
 from openaffect.formats._sources import find_root
 from openaffect.labels import EMOTIONS
 
@@ -64,6 +65,33 @@ def _has(folder: Path, suffix: str) -> bool:
 def sets_in(root: Path) -> list[tuple[str, Path]]:
     """The split and the folder of every set that is there."""
     return [(split, root / name) for name, split in SET_FOLDERS.items() if (root / name).is_dir()]
+
+
+def annotation_stems(folder: Path, suffix: str) -> Iterator[str]:
+    """What stands before an ending in the names of a set's annotations, in no order.
+
+    A set without annotations gives none: its pictures are rejected one by one.
+    """
+    place = folder / "annotations"
+    if place.is_dir():
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.name.endswith(suffix):
+                    yield entry.name.removesuffix(suffix)
+
+
+def reject_unlabelled(writer: DatasetWriter, folder: Path, suffix: str) -> None:
+    """Name the pictures of a set without an annotation, whose names end in `suffix`."""
+    images, start = folder / "images", SETS[SET_FOLDERS[folder.name]][1]
+    if not images.is_dir():
+        return
+    with os.scandir(images) as entries:
+        for entry in entries:
+            stem = os.path.splitext(entry.name)[0]
+            hidden = entry.name.startswith(".")
+            if not hidden and not os.path.lexists(f"{folder}/annotations/{stem}{suffix}"):
+                where = f"{folder.name}/images/{entry.name}"
+                writer.reject("picture without an annotation", f"{start}/{stem}", where)
 
 
 def notes_from_counts(classes: Mapping[tuple[str | None, str | None], int]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import pyarrow.compute as pc
 from openaffect.dataset import Dataset, iterate_rows
 from openaffect.errors import InputError
 from openaffect.formats._sources import choose
+from openaffect.images import check_header
 from openaffect.schemas import FACES
+from openaffect.storage import open_file
 
 IMAGES = ("copy", "link", "none")
 """What an export does with pictures: copies, symbolic links, or labels only."""
@@ -70,25 +73,51 @@ def note_origins(dataset: Dataset, summary: ExportSummary, implied: str = "human
             )
 
 
-def place_picture(source: Path, target: Path, how: str) -> None:
-    """Put a picture in its new place.
+def picture_path(dataset: Dataset, image: str) -> Path:
+    """The file of a picture, made sure to be one: a dataset of other people may name any file.
 
     Raises:
-        InputError: it is missing, or two rows want the same place.
+        InputError: it is missing, is no picture by its first bytes, or does not lie below the
+            images folder. A link is followed where the images folder is one of this machine; in
+            a dataset that has its pictures inside, a link must not leave it.
+    """
+    path = dataset.images_folder / image
+    leaves = image.startswith("/") or ".." in image.split("/") or "\0" in image
+    if not leaves and not Path(dataset.info.images).is_absolute():
+        inside = os.path.realpath(dataset.images_folder)
+        leaves = not Path(os.path.realpath(path)).is_relative_to(inside)
+    if leaves:
+        raise InputError(f"the picture {image} of {dataset.path} leaves its images folder")
+    if not path.is_file():
+        raise InputError(f"expected a picture at {path}, but there is none; run `openaffect check`")
+    broken = check_header(path)
+    if broken is not None:
+        raise InputError(f"expected a picture at {path}, but found: {broken}")
+    return path
+
+
+def place_picture(dataset: Dataset, image: str, target: Path, how: str) -> None:
+    """Put a picture of a dataset in its new place.
+
+    Raises:
+        InputError: it cannot be used (see `picture_path`), or two rows want the same place.
     """
     if how == "none":
         return
     if target.is_symlink() or target.exists():
         raise InputError(f"two rows want the picture {target.name}; give them other face_ids")
+    source = picture_path(dataset, image)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not source.is_file():
-        raise InputError(
-            f"expected a picture at {source}, but there is none; run `openaffect check`"
-        )
     if how == "link":
         target.symlink_to(source.absolute())
     else:
-        shutil.copyfile(source, target)
+        copy_picture(source, target)
+
+
+def copy_picture(source: Path, target: Path) -> None:
+    """Copy the bytes of a picture."""
+    with open_file(source, "a picture") as file, open(target, "xb") as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
 
 
 def check_images_option(images: str) -> str:

@@ -1,31 +1,26 @@
-"""What the readers share: where a source lies, archives, pictures by name, lines of CSV files."""
+"""What the readers share: where a source lies, pictures by name, labels, splits and numbers."""
 
 from __future__ import annotations
 
-import csv
 import os
-import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
-from openaffect.errors import FormatError, InputError, UnknownName
+from openaffect.errors import FormatError, UnknownName
+from openaffect.face_row import RejectRow
 from openaffect.images import SUFFIXES
 from openaffect.labels import Expression, parse_expression
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-"""File endings of archives that are unpacked."""
-
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "train_set"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "val_set", "validation_set"), "validation"),
-    **dict.fromkeys(("test", "testing", "test_set"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "val_set", "valid_set"), "validation"),
+    **dict.fromkeys(("validation_set", "publictest", "public_test"), "validation"),
+    **dict.fromkeys(("test", "testing", "test_set", "privatetest", "private_test"), "test"),
 }
+_SHOWN = 40  # characters of a bad cell that a reason repeats
+_LONGEST_LABEL = 100  # characters; comparing a longer one with every spelling takes too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +29,41 @@ class Source:
 
     Attributes:
         root: the folder in which the format's layout starts.
-        pictures: the folder that `image` paths start from.
+        pictures: the folder that `image` paths start from; None where the reader makes the
+            pictures itself, since they are numbers in a table.
         labels: label files, where the format has a few that hold all rows.
+        start: the folder that relative paths in them start from, where that is not `pictures`.
     """
 
     root: Path
-    pictures: Path
+    pictures: Path | None
     labels: tuple[Path, ...] = ()
+    start: Path | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The pictures folder with a `/` at its end, for `find_picture`."""
+        return f"{self.pictures}/"
 
     def moved(self, pictures: Path) -> Source:
         """The same source after its pictures folder was renamed."""
+        old = self.pictures
 
         def follow(path: Path) -> Path:
-            inside = path.is_relative_to(self.pictures)
-            return pictures / path.relative_to(self.pictures) if inside else path
+            inside = old is not None and path.is_relative_to(old)
+            return pictures / path.relative_to(old) if old and inside else path
 
         labels = tuple(follow(path) for path in self.labels)
         return replace(self, root=follow(self.root), pictures=pictures, labels=labels)
+
+
+# ---------------------------------------------------------------- values
+
+
+def shorten(text: object) -> str:
+    """The start of a bad value, for the reason of a rejection."""
+    shown = str(text).strip()
+    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
 
 
 def parse_split(text: str) -> str | None:
@@ -59,16 +72,86 @@ def parse_split(text: str) -> str | None:
     >>> parse_split("Valid"), parse_split("happy")
     ('validation', None)
     """
-    return _SPLIT_NAMES.get(text.strip().lower())
+    return _SPLIT_NAMES.get(re.sub(r"[ -]", "_", text.strip().lower()))
 
 
-def try_expression(text: str) -> tuple[Expression | None, str | None]:
-    """The expression of a spelling and None, or None and why there is none."""
+def read_split(text: str) -> str | None:
+    """The split that a cell names; None where it is empty.
+
+    Raises:
+        RejectRow: it names no split.
+    """
+    split = parse_split(text)
+    if text.strip() and split is None:
+        raise RejectRow(f"unknown split: {shorten(text)}")
+    return split
+
+
+def read_expression(text: str) -> Expression:
+    """The expression that a spelling stands for.
+
+    Raises:
+        RejectRow: there is none; the reason has the nearest name.
+    """
+    if len(text) > _LONGEST_LABEL:
+        raise RejectRow(f"unknown expression: {shorten(text)}")
     try:
-        return parse_expression(text), None
+        return parse_expression(text)
     except UnknownName as error:
         near = f" (did you mean {error.nearest}?)" if error.nearest else ""
-        return None, f"unknown expression: {text.strip()}{near}"
+        raise RejectRow(f"unknown expression: {shorten(text)}{near}") from error
+
+
+def find_expression(text: str) -> Expression | None:
+    """The expression that a spelling stands for, or None."""
+    try:
+        return read_expression(text)
+    except RejectRow:
+        return None
+
+
+def read_number(text: str, name: str) -> float:
+    """The number that a text is; NaN and infinity are left to the writer to judge.
+
+    Raises:
+        RejectRow: it is not a number.
+    """
+    try:
+        if "_" in text:  # Python would read 1_0 as ten
+            raise ValueError(text)
+        return float(text)
+    except ValueError:
+        raise RejectRow(f"{name} that is no number: {shorten(text)}") from None
+
+
+def read_numbers(text: str, name: str, count: int) -> list[float]:
+    """The numbers between the `;` of a text; one `;` more at its end does not matter.
+
+    Raises:
+        RejectRow: another count, or something that is not a number.
+    """
+    parts = text.strip().removesuffix(";").split(";")
+    if len(parts) != count:
+        raise RejectRow(f"{name} that are not {count} numbers: {len(parts)}")
+    try:
+        if "_" in text:
+            raise ValueError(text)
+        return list(map(float, parts))
+    except ValueError:
+        raise RejectRow(f"{name} that are no numbers: {shorten(text)}") from None
+
+
+def read_votes(cells: Iterable[str]) -> list[int]:
+    """Counts of votes, 0 to 65,535.
+
+    Raises:
+        RejectRow: something else.
+    """
+    cells = [cell.strip() for cell in cells]
+    # Longer ones are outside uint16, and int() refuses thousands of digits.
+    if not all(cell.isdecimal() and len(cell) <= 9 for cell in cells):
+        raise RejectRow(f"votes that are no numbers: {shorten(';'.join(cells))}")
+    return [int(cell) for cell in cells]
 
 
 def choose(option: str, value: str, known: Iterable[str]) -> str:
@@ -105,20 +188,38 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def describe(path: Path) -> str:
-    """What lies at a path, for a message about what was found."""
-    if not path.exists():
+    """What lies at a path and two levels below it, for a message about what was found."""
+    if not os.path.lexists(path):
         return "there is no such file or folder"
     if not path.is_dir():
-        return f"found a file of {path.stat().st_size} bytes"
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
-    return (
-        f"found {', '.join(names[:6])}{', …' if len(names) > 6 else ''}" if names else "it is empty"
-    )
+        size = f" of {path.stat().st_size} bytes" if path.is_file() else " that is no regular file"
+        return f"found a file{size}"
+    names = _list_names(path, 6, levels=3)
+    return f"found {names}" if names else "it is empty"
+
+
+def _list_names(folder: Path, most: int, levels: int) -> str:
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        return f"{error.strerror}"
+    shown = []
+    for number, name in enumerate(names[:most]):
+        if (folder / name).is_dir():
+            # The first few folders stand for the others, which are mostly like them.
+            inside = number < 3 and levels > 1 and _list_names(folder / name, 3, levels - 1)
+            shown.append(f"{name}/ ({inside})" if inside else f"{name}/")
+        else:
+            shown.append(name)
+    return ", ".join([*shown, *(["…"] if len(names) > most else [])])
 
 
 def not_found(layout: str, path: Path) -> FormatError:
     """The error of a reader that does not find its layout."""
     return FormatError(f"expected {layout} in {path}, but {describe(path)}")
+
+
+# ---------------------------------------------------------------- pictures
 
 
 def find_picture(prefix: str, image: str) -> str | None:
@@ -152,113 +253,3 @@ def without_suffix(image: str) -> str:
     """
     stem, suffix = os.path.splitext(image)
     return stem if suffix.lower() in SUFFIXES else image
-
-
-# ---------------------------------------------------------------- CSV files
-
-
-def read_lines(
-    path: Path, delimiter: str = ",", encoding: str = "utf-8-sig"
-) -> Iterator[tuple[int, list[str]]]:
-    """The number and the fields of every line of a CSV file that is not empty, one at a time.
-
-    Raises:
-        FormatError: not UTF-8, or a line that no CSV reader takes.
-    """
-    with open(path, newline="", encoding=encoding) as file:
-        rows = csv.reader(file, delimiter=delimiter)
-        try:
-            for fields in rows:
-                if fields:
-                    yield rows.line_num, fields
-        except csv.Error as error:
-            raise FormatError(f"{path} line {rows.line_num} is no CSV: {error}") from error
-        except UnicodeDecodeError as error:
-            raise FormatError(
-                f"expected UTF-8 in {path}, but after line {rows.line_num} there are other bytes; "
-                "save the file as UTF-8"
-            ) from error
-
-
-# ---------------------------------------------------------------- archives
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a path is a file with the ending of an archive."""
-    return path.is_file() and path.name.lower().endswith(ARCHIVES)
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive into a folder; nothing may leave it.
-
-    Raises:
-        FormatError: broken, or an entry with an absolute path, with `..`, or that is a link.
-    """
-    reader = _unzip if archive.name.lower().endswith(".zip") else _untar
-    try:
-        reader(archive, folder)
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-    ) as error:
-        raise FormatError(f"{archive} is no whole archive: {error}") from error
-    except RuntimeError as error:  # what zipfile raises where a password is needed
-        raise FormatError(f"cannot unpack {archive}: {error}") from error
-
-
-def _unzip(archive: Path, folder: Path) -> None:
-    with zipfile.ZipFile(archive) as file:
-        for info in file.infolist():
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise _refused(archive, info.filename, "it is a link")
-            target = _target(archive, info.filename, folder)
-            if info.is_dir() or target is None:
-                continue
-            with file.open(info) as data:
-                _store(data, target)
-
-
-def _untar(archive: Path, folder: Path) -> None:
-    with tarfile.open(archive, "r|*") as file:
-        for member in file:
-            if not (member.isfile() or member.isdir()):
-                raise _refused(archive, member.name, "it is a link or a device")
-            target = _target(archive, member.name, folder)
-            data = file.extractfile(member)
-            if data is None or target is None:
-                continue
-            with data:
-                _store(data, target)
-
-
-def _store(data: IO[bytes], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "wb") as out:
-        shutil.copyfileobj(data, out, 1 << 20)
-
-
-def _target(archive: Path, name: str, folder: Path) -> Path | None:
-    """Where an entry goes; None for what a Mac adds and nobody needs."""
-    pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or ":" in (pure.parts or ("",))[0]:
-        raise _refused(archive, name, "its path leaves the archive")
-    if "__MACOSX" in pure.parts or pure.name == ".DS_Store":
-        return None
-    return folder / pure
-
-
-def _refused(archive: Path, name: str, why: str) -> InputError:
-    return FormatError(f"refused to unpack {archive}: entry '{name}': {why}")
-
-
-def keep_pictures_only(folder: Path) -> None:
-    """Remove every file that is no picture by its ending, and the folders that this empties."""
-    for place, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            if not name.lower().endswith(SUFFIXES):
-                os.unlink(os.path.join(place, name))
-        if place != str(folder) and not os.listdir(place):
-            os.rmdir(place)

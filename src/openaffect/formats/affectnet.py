@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from openaffect.dataset import Dataset
-from openaffect.dataset_writer import DatasetWriter, FaceRow
+from openaffect.dataset_writer import DatasetWriter
 from openaffect.errors import FormatError, InputError
+from openaffect.face_row import FaceRow, RejectRow
 from openaffect.formats import _affectnet
 from openaffect.formats._affectnet import ABSENT, drop_minus_two, notes_from_counts
 from openaffect.formats._exports import (
     ExportSummary,
     check_images_option,
     number_text,
+    picture_path,
     place_picture,
     rows_of,
     safe_path,
@@ -32,11 +32,14 @@ from openaffect.formats._sources import (
     find_picture,
     find_root,
     not_found,
-    read_lines,
+    read_expression,
+    read_number,
+    read_numbers,
     subfolders,
-    try_expression,
     without_suffix,
 )
+from openaffect.formats._tables import Cells, read_lines
+from openaffect.images import image_size
 from openaffect.labels import parse_expression
 
 LAYOUT = (
@@ -125,11 +128,12 @@ def _pictures_of(root: Path, table: Path) -> str | None:
 
 
 def _check_first_line(table: Path) -> None:
-    _, cells = next(read_lines(table), (0, []))
+    first: Cells = next(read_lines(table), (0, []))[1]
+    cells = [] if isinstance(first, RejectRow) else first
     if not cells or (not _is_header(cells) and len(cells) != len(_HEADER)):
+        shown = str(first) if isinstance(first, RejectRow) else ",".join(cells)[:120]
         raise FormatError(
-            f"expected the columns {','.join(_HEADER)} in {table}, "
-            f"but its first line is: {','.join(cells)[:120]}"
+            f"expected the columns {','.join(_HEADER)} in {table}, but its first line is: {shown}"
         )
 
 
@@ -141,88 +145,60 @@ def read(source: Source, writer: DatasetWriter) -> None:
     """Read every list that is there."""
     for table in source.labels:
         entry = _LISTS[table.name.lower()]
-        folder = _pictures_of(source.pictures, table)
+        folder = _pictures_of(Path(source.prefix), table)
         for line, cells in _body(table):
             where = f"{table.name} line {line}"
-            _add(source, writer, entry, f"{folder}", cells, where)
+            if isinstance(cells, RejectRow):
+                writer.reject(str(cells), "", where)
+                continue
+            path = cells["subDirectory_filePath"].strip().replace("\\", "/")
+            with writer.rejecting(without_suffix(path), where):
+                row = _face(entry, path, cells)
+                listed = f"{folder}/{path}"
+                row.image = find_picture(source.prefix, listed) or listed
+                if row.image != listed:
+                    writer.warn("picture found under another ending")
+                writer.add(row, where)
     for note in notes_from_counts(writer.summary.classes):
         writer.note(note)
 
 
-def _body(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _body(table: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]]:
     names: Sequence[str] = _HEADER
     for line, cells in read_lines(table):
-        if _is_header(cells):
+        if isinstance(cells, RejectRow):
+            yield line, cells
+        elif _is_header(cells):
             names = [cell.strip() for cell in cells]
             missing = set(_HEADER) - set(names)
             if missing:
                 raise FormatError(f"{table} has no column {', '.join(sorted(missing))}")
+        elif len(cells) > len(names):
+            yield line, RejectRow(f"more fields than the header: {len(cells)}, not {len(names)}")
         else:
             # A short line has empty cells at its end, and each cell is judged.
             yield line, dict(zip(names, cells + [""] * len(names), strict=False))
 
 
-def _add(
-    source: Source,
-    writer: DatasetWriter,
-    entry: _List,
-    folder: str,
-    cells: Mapping[str, str],
-    where: str,
-) -> None:
-    path = cells["subDirectory_filePath"].strip().replace("\\", "/")
-    face_id = without_suffix(path)
-    box = _numbers([cells[name] for name in _HEADER[1:5]])
-    landmarks, wrong = _landmarks(cells["facial_landmarks"])
-    expression, reason = try_expression(cells["expression"])
-    affect = _numbers([cells["valence"], cells["arousal"]])
-    if box is None:
-        reason = f"box that is no number: {' '.join(cells[name] for name in _HEADER[1:5])}"
-    elif affect is None:
-        reason = f"valence or arousal that is no number: {cells['valence']}, {cells['arousal']}"
-    reason = reason or wrong
-    if reason or affect is None:
-        writer.reject(f"{reason}", face_id, where)
-        return
-    listed = f"{folder}/{path}"
-    image = find_picture(f"{source.pictures}/", listed)
-    if image is not None and image != listed:
-        writer.warn("picture found under another ending")
-    valence, arousal = drop_minus_two(*affect)
-    writer.add(
-        FaceRow(
-            face_id=face_id,
-            image=image or listed,
-            box=box,
-            landmarks=landmarks,
-            expression=expression,
-            valence=valence,
-            arousal=arousal,
-            expression_origin=entry.origin,
-            affect_origin=None if valence is None else entry.origin,
-            split=entry.split,
-        ),
-        where,
+def _face(entry: _List, path: str, cells: Mapping[str, str]) -> FaceRow:
+    box = [read_number(cells[name], "box") for name in _HEADER[1:5]]
+    points = cells["facial_landmarks"].strip()
+    valence, arousal = (
+        read_number(cells[name], "valence or arousal") for name in ("valence", "arousal")
     )
-
-
-def _numbers(cells: Sequence[str]) -> list[float] | None:
-    try:
-        return [float(cell) for cell in cells]
-    except ValueError:
-        return None
-
-
-def _landmarks(cell: str) -> tuple[NDArray[np.float32] | None, str | None]:
-    """The 136 numbers, or None where the cell is empty; and what is wrong."""
-    if not cell.strip():
-        return None, None
-    values = _numbers(cell.strip().rstrip(";").split(";"))
-    if values is None:
-        return None, f"landmarks that are no numbers: {cell[:40]}"
-    if len(values) != 136:
-        return None, f"landmarks that are not 136 numbers: {len(values)}"
-    return np.array(values, np.float32), None
+    affect = drop_minus_two(valence, arousal)
+    return FaceRow(
+        face_id=without_suffix(path),
+        image="",
+        box=box,
+        landmarks=np.array(read_numbers(points, "landmarks", 136)) if points else None,
+        expression=read_expression(cells["expression"]),
+        valence=affect[0],
+        arousal=affect[1],
+        expression_origin=entry.origin,
+        affect_origin=None if affect[0] is None else entry.origin,
+        split=entry.split,
+    )
 
 
 def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str = "copy") -> None:
@@ -245,7 +221,6 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
             if row["expression"] is None:
                 summary.left_out["no expression"] += 1
                 continue
-            picture = dataset.images_folder / row["image"]
             name = _list_of(row)
             counts["no split"] += row["split"] is None and name == "training.csv"
             counts["no box"] += row["box"] is None
@@ -254,8 +229,8 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
                 tables[name] = csv.writer(_open(folder, name, files), lineterminator="\n")
                 tables[name].writerow(_HEADER)
             path = safe_path(row["face_id"]) + suffix_of(row["image"])
-            tables[name].writerow(_cells(row, path, picture))
-            place_picture(picture, folder / _LISTS[name].pictures / path, images)
+            tables[name].writerow(_cells(dataset, row, path))
+            place_picture(dataset, row["image"], folder / _LISTS[name].pictures / path, images)
             summary.rows += 1
     _write_notes(summary, counts)
 
@@ -293,8 +268,8 @@ def _open(folder: Path, name: str, files: contextlib.ExitStack) -> TextIO:
     return files.enter_context(open(place / name, "w", newline="", encoding="utf-8"))
 
 
-def _cells(row: Mapping[str, Any], path: str, picture: Path) -> list[str]:
-    box = row["box"] or [0, 0, *_size(picture)]
+def _cells(dataset: Dataset, row: Mapping[str, Any], path: str) -> list[str]:
+    box = row["box"] or [0, 0, *_size(picture_path(dataset, row["image"]))]
     affect = [ABSENT if row[name] is None else row[name] for name in ("valence", "arousal")]
     return [
         path,
@@ -306,8 +281,7 @@ def _cells(row: Mapping[str, Any], path: str, picture: Path) -> list[str]:
 
 
 def _size(picture: Path) -> tuple[int, int]:
-    try:
-        with Image.open(picture) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"cannot read the size of {picture}: {error}") from error
+    size = image_size(picture)
+    if size is None:
+        raise InputError(f"cannot read the size of {picture}")
+    return size

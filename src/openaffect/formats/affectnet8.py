@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import functools
-import os
 import re
-import shutil
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,24 +15,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset
-from openaffect.dataset_writer import DatasetWriter, FaceRow
-from openaffect.errors import ImageError
+from openaffect.dataset_writer import DatasetWriter
+from openaffect.errors import ImageError, InputError, reason
+from openaffect.face_row import FaceRow, RejectRow
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, Window, crop, crop_window
 from openaffect.formats import _affectnet
 from openaffect.formats._affectnet import (
     ABSENT,
     SETS,
+    annotation_stems,
     drop_minus_two,
     find_sets,
     notes_from_counts,
+    reject_unlabelled,
     sets_in,
 )
-from openaffect.formats._exports import ExportSummary, note_origins, rows_of, suffix_of
-from openaffect.formats._npy import read_npy
-from openaffect.formats._sources import Source, choose, find_picture, not_found, try_expression
+from openaffect.formats._exports import (
+    ExportSummary,
+    copy_picture,
+    note_origins,
+    picture_path,
+    rows_of,
+    suffix_of,
+)
+from openaffect.formats._npy import Value, read_npy
+from openaffect.formats._sources import (
+    Source,
+    choose,
+    find_picture,
+    not_found,
+    read_expression,
+    read_number,
+    shorten,
+)
 from openaffect.images import encode_image, read_image
-from openaffect.labels import EMOTIONS, parse_expression
+from openaffect.labels import EMOTIONS, Expression, parse_expression
 
 LAYOUT = "train_set/ or val_set/ with images/N.jpg and annotations/N_exp.npy, N_val, N_aro, N_lnd"
 LICENCE: str | None = _affectnet.LICENCE
@@ -64,62 +80,51 @@ def read(source: Source, writer: DatasetWriter) -> None:
     """Read every annotation of every set that is there, in the order of the numbers."""
     for split, folder in sets_in(source.root):
         start = SETS[split][1]
-        annotations, images = folder / "annotations", f"{folder.name}/images/"
-        found = 0
-        for number in _numbers(annotations):
-            found += 1
+        for number in _in_order(annotation_stems(folder, _EXPRESSION)):
             face_id, where = f"{start}/{number}", f"{folder.name}/annotations/{number}"
-            row = _face(f"{annotations}/{number}", face_id, split)
-            if isinstance(row, str):
-                writer.reject(row, face_id, where)
-                continue
-            listed = f"{images}{number}.jpg"
-            image = find_picture(f"{source.pictures}/", listed)
-            if image is not None and image != listed:
-                writer.warn("picture found under another ending")
-            row.image = image or listed
-            if row.landmarks is None:
-                writer.warn("no landmarks")
-            if row.valence is None:
-                writer.warn("no valence and arousal")
-            writer.add(row, where)
-        _reject_unlabelled(writer, folder, start, found)
+            with writer.rejecting(face_id, where):
+                row = _face(f"{folder}/annotations/{number}", face_id, split)
+                listed = f"{folder.name}/images/{number}.jpg"
+                row.image = find_picture(source.prefix, listed) or listed
+                if row.image != listed:
+                    writer.warn("picture found under another ending")
+                if row.landmarks is None:
+                    writer.warn("no landmarks")
+                if row.valence is None:
+                    writer.warn("no valence and arousal")
+                writer.add(row, where)
+        reject_unlabelled(writer, folder, _EXPRESSION)
     for note in notes_from_counts(writer.summary.classes):
         writer.note(note)
 
 
-def _numbers(folder: Path) -> Iterator[str]:
-    """What stands before `_exp.npy` in a folder: whole numbers in their order, then the rest."""
+def _in_order(stems: Iterable[str]) -> Iterator[str]:
+    """Whole numbers in their order, then the rest."""
     numbers, others = array("q"), []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(_EXPRESSION):
-                stem = entry.name[: -len(_EXPRESSION)]
-                if stem.isdecimal() and str(int(stem)) == stem:
-                    numbers.append(int(stem))
-                else:
-                    others.append(stem)
+    for stem in stems:
+        if re.fullmatch(r"0|[1-9][0-9]{0,17}", stem):
+            numbers.append(int(stem))
+        else:
+            others.append(stem)
     # One array of eight bytes a number; the order of a folder differs from disk to disk.
     yield from map(str, np.sort(np.frombuffer(numbers, np.int64)) if numbers else ())
     yield from sorted(others)
 
 
-def _face(prefix: str, face_id: str, split: str) -> FaceRow | str:
-    """The row of four files, or why they cannot be used."""
+def _face(prefix: str, face_id: str, split: str) -> FaceRow:
+    """The row of four files, without its picture."""
     try:
-        expression, reason = _label(read_npy(f"{prefix}_exp.npy"))
-        valence, arousal = _number(f"{prefix}_val.npy"), _number(f"{prefix}_aro.npy")
+        label = read_npy(f"{prefix}_exp.npy")
+        affect = _number(f"{prefix}_val.npy"), _number(f"{prefix}_aro.npy")
         landmarks = _landmarks(f"{prefix}_lnd.npy")
-    except (ValueError, OSError) as error:
-        return f"annotation that cannot be read: {error}"
-    if reason:
-        return reason
-    valence, arousal = drop_minus_two(valence, arousal)
+    except (ValueError, OSError, InputError) as error:
+        raise RejectRow(f"annotation that cannot be read: {reason(error)}") from error
+    valence, arousal = drop_minus_two(*affect)
     return FaceRow(
         face_id=face_id,
         image="",
         landmarks=landmarks,
-        expression=expression,
+        expression=_label(label),
         valence=valence,
         arousal=arousal,
         expression_origin="human",
@@ -129,14 +134,14 @@ def _face(prefix: str, face_id: str, split: str) -> FaceRow | str:
 
 
 @functools.lru_cache(maxsize=64)
-def _label_of(text: str) -> tuple[Any, str | None]:
-    return try_expression(text)
+def _label_of(text: str) -> Expression:
+    return read_expression(text)
 
 
-def _label(value: Any) -> tuple[Any, str | None]:
-    if isinstance(value, float) and value == int(value):
+def _label(value: Value) -> Expression:
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return _label_of(str(value))
+    return _label_of(shorten(value))
 
 
 def _number(path: str) -> float | None:
@@ -146,33 +151,20 @@ def _number(path: str) -> float | None:
         return None
     if isinstance(value, np.ndarray):
         raise ValueError(f"{value.size} values where one is expected")
-    return float(value)
+    return value if isinstance(value, float) else read_number(value, "valence or arousal")
 
 
-def _landmarks(path: str) -> NDArray[np.float32] | None:
+def _landmarks(path: str) -> NDArray[np.float64] | None:
     try:
         value = read_npy(path)
     except FileNotFoundError:
         return None
-    if not isinstance(value, np.ndarray) or value.size != 136:
-        raise ValueError("landmarks that are not 136 numbers")
-    return value.astype(np.float32)
-
-
-def _reject_unlabelled(writer: DatasetWriter, folder: Path, start: str, found: int) -> None:
-    """Name the pictures without an annotation; nothing to do costs one listing."""
-    images = folder / "images"
-    if not images.is_dir():
-        return
-    with os.scandir(images) as entries:
-        if sum(not entry.name.startswith(".") for entry in entries) == found:
-            return
-    with os.scandir(images) as entries:
-        for entry in entries:
-            stem = os.path.splitext(entry.name)[0]
-            if not os.path.isfile(f"{folder}/annotations/{stem}{_EXPRESSION}"):
-                where = f"{folder.name}/images/{entry.name}"
-                writer.reject("picture without an annotation", f"{start}/{stem}", where)
+    # Any other shape with 136 values would say where x and y are otherwise.
+    if not isinstance(value, np.ndarray) or value.shape not in ((136,), (68, 2)):
+        raise ValueError("landmarks that are not 136 numbers, or 68 pairs")
+    if value.dtype.kind not in "iuf":
+        raise ValueError("landmarks that are not numbers")
+    return value.astype(np.float64).reshape(-1)
 
 
 # ---------------------------------------------------------------- the way back
@@ -261,8 +253,7 @@ def _own_number(face_id: str, split: str | None) -> int | None:
 
 
 def _make_picture(dataset: Dataset, row: Mapping[str, Any], suffix: str) -> _Picture:
-    path = dataset.images_folder / row["image"]
-    pixels = read_image(path)
+    pixels = read_image(picture_path(dataset, row["image"]))
     height, width = pixels.shape[:2]
     size = FIXED_SIZE or (224, 224)
     whole = Window(0, 0, width, height)
@@ -289,7 +280,7 @@ def _write_face(
     (place / "annotations").mkdir(exist_ok=True)
     image = place / "images" / f"{number}{made.suffix}"
     if made.data is None:
-        shutil.copyfile(dataset.images_folder / row["image"], image)
+        copy_picture(picture_path(dataset, row["image"]), image)
     else:
         image.write_bytes(made.data)
     save: Callable[[str, Any], None] = lambda name, value: np.save(  # noqa: E731

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset
-from openaffect.dataset_writer import DatasetWriter, FaceRow
+from openaffect.dataset_writer import DatasetWriter
+from openaffect.documents import decode_json
 from openaffect.errors import InputError
+from openaffect.face_row import FaceRow, RejectRow
 from openaffect.formats import _affectnet
 from openaffect.formats._affectnet import (
     ABSENT,
     SETS,
+    annotation_stems,
     drop_minus_two,
     find_sets,
     notes_from_counts,
+    reject_unlabelled,
     sets_in,
 )
 from openaffect.formats._exports import (
@@ -31,8 +40,16 @@ from openaffect.formats._exports import (
     safe_path,
     suffix_of,
 )
-from openaffect.formats._sources import Source, find_picture, not_found, try_expression
+from openaffect.formats._sources import (
+    Source,
+    find_picture,
+    not_found,
+    read_expression,
+    read_number,
+    shorten,
+)
 from openaffect.labels import parse_expression
+from openaffect.storage import open_file
 
 LAYOUT = "human_annotated/train_set/ or validation_set/ with images/ and annotations/<id>.json"
 LICENCE: str | None = _affectnet.LICENCE
@@ -45,7 +62,19 @@ COLUMNS = frozenset(
 FIXED_SIZE: tuple[int, int] | None = None
 
 _SET_NAMES = {"train": "train_set", "validation": "validation_set", "test": "test_set"}
+_FIELDS = {
+    "human-label": "human_label",
+    "soft-label": "soft_label",
+    "meta-data": "meta_data",
+}
+_NAMES = {name.replace("-", ""): name for name in (*_FIELDS, "subset")}
 _COLUMNS_OF_META = ("landmarks", "valence", "arousal")
+_META_NAMES = {
+    **{name: name for name in (*_COLUMNS_OF_META, "age", "gender", "race", "pose")},
+    "landmark": "landmarks",
+}
+_MAX_BYTES = 1 << 20
+"""More than any annotation holds."""
 
 
 def find(path: Path) -> Source:
@@ -58,28 +87,18 @@ def find(path: Path) -> Source:
 
 def read(source: Source, writer: DatasetWriter) -> None:
     """Read every annotation of every set that is there, in the order of the file names."""
-    for split, folder in sets_in(source.pictures):
-        with os.scandir(folder / "annotations") as entries:
-            names = sorted(e.name[:-5] for e in entries if e.name.lower().endswith(".json"))
-        for name in names:
+    for split, folder in sets_in(Path(source.prefix)):
+        for name in sorted(annotation_stems(folder, ".json")):
             face_id, where = f"{SETS[split][1]}/{name}", f"{folder.name}/annotations/{name}.json"
-            try:
+            with writer.rejecting(face_id, where):
                 row = _face(folder / "annotations" / f"{name}.json", face_id, split)
-            except _BadAnnotation as error:
-                writer.reject(str(error), face_id, where)
-                continue
-            listed = f"{folder.name}/images/{name}"
-            row.image = find_picture(f"{source.pictures}/", listed) or f"{listed}.jpg"
-            if "soft-label" in (row.extra or {}):
-                writer.warn("soft label normalised to sum 1")
-            writer.add(row, where)
+                listed = f"{folder.name}/images/{name}"
+                row.image = find_picture(source.prefix, listed) or f"{listed}.jpg"
+                writer.add(row, where)
+        reject_unlabelled(writer, folder, ".json")
     _note_unlabelled(source, writer)
     for note in notes_from_counts(writer.summary.classes):
         writer.note(note)
-
-
-class _BadAnnotation(Exception):  # noqa: N818
-    """A JSON file that cannot be used; the text is the reason of the rejection."""
 
 
 def _note_unlabelled(source: Source, writer: DatasetWriter) -> None:
@@ -90,39 +109,25 @@ def _note_unlabelled(source: Source, writer: DatasetWriter) -> None:
         writer.note(f"no_human_annotated has {count:,} pictures without annotations: left out")
 
 
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """The keys of a file that have columns; a number may be written as text."""
+
+    human_label: int | float | str
+    soft_label: list[float | str] | None = None
+    meta_data: dict[str, Any] | None = None
+
+
 def _face(path: Path, face_id: str, split: str) -> FaceRow:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _BadAnnotation(f"annotation that is no JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise _BadAnnotation("annotation that is no JSON object")
-    top = {
-        _key(name, ("human-label", "soft-label", "subset", "meta-data")): data[name]
-        for name in data
-    }
-    if top.get("human-label") is None:
-        raise _BadAnnotation("no human-label")
-    meta = top.get("meta-data") or {}
-    if not isinstance(meta, dict):
-        raise _BadAnnotation("meta-data that is no JSON object")
-    meta = {
-        _key(name, (*_COLUMNS_OF_META, "age", "gender", "race", "pose")): meta[name]
-        for name in meta
-    }
-    expression, reason = try_expression(_whole(top["human-label"]))
-    if reason:
-        raise _BadAnnotation(reason)
-    soft, raw = _soft_label(top.get("soft-label"))
-    valence, arousal = (_number(meta.get(name), name) for name in ("valence", "arousal"))
-    valence, arousal = drop_minus_two(valence, arousal)
-    extra = {
-        name: value
-        for name, value in top.items()
-        if name not in ("human-label", "soft-label", "meta-data")
-    }
-    if raw is not None:
-        extra["soft-label"] = raw
+        top = _rename(_read_object(path), _NAMES)
+        fields = {key: top[name] for name, key in _FIELDS.items() if name in top}
+        data = msgspec.convert(fields, _Annotation)
+    except (InputError, msgspec.ValidationError) as error:
+        raise RejectRow(f"annotation that cannot be read: {error}") from error
+    meta = _rename(data.meta_data or {}, _META_NAMES)
+    valence, arousal = drop_minus_two(*(_number(meta, name) for name in ("valence", "arousal")))
+    extra = {name: value for name, value in top.items() if name not in _FIELDS}
     rest = {name: value for name, value in meta.items() if name not in _COLUMNS_OF_META}
     if rest:
         extra["meta-data"] = rest
@@ -130,8 +135,8 @@ def _face(path: Path, face_id: str, split: str) -> FaceRow:
         face_id=face_id,
         image="",
         landmarks=_landmarks(meta.get("landmarks")),
-        expression=expression,
-        soft_label=soft,
+        expression=read_expression(_whole(data.human_label)),
+        soft_label=_soft_label(data.soft_label),
         valence=valence,
         arousal=arousal,
         expression_origin="human",
@@ -141,52 +146,52 @@ def _face(path: Path, face_id: str, split: str) -> FaceRow:
     )
 
 
-def _key(name: str, known: tuple[str, ...]) -> str:
-    """The one spelling of a key whose capitals and dashes vary; a foreign key stays as it is."""
-    plain = name.lower().replace("_", "-").replace(" ", "-")
-    plain = {"metadata": "meta-data", "humanlabel": "human-label", "softlabel": "soft-label"}.get(
-        plain, plain
-    )
-    return plain if plain in known else name
+def _read_object(path: Path) -> dict[str, Any]:
+    with open_file(path, "an annotation") as file:
+        text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise InputError(f"it has more than {_MAX_BYTES:,} bytes")
+    return decode_json(text.removeprefix(codecs.BOM_UTF8), dict[str, Any], "it")
 
 
-def _whole(value: Any) -> str:
+def _rename(data: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """The keys in our spelling, since capitals and dashes vary; a foreign key stays as it is."""
+    renamed: dict[str, Any] = {}
+    for name, value in data.items():
+        key = known.get(re.sub(r"[-_ ]", "", name.lower()), name)
+        if key in renamed and renamed[key] != value:
+            raise RejectRow(f"two keys mean {key}, and differ")
+        renamed[key] = value
+    return renamed
+
+
+def _whole(value: float | str) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _number(value: Any, name: str) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
-        raise _BadAnnotation(f"{name} that is no number: {value}") from None
+def _number(meta: Mapping[str, Any], name: str) -> float | None:
+    value = meta.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | str | None):
+        raise RejectRow(f"{name} that is no number: {shorten(value)}")
+    return None if value is None else read_number(str(value), name)
 
 
-def _array(value: Any, name: str, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    try:
-        numbers = np.array(value, float).reshape(-1)
-    except (TypeError, ValueError):
-        raise _BadAnnotation(f"{name} that are no numbers") from None
-    if numbers.size != size or not np.isfinite(numbers).all():
-        raise _BadAnnotation(f"{name} that are not {size} numbers: {numbers.size}")
-    return numbers
+def _soft_label(values: Sequence[float | str] | None) -> list[float] | None:
+    if values is None:
+        return None
+    return [read_number(str(value), "soft label") for value in values]
 
 
-def _soft_label(value: Any) -> tuple[list[float] | None, list[float] | None]:
-    """Eight shares that sum to 1, and the numbers as they were where they did not."""
-    if value is None:
-        return None, None
-    shares = _array(value, "soft labels", 8)
-    if (shares < 0).any() or shares.sum() <= 0:
-        raise _BadAnnotation("soft labels that are no shares")
-    if abs(shares.sum() - 1) <= 1e-3:
-        return shares.tolist(), None
-    return (shares / shares.sum()).tolist(), shares.tolist()
-
-
-def _landmarks(value: Any) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+def _landmarks(value: Any) -> NDArray[np.float64] | None:
     if value is None or value == []:
         return None
-    return _array(value, "landmarks", 136).astype(np.float32)
+    try:
+        points = np.array(value, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise RejectRow("landmarks that are no numbers") from None
+    if points.shape not in ((136,), (68, 2)):
+        raise RejectRow(f"landmarks that are not 136 numbers: {points.size}")
+    return points.reshape(-1)
 
 
 def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str = "copy") -> None:
@@ -215,7 +220,7 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
         picture = place / "images" / (name + suffix_of(row["image"]))
         if target.exists():
             raise InputError(f"two faces of {split} want the name {name}; give them other face_ids")
-        place_picture(dataset.images_folder / row["image"], picture, images)
+        place_picture(dataset, row["image"], picture, images)
         target.write_text(json.dumps(_annotation(row)), encoding="utf-8")
         summary.rows += 1
     if no_split:
@@ -223,8 +228,10 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
 
 
 def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
-    extra = json.loads(row["extra"]) if row["extra"] else {}
-    meta = dict(extra.pop("meta-data", {}))
+    extra = decode_json(row["extra"] or "{}", dict[str, Any], f"extra of {row['face_id']}")
+    meta = extra.pop("meta-data", {})
+    if not isinstance(meta, dict):  # as a table of other people may have it
+        raise InputError(f"meta-data in extra of {row['face_id']} is not an object")
     if row["landmarks"] is not None:
         meta["landmarks"] = [_short(value) for value in row["landmarks"]]
     for name in ("valence", "arousal"):

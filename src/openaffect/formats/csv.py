@@ -1,12 +1,15 @@
-"""CSV: any table with a column of pictures, by our column names or the field's usual ones."""
+"""CSV: any table with a column of pictures, by our column names or the field's usual ones.
+
+Parquet files and JSON lines are read as well, so that what `openaffect analyze` writes can be
+labels for a training, in all three of its formats.
+"""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,12 @@ from typing import Any
 import numpy as np
 
 from openaffect.dataset import Dataset
-from openaffect.dataset_writer import DatasetWriter, FaceRow
+from openaffect.dataset_writer import DatasetWriter
+from openaffect.documents import decode_json
 from openaffect.errors import FormatError, InputError
+from openaffect.face_row import FaceRow, RejectRow
 from openaffect.formats._affectnet import drop_minus_two
+from openaffect.formats._columns import CellReader, Columns, match_columns
 from openaffect.formats._exports import (
     ExportSummary,
     check_images_option,
@@ -30,11 +36,15 @@ from openaffect.formats._sources import (
     find_picture,
     find_root,
     not_found,
-    parse_split,
-    read_lines,
-    try_expression,
+    read_expression,
+    read_numbers,
+    read_split,
+    read_votes,
+    shorten,
     without_suffix,
 )
+from openaffect.formats._tables import TABLES, open_table
+from openaffect.images import image_size
 from openaffect.schemas import FACES, ORIGINS, SPLITS
 
 LAYOUT = "one .csv file whose header names a column of pictures (image, path, file, filename …)"
@@ -42,94 +52,58 @@ LICENCE: str | None = None
 COLUMNS = frozenset(FACES.names)
 FIXED_SIZE: tuple[int, int] | None = None
 
-_ALIASES: dict[str, tuple[str, ...]] = {
-    "face_id": (),
-    "image": (
-        *("path", "file", "filename", "file_name", "filepath", "file_path", "image_path"),
-        *("image_name", "img", "picture", "number", "subdirectory_filepath"),
-    ),
-    "expression": ("label", "emotion", "exp", "class", "category"),
-    "valence": ("val",),
-    "arousal": ("aro",),
-    "landmarks": ("facial_landmarks", "lnd"),
-    "votes": (),
-    "soft_label": (),
-    "expression_origin": (),
-    "affect_origin": (),
-    "split": ("set",),
-    "group": (),
-    "query": (),
-    "url": (),
-    "licence": ("license",),
-    "extra": (),
-}
-_BOXES = (
-    ("x", "y", "w", "h"),
-    ("face_x", "face_y", "face_width", "face_height"),
-    ("left", "top", "width", "height"),
-    ("x", "y", "width", "height"),
-)
 _HEADER = [
     *("face_id", "image", "x", "y", "w", "h", "expression", "valence", "arousal", "split"),
     *("expression_origin", "affect_origin", "votes", "soft_label", "landmarks"),
     *("group", "query", "url", "licence", "extra"),
 ]
-_LENGTHS = {"landmarks": 136, "votes": 11, "soft_label": 8}
 _FIRST_ROWS = 100
-"""How many rows decide which folder the paths start from."""
+"""How many rows decide which folder the paths start from, and whether boxes are boxes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """Where the columns of a table are.
-
-    Attributes:
-        delimiter: `,`, `;` or a tab.
-        width: number of columns.
-        places: our name of a column, to its position.
-        box: positions of x, y, w, h, or empty.
-        others: names of the columns that we have no name for, to their positions.
-    """
-
-    delimiter: str
-    width: int
-    places: Mapping[str, int]
-    box: tuple[int, ...]
-    others: Mapping[str, int]
-
-
-def find(path: Path, *, images_folder: str | Path | None = None) -> Source:
+def find(
+    path: Path,
+    *,
+    images_folder: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Source:
     """Where the table and the pictures lie.
 
     Args:
         path: a table, or a folder with one (`labels.csv` where there are several).
         images_folder: where the paths of the table start; from the table's own folder if
             relative. By default the table's folder or its `images/`, whichever holds more of
-            the first hundred pictures.
+            the first hundred pictures; for a table of `openaffect analyze` also the folder in
+            which this process runs, or the pictures' common folder.
+        columns: names of ours to names of the table's columns, such as `{"image": "Bild"}`.
     """
-    table = _find_table(path)
-    header = _read_header(table)
-    folder = table.parent
+    path = _find_table(path)
+    table = open_table(path)
+    reader = CellReader(table, match_columns(table, columns))
+    folder = path.parent
     if images_folder is not None:
         chosen = folder / images_folder
         if not chosen.is_dir():
             raise InputError(f"expected a folder of pictures at {chosen}, but there is none")
-        return Source(folder, chosen, (table,))
-    names = [
-        _image(cells[header.places["image"]]) for _, cells in islice(_body(table, header), 100)
-    ]
+        return Source(folder, Path(os.path.normpath(chosen.absolute())), (path,))
     tried = [folder, folder / "images"]
+    if reader.columns.analysis is not None:
+        tried.append(Path.cwd())
+        scattered = _find_scattered(reader, path)
+        if scattered is not None:
+            return scattered
+    names = list(islice(_images_of(reader), _FIRST_ROWS))
     hits = [sum(find_picture(f"{place}/", name) is not None for name in names) for place in tried]
     if names and not any(hits):
         raise FormatError(
-            f"expected the pictures of {table} in {folder} or its images/, but none of the first "
-            f"{len(names)} is there (such as {names[0]}); say where with images_folder"
+            f"expected the pictures of {path} in {' or '.join(map(str, tried))}, but none of the "
+            f"first {len(names)} is there (such as {shorten(names[0])}); say where with images_folder"
         )
-    return Source(folder, tried[hits.index(max(hits))], (table,))
+    return Source(folder, tried[hits.index(max(hits))], (path,))
 
 
 def _find_table(path: Path) -> Path:
-    if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    if path.is_file() and path.suffix.lower() in TABLES:
         return path
     root = find_root(path, lambda folder: bool(_tables(folder)))
     if root is None:
@@ -148,193 +122,212 @@ def _tables(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
 
 
-def _read_header(table: Path) -> _Header:
-    try:
-        with open(table, encoding="utf-8-sig") as file:
-            line = file.readline(65_536)
-    except UnicodeDecodeError as error:
-        raise FormatError(
-            f"expected UTF-8 in {table}, but its first line has other bytes"
-        ) from error
-    delimiter = max(",;\t", key=line.count)
-    cells = [
-        cell.strip().lower().replace(" ", "_")
-        for cell in next(csv.reader([line], delimiter=delimiter), [])
-    ]
-    places: dict[str, int] = {}
-    for name, aliases in _ALIASES.items():
-        for spelling in (name, *aliases):
-            if spelling in cells:
-                places[name] = cells.index(spelling)
-                break
-    if "image" not in places:
-        raise FormatError(
-            f"expected a header with a column of pictures (image, path, file, filename …) in {table}, "
-            f"but its first line is: {line.strip()[:120]}"
+def _images_of(reader: CellReader) -> Iterator[str]:
+    """What the rows name as their pictures; those of an analysis only where a picture has a face."""
+    for where, cells in reader.table.rows():
+        if not isinstance(cells, RejectRow) and not _why_no_face(reader.columns, cells):
+            image = _image(reader.text("image", cells, where))
+            if image and "://" not in image:
+                yield image
+
+
+def _find_scattered(reader: CellReader, path: Path) -> Source | None:
+    """Where the pictures of an analysis lie if their paths are absolute or climb; None if not."""
+    names = set(_images_of(reader))
+    if not any(name.startswith("/") or ".." in name.split("/") for name in names):
+        return None
+    first = sorted(names)[:_FIRST_ROWS]
+    starts = [Path.cwd(), path.parent.absolute()]
+    hits = [sum((start / name).is_file() for name in first) for start in starts]
+    start = starts[hits.index(max(hits))]
+    folders = {os.path.dirname(os.path.normpath(start / name)) for name in names}
+    common = Path(os.path.commonpath(folders))
+    if common == Path(common.anchor):
+        raise InputError(
+            f"the pictures of {path} have no folder in common; import them folder by folder, "
+            "each with its images_folder"
         )
-    box = next((names for names in _BOXES if all(name in cells for name in names)), ())
-    taken = {*places.values(), *map(cells.index, box)}
-    others = {name: n for n, name in enumerate(cells) if n not in taken and name}
-    return _Header(delimiter, len(cells), places, tuple(map(cells.index, box)), others)
-
-
-def _body(table: Path, header: _Header) -> Iterator[tuple[int, list[str]]]:
-    lines = read_lines(table, header.delimiter)
-    next(lines, None)
-    return ((line, cells + [""] * (header.width - len(cells))) for line, cells in lines)
+    return Source(path.parent, common, (path,), start)
 
 
 def read(
-    source: Source, writer: DatasetWriter, *, origin: str = "human", split: str | None = None
+    source: Source,
+    writer: DatasetWriter,
+    *,
+    origin: str | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> None:
     """Read every row.
 
     Args:
         source: from `find`.
         writer: takes the rows.
-        origin: who gave the labels, where the table has no column for it.
+        origin: who gave the labels, where the table has no column for it: `human` by default,
+            `model` for a table of `openaffect analyze`.
         split: the split of rows that state none.
+        columns: as in `find`.
     """
+    table = open_table(source.labels[0])
+    reader = CellReader(table, match_columns(table, columns))
+    origin = origin or ("human" if reader.columns.analysis is None else "model")
     choose("origin", origin, ORIGINS)
     if split is not None:
         choose("split", split, SPLITS)
-    table = source.labels[0]
-    header = _read_header(table)
-    if header.others:
-        writer.note(f"columns without a meaning here are kept in extra: {', '.join(header.others)}")
+    if reader.columns.others:
+        names = ", ".join(reader.columns.others)
+        writer.note(f"columns without a meaning here are kept in extra: {names}")
+    _check_boxes(source, reader)
     numbers = False
-    for line, cells in _body(table, header):
-        where = f"{table.name} line {line}"
-        if len(cells) > header.width:
-            writer.reject(
-                f"more fields than the header: {len(cells)}, not {header.width}", "", where
-            )
+    for where, cells in table.rows():
+        if isinstance(cells, RejectRow):
+            writer.reject(str(cells), "", where)
             continue
-        named = {name: cells[place].strip() for name, place in header.places.items()}
-        try:
-            row = _face(source, writer, header, named, cells)
-        except _BadCell as error:
-            writer.reject(str(error), named.get("face_id") or named["image"], where)
-            continue
-        numbers = numbers or named.get("expression", "").isdecimal()
-        row.split = row.split or split
-        if row.expression is not None:
-            row.expression_origin = named.get("expression_origin") or origin
-        if row.valence is not None:
-            row.affect_origin = named.get("affect_origin") or origin
-        writer.add(row, where)
+        with writer.rejecting(_name_of(reader, cells), where):
+            row = _read_row(source, writer, reader, cells, where)
+            row.split = row.split or split
+            if row.expression is not None:
+                row.expression_origin = row.expression_origin or origin
+                numbers = numbers or reader.text("expression", cells, where).isdecimal()
+            if row.valence is not None:
+                row.affect_origin = row.affect_origin or origin
+            writer.add(row, where)
+    _write_notes(reader, writer, numbers)
+
+
+def _write_notes(reader: CellReader, writer: DatasetWriter, numbers: bool) -> None:
     if numbers:
         writer.note(
             "expressions are numbers: they were read as AffectNet's ids, 0 neutral to 10 no face"
         )
+    commas = [name for name, has in reader.commas.items() if has]
+    if commas:
+        writer.note(f"the numbers of {', '.join(commas)} have decimal commas")
 
 
-class _BadCell(Exception):  # noqa: N818
-    """A cell that cannot be read; the text is the reason of the rejection."""
+def _name_of(reader: CellReader, cells: Sequence[str]) -> str:
+    """What to call a row in `rejected.csv`."""
+    places = [reader.columns.places.get(name, ()) for name in ("face_id", "image")]
+    return next((cells[p].strip() for found in places for p in found if cells[p].strip()), "")
 
 
-def _face(
-    source: Source,
-    writer: DatasetWriter,
-    header: _Header,
-    named: Mapping[str, str],
-    cells: Sequence[str],
+def _read_row(
+    source: Source, writer: DatasetWriter, reader: CellReader, cells: Sequence[str], where: str
 ) -> FaceRow:
-    given = _image(named["image"])
-    image = find_picture(f"{source.pictures}/", given)
+    why = _why_no_face(reader.columns, cells)
+    if why:
+        raise RejectRow(why)
+    named = {name: reader.text(name, cells, where) for name in reader.columns.places}
+    given = _image(named["image"], source)
+    image = find_picture(source.prefix, given)
     if image is not None and image != given:
         writer.warn("picture found under another ending")
-    expression, reason = (
-        try_expression(named["expression"]) if named.get("expression") else (None, None)
-    )
-    if reason:
-        raise _BadCell(reason)
-    valence, arousal = (_number(named.get(name, ""), name) for name in ("valence", "arousal"))
+    valence, arousal = (reader.affect(name, cells, where) for name in ("valence", "arousal"))
     valence, arousal = drop_minus_two(valence, arousal)
+    others = {name: cells[place] for name, place in reader.columns.others.items()}
     return FaceRow(
-        face_id=named.get("face_id") or without_suffix(image or given),
+        face_id=named.get("face_id") or _face_id(reader.columns, cells, image or given),
         image=image or given,
-        box=_box([cells[place].strip() for place in header.box]),
+        box=reader.box(cells, where),
         landmarks=_landmarks(named.get("landmarks", "")),
-        expression=expression,
-        votes=_votes(named.get("votes", "")),
-        soft_label=_list(named.get("soft_label", ""), "soft_label", float),
+        expression=read_expression(named["expression"]) if named.get("expression") else None,
+        votes=read_votes(named["votes"].split(";")) if named.get("votes") else None,
+        soft_label=_soft_label(named.get("soft_label", "")),
         valence=valence,
         arousal=arousal,
-        split=_split(named.get("split", "")),
+        expression_origin=named.get("expression_origin") or None,
+        affect_origin=named.get("affect_origin") or None,
+        split=read_split(named.get("split", "")),
         group=named.get("group") or None,
         query=named.get("query") or None,
         url=named.get("url") or None,
         licence=named.get("licence") or None,
-        extra=_extra(named.get("extra", ""), {n: cells[p] for n, p in header.others.items()}),
+        extra=_extra(named.get("extra", ""), others),
     )
 
 
-def _image(cell: str) -> str:
-    image = cell.strip().replace("\\", "/")
+def _why_no_face(columns: Columns, cells: Sequence[str]) -> str | None:
+    """Why a row of an analysis is no face of a picture; None for a face, and for other tables."""
+    if columns.analysis is None:
+        return None
+    cell = {name: cells[place].strip() for name, place in columns.analysis.items()}
+    if cell["status"] == "error":
+        return f"analysis failed: {cell.get('error', '')}"
+    if cell["status"] != "ok":
+        return cell["status"].replace("_", " ").split(":")[0][:40] or "no status"
+    return "frame of a video, which is not a picture" if cell.get("frame") else None
+
+
+def _face_id(columns: Columns, cells: Sequence[str], image: str) -> str:
+    """A picture's path without its ending; further faces of an analysis add their number."""
+    index = "" if columns.analysis is None else cells[columns.analysis["face_index"]].strip()
+    return without_suffix(image) + (f"#{index}" if index not in ("", "0") else "")
+
+
+def _image(cell: str, source: Source | None = None) -> str:
+    """The path of a picture, relative to the pictures of a source where it lies in them."""
+    image = cell.replace("\\", "/")
     while image.startswith("./"):
         image = image[2:]
+    if source is None or source.pictures is None or "\0" in image:
+        return image
+    if image.startswith("/") or source.start is not None:
+        start = source.start or source.pictures
+        place = Path(os.path.normpath(start / image))
+        if place.is_relative_to(source.pictures):
+            return place.relative_to(source.pictures).as_posix()
     return image
 
 
-def _number(cell: str, name: str) -> float | None:
-    if not cell:
-        return None
+def _landmarks(cell: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    return np.array(read_numbers(cell, "landmarks", 136)) if cell else None
+
+
+def _soft_label(cell: str) -> list[float] | None:
+    return read_numbers(cell, "soft labels", 8) if cell else None
+
+
+def _extra(cell: str, others: Mapping[str, str]) -> dict[str, Any] | None:
     try:
-        return float(cell)
-    except ValueError:
-        raise _BadCell(f"{name} that is no number: {cell}") from None
-
-
-def _list(cell: str, name: str, kind: Callable[[str], Any]) -> list[Any] | None:
-    if not cell:
-        return None
-    parts = cell.split(";")
-    try:
-        values = [kind(part) for part in parts]
-    except ValueError:
-        raise _BadCell(f"{name} that are no numbers: {cell[:40]}") from None
-    if len(values) != _LENGTHS[name]:
-        raise _BadCell(f"{name} that are not {_LENGTHS[name]} numbers: {len(values)}")
-    return values
-
-
-def _votes(cell: str) -> list[int] | None:
-    votes = _list(cell, "votes", int)
-    if votes is not None and not all(0 <= vote <= 65_535 for vote in votes):
-        raise _BadCell(f"votes outside 0 to 65535: {cell}")
-    return votes
-
-
-def _landmarks(cell: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    values = _list(cell, "landmarks", float)
-    return None if values is None else np.array(values, np.float32)
-
-
-def _box(cells: list[str]) -> list[float] | None:
-    if not any(cells):
-        return None
-    try:
-        return [float(cell) for cell in cells]
-    except ValueError:
-        raise _BadCell(f"box that is no number: {' '.join(cells)}") from None
-
-
-def _split(cell: str) -> str | None:
-    split = parse_split(cell)
-    if cell and split is None:
-        raise _BadCell(f"unknown split: {cell}")
-    return split
-
-
-def _extra(cell: str, others: dict[str, str]) -> dict[str, Any] | None:
-    try:
-        extra = json.loads(cell) if cell else {}
-    except json.JSONDecodeError:
-        raise _BadCell(f"extra that is no JSON: {cell[:40]}") from None
-    if not isinstance(extra, dict):
-        raise _BadCell(f"extra that is no JSON object: {cell[:40]}")
+        extra = decode_json(cell, dict[str, Any], "it") if cell else {}
+    except FormatError as error:
+        raise RejectRow(f"extra that is no JSON object: {error}") from error
     return {**extra, **{name: value for name, value in others.items() if value}} or None
+
+
+def _check_boxes(source: Source, reader: CellReader) -> None:
+    """Refuse boxes that are fractions, and the pictures' sizes taken for boxes."""
+    boxes = []
+    for where, cells in islice(reader.table.rows(), _FIRST_ROWS):
+        try:
+            if isinstance(cells, RejectRow) or _why_no_face(reader.columns, cells):
+                continue
+            box = reader.box(cells, where)
+        except RejectRow:
+            continue
+        if box is not None:
+            image = _image(reader.text("image", cells, where), source)
+            boxes.append((box, find_picture(source.prefix, image)))
+    if not boxes:
+        return
+    chosen = reader.columns.boxes[0]
+    if all(max(map(abs, box)) <= 1 and min(box[2:]) > 0 for box, _ in boxes):
+        raise FormatError(
+            f"the boxes in {', '.join(chosen.names)} of {reader.table.path} are fractions of their "
+            "pictures, but pixels are expected; multiply them, or read no box with --column x="
+        )
+    if not chosen.loose:
+        return
+    sizes = [(box, image_size(f"{source.prefix}{image}")) for box, image in boxes if image]
+    known = [(box, size) for box, size in sizes if size is not None]
+    if any(box[:2] != [0, 0] for box, _ in known) and all(
+        tuple(box[2:]) == size for box, size in known
+    ):
+        raise FormatError(
+            f"the columns {' and '.join(chosen.names[2:])} of {reader.table.path} are the sizes of "
+            "the pictures, not of boxes; say which columns are the box with --column x=NAME "
+            "(y, w, h, or left, top, right, bottom), or read no box with --column x="
+        )
 
 
 def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str = "copy") -> None:
@@ -355,9 +348,7 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
             image = safe_path(row["image"])
             if image not in placed:  # several faces may share a picture
                 placed.add(image)
-                place_picture(
-                    dataset.images_folder / row["image"], folder / "images" / image, images
-                )
+                place_picture(dataset, row["image"], folder / "images" / image, images)
             row["image"] = image
             row.update(zip("xywh", row["box"] or [None] * 4, strict=True))
             table.writerow([_cell(row[name]) for name in _HEADER])

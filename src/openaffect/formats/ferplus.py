@@ -7,14 +7,15 @@ were no faces, and the names skip them.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from openaffect.circumplex import CLASS_MEANS
 from openaffect.dataset import Dataset
-from openaffect.dataset_writer import DatasetWriter, FaceRow
+from openaffect.dataset_writer import DatasetWriter
 from openaffect.errors import FormatError
+from openaffect.face_row import FaceRow, RejectRow
 from openaffect.formats._exports import (
     ExportSummary,
     check_images_option,
@@ -30,8 +31,10 @@ from openaffect.formats._sources import (
     find_picture,
     find_root,
     not_found,
-    read_lines,
+    read_votes,
+    shorten,
 )
+from openaffect.formats._tables import Cells, read_lines
 from openaffect.labels import EMOTIONS, EXPRESSIONS, Expression
 
 LAYOUT = "fer2013new.csv with FER2013Train/, FER2013Valid/ or FER2013Test/ (beside it or in data/)"
@@ -83,30 +86,24 @@ def read(
     judge = plurality if label == "plurality" else majority
     table = source.labels[0]
     last = _last_lines(table)
-    here = {u: (source.pictures / folder).is_dir() for u, (_, folder) in _USAGES.items()}
+    here = {u: Path(source.prefix, folder).is_dir() for u, (_, folder) in _USAGES.items()}
     absent: dict[str, int] = {}
     repeated = 0
-    for line, usage, name, cells in _rows(table):
+    for line, cells in _rows(table):
         where = f"{_CSV} line {line}"
-        if not name:
-            writer.reject("row without a picture name", "", where)
-        elif last[name] != line:
-            repeated += 1
-            writer.reject("row repeated further down (the last one counts)", name, where)
-        elif usage not in _USAGES:
-            writer.reject(f"unknown usage: {usage}", name, where)
-        elif not here[usage]:
-            absent[usage] = absent.get(usage, 0) + 1
-            writer.reject("the folder of its split is not here", name, where)
-        else:
-            votes = _votes(cells)
-            if votes is None:
-                writer.reject(f"votes that are no numbers: {','.join(cells)}", name, where)
-            else:
-                row = _face(
-                    source, usage, name, votes, label=judge(votes), derived=affect == "derived"
-                )
-                writer.add(row, where)
+        if isinstance(cells, RejectRow):
+            writer.reject(str(cells), "", where)
+            continue
+        usage, name, *votes = cells
+        with writer.rejecting(name, where):
+            if name and last[name] != line:
+                repeated += 1
+                raise RejectRow("row repeated further down (the last one counts)")
+            if name and usage in here and not here[usage]:
+                absent[usage] = absent.get(usage, 0) + 1
+                raise RejectRow("the folder of its split is not here")
+            row = _face(source, usage, name, votes, judge, derived=affect == "derived")
+            writer.add(row, where)
     if repeated:
         writer.note(f"{repeated} names occur twice; the last row of each counts")
     for usage, count in absent.items():
@@ -147,35 +144,44 @@ def derive_affect(shares: Sequence[float]) -> tuple[float, float]:
 
 
 def _last_lines(table: Path) -> dict[str, int]:
-    return {name: line for line, _, name, _ in _rows(table)}
+    return {cells[1]: n for n, cells in _rows(table) if not isinstance(cells, RejectRow)}
 
 
-def _rows(table: Path) -> Iterator[tuple[int, str, str, list[str]]]:
+def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
+    """The line, and its usage, name and ten cells of votes."""
     lines = read_lines(table)
-    header = [cell.strip() for cell in next(lines, (0, []))[1]]
+    header = next(lines, (0, []))[1]
     expected = ["Usage", "Image name", *_COLUMNS]
-    if header != expected:
+    found = [] if isinstance(header, RejectRow) else [cell.strip() for cell in header]
+    if found != expected:
         raise FormatError(
-            f"expected the header {','.join(expected)} in {table}, but got {','.join(header)}"
+            f"expected the header {','.join(expected)} in {table}, but got {','.join(found)[:200]}"
         )
     for line, cells in lines:
-        if len(cells) != len(expected):
-            raise FormatError(f"{table} line {line} has {len(cells)} fields, not {len(expected)}")
-        yield line, cells[0].strip(), cells[1].strip(), cells[2:]
-
-
-def _votes(cells: Sequence[str]) -> list[int] | None:
-    votes = [0] * len(EXPRESSIONS)
-    for number, cell in zip(_IDS, cells, strict=True):
-        if not cell.strip().isdecimal() or int(cell) > 65_535:
-            return None
-        votes[number] = int(cell)
-    return votes
+        if isinstance(cells, RejectRow):
+            yield line, cells
+        elif len(cells) != len(expected):
+            yield line, RejectRow(f"line of another length: {len(cells)}, not {len(expected)}")
+        else:
+            yield line, [cell.strip() for cell in cells]
 
 
 def _face(
-    source: Source, usage: str, name: str, votes: list[int], *, label: Expression, derived: bool
+    source: Source,
+    usage: str,
+    name: str,
+    cells: Sequence[str],
+    judge: Callable[[Sequence[int]], Expression],
+    *,
+    derived: bool,
 ) -> FaceRow:
+    if not name:
+        raise RejectRow("row without a picture name")
+    if usage not in _USAGES:
+        raise RejectRow(f"unknown usage: {shorten(usage)}")
+    votes = [0] * len(EXPRESSIONS)
+    for number, count in zip(_IDS, read_votes(cells), strict=True):
+        votes[number] = count
     split, folder = _USAGES[usage]
     image = f"{folder}/{name}"
     emotions = votes[: len(EMOTIONS)]
@@ -184,8 +190,8 @@ def _face(
     affect = derive_affect(shares) if derived and shares else (None, None)
     return FaceRow(
         face_id=name,
-        image=find_picture(f"{source.pictures}/", image) or image,
-        expression=label,
+        image=find_picture(source.prefix, image) or image,
+        expression=judge(votes),
         votes=votes,
         soft_label=shares,
         valence=affect[0],
@@ -222,9 +228,7 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
             no_split += row["split"] is None
             usage, place = _OF_SPLIT[row["split"] or "train"]
             name = _name(row)
-            place_picture(
-                dataset.images_folder / row["image"], folder / "data" / place / name, images
-            )
+            place_picture(dataset, row["image"], folder / "data" / place / name, images)
             table.writerow([usage, name, *(row["votes"][number] for number in _IDS)])
             summary.rows += 1
     if unlike["plurality"]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import InputError, UnknownName
+from openaffect.face_row import FaceRow
 from openaffect.faces.drawn import DrawnFace, draw_face
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression

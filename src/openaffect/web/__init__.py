@@ -27,6 +27,7 @@ def make_app(
     token: str | None = None,
     limits: Limits | None = None,
     hosts: tuple[str, ...] | None = None,
+    origins: tuple[str, ...] = (),
 ) -> FastAPI:
     """The service as an ASGI application, for any server; see `openaffect.web.app.make_app`.
 
@@ -37,7 +38,7 @@ def make_app(
         from openaffect.web.app import make_app as make
     except ModuleNotFoundError as error:
         raise _explained(error) from error
-    return make(model, detector=detector, token=token, limits=limits, hosts=hosts)
+    return make(model, detector=detector, token=token, limits=limits, hosts=hosts, origins=origins)
 
 
 def serve(
@@ -48,6 +49,7 @@ def serve(
     detector: str = "auto",
     token: str | None = None,
     limits: Limits | None = None,
+    origins: tuple[str, ...] = (),
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a model until SIGINT or SIGTERM; see `openaffect.web.server.serve`.
@@ -59,7 +61,16 @@ def serve(
         from openaffect.web.server import serve as run
     except ModuleNotFoundError as error:
         raise _explained(error) from error
-    run(model, host=host, port=port, detector=detector, token=token, limits=limits, ready=ready)
+    run(
+        model,
+        host=host,
+        port=port,
+        detector=detector,
+        token=token,
+        limits=limits,
+        origins=origins,
+        ready=ready,
+    )
 
 
 def _explained(error: ModuleNotFoundError) -> Exception:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,9 +18,11 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import openaffect
+from openaffect.errors import UnknownName
 from openaffect.model import Model
 from openaffect.web.answers import Health, ModelList, ProblemAnswer, make_answer_type
 from openaffect.web.browser import API_PAGE, STATIC, is_installed
@@ -27,9 +30,16 @@ from openaffect.web.framing import Frame
 from openaffect.web.limits import Limits
 from openaffect.web.looking import Wishes
 from openaffect.web.meters import CONTENT_TYPE
-from openaffect.web.problems import Busy, ClientGone, Problem, Unauthorised, Unprocessable
+from openaffect.web.origins import OwnOrigin, check_origin
+from openaffect.web.problems import (
+    ClientGone,
+    Problem,
+    Unauthorised,
+    Unprocessable,
+    make_answer,
+)
 from openaffect.web.service import DETECTOR_FILE, MODEL_FILE, Service
-from openaffect.web.uploads import FIELD, Counter, receive_uploads
+from openaffect.web.uploads import FIELD, BodyReader, receive_uploads
 from openaffect.weights import find_weights
 
 _Result = TypeVar("_Result")
@@ -55,12 +65,14 @@ _BODY = {
     }
 }
 _REASONS = {
+    404: "This server does not have the file.",
     400: "The body is no whole multipart form.",
     401: "No token, or a wrong one.",
+    403: "A page of another origin.",
     408: "The body did not arrive in time.",
     413: "Too many bytes or files; the answer has the limit.",
     415: "The body is of a type that holds no pictures.",
-    422: "A parameter is out of range, or the form has no pictures.",
+    422: "A parameter is unknown or out of range, or the form has no pictures.",
     503: "The queue is full; the header `Retry-After` says for how many seconds.",
 }
 
@@ -72,6 +84,7 @@ def make_app(
     token: str | None = None,
     limits: Limits | None = None,
     hosts: tuple[str, ...] | None = None,
+    origins: tuple[str, ...] = (),
 ) -> FastAPI:
     """The service as an ASGI application.
 
@@ -84,6 +97,8 @@ def make_app(
         hosts: names that the service is addressed by, without ports; others are refused, so
             that no foreign page can reach a service that only this computer should see. None for
             no check.
+        origins: of pages that may use the service, such as `https://lab.example`, beside its
+            own page; browsers send no other page's requests past this check.
 
     Raises:
         FormatError: no such model, or its outputs are no probabilities.
@@ -115,6 +130,15 @@ def make_app(
     app.include_router(_guarded(make_answer_type(service.model.card)))
     app.include_router(_open)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    allowed = tuple(check_origin(url) for url in origins)
+    app.add_middleware(OwnOrigin, origins=allowed)
+    if allowed:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
     if hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(Frame, meters=service.meters)
@@ -140,11 +164,26 @@ async def _authorise(
         return
     said = given.credentials if given is not None else ""
     if not secrets.compare_digest(said.encode(), token.encode()):
-        await Counter(request, service.limits).drain()
+        await BodyReader(request, service.limits).drain()
         raise Unauthorised(
             "expected the server's token as 'Authorization: Bearer …'",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+async def _check_parameters(request: Request, service: _Served) -> None:
+    """Refuse what no route asks for: a parameter that is misspelled would do nothing in silence."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    names = (name for name, _ in request.query_params.multi_items())
+    for name, count in Counter(names).items():
+        if name not in known:
+            problem = str(UnknownName("parameter", name[:50], known or ["none"]))
+        elif count > 1:
+            problem = f"expected the parameter '{name}' once, but got it {count} times"
+        else:
+            continue
+        await BodyReader(request, service.limits).drain()
+        raise Unprocessable(problem)
 
 
 def _reasons(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -153,13 +192,13 @@ def _reasons(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _guarded(answer_type: type[Any]) -> APIRouter:
     """The routes that ask for the token."""
-    router = APIRouter(dependencies=[Depends(_authorise)])
+    router = APIRouter(dependencies=[Depends(_authorise), Depends(_check_parameters)])
     router.add_api_route(
         "/v1/analyze",
         analyze,
         methods=["POST"],
         response_model=answer_type,
-        responses=_reasons(*_REASONS),
+        responses=_reasons(*(status for status in _REASONS if status != 404)),
         openapi_extra=_BODY,
         tags=["analysis"],
     )
@@ -167,7 +206,7 @@ def _guarded(answer_type: type[Any]) -> APIRouter:
         "/v1/models",
         list_models,
         response_model=ModelList,
-        responses=_reasons(401),
+        responses=_reasons(401, 403, 422),
         tags=["models"],
     )
     for path, endpoint in ((MODEL_FILE, get_model), (DETECTOR_FILE, get_detector)):
@@ -177,7 +216,7 @@ def _guarded(answer_type: type[Any]) -> APIRouter:
             response_class=FileResponse,
             responses={
                 200: {"content": {"application/octet-stream": {}}, "description": "An ONNX file."},
-                **_reasons(401),
+                **_reasons(401, 403, 404, 422),
             },
             tags=["models"],
         )
@@ -185,7 +224,7 @@ def _guarded(answer_type: type[Any]) -> APIRouter:
         "/metrics",
         get_metrics,
         response_class=PlainTextResponse,
-        responses=_reasons(401),
+        responses=_reasons(401, 403, 422),
         tags=["operation"],
     )
     return router
@@ -212,16 +251,12 @@ async def analyze(
     start = time.perf_counter()
     limits = service.limits
     with contextlib.ExitStack() as stack:
-        try:
-            if max_faces is not None and max_faces > limits.faces:
-                raise Unprocessable(f"the limit is {limits.faces} faces", limit=limits.faces)
-            places = stack.enter_context(service.gate.enter())
-        except (Busy, Unprocessable):
-            await Counter(request, limits).drain()
-            raise
+        if max_faces is not None and max_faces > limits.faces:
+            await BodyReader(request, limits).drain()
+            raise Unprocessable(f"the limit is {limits.faces} faces", limit=limits.faces)
         wishes = Wishes(crops, max_faces or limits.faces, min_score, min_confidence)
-        async with receive_uploads(request, limits) as uploads:
-            places.add(len(uploads) - 1)
+        async with receive_uploads(request, limits, service.held) as uploads:
+            stack.enter_context(service.gate.enter(len(uploads)))
             answer = await _unless_gone(request, service.analyze(uploads, wishes))
     service.meters.time_analysis(time.perf_counter() - start)
     return answer
@@ -305,12 +340,12 @@ async def _until_gone(request: Request) -> None:
 
 async def _answer_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return _answer(error.status, error.word, str(error), error.limit, error.headers)
+    return make_answer(error)
 
 
 async def _answer_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    await Counter(request, _service(request).limits).drain()
+    await BodyReader(request, _service(request).limits).drain()
     text = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
     return _answer(Unprocessable.status, Unprocessable.word, text)
 

@@ -29,19 +29,24 @@ class Gate:
         self._left: deque[float] = deque(maxlen=_REMEMBERED)
 
     @contextmanager
-    def enter(self) -> Iterator[Places]:
-        """One place, before the body of a request is read; it and those added are given back.
+    def enter(self, count: int) -> Iterator[None]:
+        """Places for the pictures of a request, once its body is whole; given back at the end.
 
         Raises:
-            Busy: there is none.
+            Busy: there are not as many.
         """
-        held = Places(self)
-        held.add(1)
+        if self.taken + count > self.places:
+            raise Busy(
+                f"the queue is full ({self.places} pictures wait or are in work)",
+                self.places,
+                self.retry_after(),
+            )
+        self.taken += count
         try:
-            yield held
+            yield
         finally:
-            self.taken -= held.count
-            self._left.extend([time.monotonic()] * held.count)
+            self.taken -= count
+            self._left.extend([time.monotonic()] * count)
 
     def retry_after(self) -> int:
         """Seconds until the pictures inside are done, at the speed of the last ones; 1 to 60."""
@@ -51,23 +56,3 @@ class Gate:
             return 1
         seconds = (now - recent[0]) / (len(recent) - 1)
         return min(max(math.ceil(self.taken * seconds), 1), _LONGEST_S)
-
-
-class Places:
-    """The places of one request."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self.count = 0
-
-    def add(self, count: int) -> None:
-        """Take more places, all or none.
-
-        Raises:
-            Busy: there are not as many.
-        """
-        gate = self._gate
-        if gate.taken + count > gate.places:
-            raise Busy(gate.places, gate.retry_after())
-        gate.taken += count
-        self.count += count

@@ -23,6 +23,11 @@ class Limits:
         wait_ms: milliseconds that a crop waits for others to fill a batch.
         workers: threads that decode pictures and find faces; 0 for one a processor.
         upload_s: seconds in which the body of a request must arrive.
+        upload_rate: bytes per second that a body must bring, over five seconds at a time.
+        held_bytes: of all bodies that arrive, wait or are in work; one more byte is answered
+            with 503.
+        connections: at once; one more closes the one that has waited longest.
+        header_s: seconds in which the head of a request must arrive.
 
     Raises:
         InputError: a number out of range, or a queue too small for one request.
@@ -37,13 +42,22 @@ class Limits:
     wait_ms: float = 2.0
     workers: int = 0
     upload_s: float = 30.0
+    upload_rate: int = 2_000
+    held_bytes: int = 256_000_000
+    connections: int = 512
+    header_s: float = 10.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("wait_ms", "workers") else 1
+            least = 0 if field.name in ("wait_ms", "workers", "upload_rate") else 1
             if not least <= value < float("inf"):
                 raise InputError(f"expected {field.name} of {least} or more, but got {value}")
+        if self.held_bytes < self.bytes:
+            raise InputError(
+                f"expected held_bytes for one request: bytes is {self.bytes}, "
+                f"but held_bytes is {self.held_bytes}"
+            )
         if self.queue < self.files:
             raise InputError(
                 f"expected a queue that holds one request: files is {self.files}, "

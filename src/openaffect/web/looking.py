@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from openaffect.errors import ImageError
 from openaffect.faces import Face, find_faces
-from openaffect.images import Pixels, read_image
+from openaffect.images import Pixels, header_size, read_image
 from openaffect.inference import take_crop
 from openaffect.model import Card
 from openaffect.web.uploads import Upload
+
+_HUGE = 16_000_000  # pixels
+_HEADER = 1 << 18  # bytes in which a header is looked for: EXIF and a thumbnail come before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,16 @@ class Look:
     found: int = 0
     faces: tuple[Face | None, ...] = ()
     crops: tuple[Pixels | str, ...] = ()
+
+
+def is_huge(upload: Upload) -> bool:
+    """Whether a picture, by its header, is larger than what a good camera takes.
+
+    Where the header cannot tell, it is taken for huge: it has its turn, only later.
+    """
+    size = header_size(upload.file.read(_HEADER))
+    upload.file.seek(0)
+    return size is None or size[0] * size[1] > _HUGE
 
 
 def look_at(upload: Upload, card: Card, detector: str, wishes: Wishes, max_pixels: int) -> Look:

@@ -4,6 +4,7 @@
 
     Problem
     ├── Unauthorised      401 unauthorised
+    ├── Forbidden         403 forbidden
     ├── TooSlow           408 too_slow
     ├── TooMuch           413 too_many_bytes, too_many_files
     ├── WrongType         415 wrong_type
@@ -14,6 +15,8 @@
 """
 
 from __future__ import annotations
+
+from starlette.responses import JSONResponse
 
 from openaffect.errors import OpenAffectError
 
@@ -45,6 +48,12 @@ class Unauthorised(Problem):
     """No token, or another one than the server's."""
 
     status, word = 401, "unauthorised"
+
+
+class Forbidden(Problem):
+    """A page of another origin than the service's own."""
+
+    status, word = 403, "forbidden"
 
 
 class TooSlow(Problem):
@@ -82,14 +91,21 @@ class ClientGone(Problem):
 
 
 class Busy(Problem):
-    """No place in the queue; `retry_after` is in seconds."""
+    """No place in the queue, or for the bytes of one more body; `retry_after` is in seconds."""
 
     status, word = 503, "busy"
 
-    def __init__(self, places: int, retry_after: int) -> None:
+    def __init__(self, message: str, limit: int, retry_after: int) -> None:
         super().__init__(
-            f"the queue is full ({places} pictures wait or are in work); "
-            f"try again in {retry_after} s",
-            limit=places,
+            f"{message}; try again in {retry_after} s",
+            limit=limit,
             headers={"Retry-After": str(retry_after)},
         )
+
+
+def make_answer(problem: Problem) -> JSONResponse:
+    """The answer to a request that is not answered."""
+    content: dict[str, object] = {"error": problem.word, "message": str(problem)}
+    if problem.limit is not None:
+        content["limit"] = problem.limit
+    return JSONResponse(content, problem.status, headers=problem.headers)

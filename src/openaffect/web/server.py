@@ -12,6 +12,7 @@ import uvicorn
 from openaffect.errors import InputError
 from openaffect.model import Model
 from openaffect.web.app import make_app
+from openaffect.web.connections import BACKLOG, allow_connections, make_protocol
 from openaffect.web.hosts import is_loopback
 from openaffect.web.limits import Limits
 
@@ -28,12 +29,13 @@ def serve(
     detector: str = "auto",
     token: str | None = None,
     limits: Limits | None = None,
+    origins: tuple[str, ...] = (),
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a model until SIGINT or SIGTERM; requests in work are finished then.
 
     Args:
-        model, detector, token, limits: see `make_app`.
+        model, detector, token, limits, origins: see `make_app`.
         host: the address to listen at; only this computer can reach a loopback address, and
             only under the names of one.
         port: 0 for any free one.
@@ -43,9 +45,15 @@ def serve(
         InputError: the host is unknown or the port taken.
     """
     hosts = ("localhost", "127.0.0.1", "[::1]", "::1", host) if is_loopback(host) else None
-    app = make_app(model, detector=detector, token=token, limits=limits, hosts=hosts)
+    app = make_app(
+        model, detector=detector, token=token, limits=limits, hosts=hosts, origins=origins
+    )
+    connections = allow_connections((limits or Limits()).connections)
     config = uvicorn.Config(
         app,
+        http=make_protocol(connections, (limits or Limits()).header_s),
+        ws="none",
+        backlog=BACKLOG,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -21,9 +21,10 @@ from openaffect.web.batching import Batcher
 from openaffect.web.browser import RUNTIME, is_installed
 from openaffect.web.gate import Gate
 from openaffect.web.limits import Limits
-from openaffect.web.looking import Look, Wishes, look_at
+from openaffect.web.looking import Look, Wishes, is_huge, look_at
 from openaffect.web.meters import Meters
-from openaffect.web.uploads import Upload
+from openaffect.web.turns import Turns
+from openaffect.web.uploads import HeldBytes, Upload
 from openaffect.weights import find_weights
 
 MODEL_FILE = "/v1/models/model.onnx"
@@ -37,6 +38,7 @@ class Service:
         facts: of the model, as in every answer.
         limits: what is taken on.
         gate: the bounded queue.
+        held: the bytes of all bodies that are here.
         meters: what was done so far.
     """
 
@@ -46,6 +48,7 @@ class Service:
         self.limits = limits
         self.meters = Meters()
         self.gate = Gate(limits.queue)
+        self.held = HeldBytes(limits.held_bytes)
         self.facts = _facts(self.model)
         self._warm_up()
 
@@ -65,9 +68,10 @@ class Service:
             wait_s=limits.wait_ms / 1000,
             seen=self.meters.count_batch,
         )
-        # Decoded pictures and crops are in memory: enough pictures to fill a batch, no more.
-        self._in_work = asyncio.Semaphore(max(limits.batch, 2 * limits.threads))
-        self._lookers = ThreadPoolExecutor(limits.threads, "openaffect-look")
+        # One decoded picture per turn is in memory. Huge ones have one turn between them, and
+        # a thread, so that small ones never wait for them.
+        self._lookers = ThreadPoolExecutor(limits.threads + 1, "openaffect-look")
+        self._turns = {False: Turns(limits.threads), True: Turns(1)}
         self._batcher.start()
         try:
             yield
@@ -78,16 +82,20 @@ class Service:
     async def analyze(self, uploads: list[Upload], wishes: Wishes) -> dict[str, Any]:
         """The answer for the pictures of a request; JSON-ready but for NaN, which it never has."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._analyze_one(one, wishes)) for one in uploads]
+            tasks = [group.create_task(self._analyze_one(one, wishes, group)) for one in uploads]
         return {"model": self.facts, "images": [task.result() for task in tasks]}
 
-    async def _analyze_one(self, upload: Upload, wishes: Wishes) -> dict[str, Any]:
-        async with self._in_work:
+    async def _analyze_one(self, upload: Upload, wishes: Wishes, request: object) -> dict[str, Any]:
+        verdicts = None
+        async with self._turns[is_huge(upload)].take(request):
             look = await asyncio.get_running_loop().run_in_executor(
                 self._lookers, self._look, upload, wishes
             )
             crops = [crop for crop in look.crops if not isinstance(crop, str)]
-            verdicts = await self._batcher.predict(crops) if crops else None
+            if len(crops) > self.limits.batch:  # a crowd: no more crops meanwhile
+                verdicts = await self._batcher.predict(crops)
+        if crops and verdicts is None:
+            verdicts = await self._batcher.predict(crops)
         rows = fill_rows(look, verdicts, self.detector, wishes)
         self.meters.count_picture(rows[0]["status"], len(look.faces))
         width, height = look.size or (None, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from openaffect.errors import UnknownName
 from openaffect.web.limits import Limits
 from openaffect.web.problems import (
     BadRequest,
+    Busy,
     ClientGone,
     Problem,
     TooMuch,
@@ -36,6 +39,7 @@ FIELD = "images"
 _IN_MEMORY = 1 << 20
 _LONGEST_NAME = 255
 _FEW_FIELDS = 10
+_WINDOW_S = 5.0  # over which the speed of a body is measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,45 +55,85 @@ class Upload:
     file: IO[bytes]
 
 
+class HeldBytes:
+    """The bytes of all bodies that have arrived and are not done with.
+
+    Attributes:
+        count: how many there are.
+        limit: how many there may be.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+
+
 @asynccontextmanager
-async def receive_uploads(request: Request, limits: Limits) -> AsyncIterator[list[Upload]]:
+async def receive_uploads(
+    request: Request, limits: Limits, held: HeldBytes
+) -> AsyncIterator[list[Upload]]:
     """The pictures of a request; their files are closed at the end.
 
     Raises:
         TooMuch: more bytes or files than the limits allow.
         TooSlow: the body did not arrive in time.
+        Busy: too many bytes of other bodies are here.
         WrongType, BadRequest, Unprocessable: a body without pictures.
         ClientGone: the client left before all was sent.
     """
-    counter = Counter(request, limits)
+    reader = BodyReader(request, limits, held)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(reader.release)
         try:
             kind = _content_type(request)
             _check_length(request, limits)
-            uploads = await _read(Request(request.scope, counter.receive), kind, limits, stack)
+            uploads = await _read(Request(request.scope, reader.receive), kind, limits, stack)
         except Problem as problem:
             if not isinstance(problem, TooSlow):  # that one had its time
-                await counter.drain()
+                await reader.drain()
             raise
         yield uploads
 
 
-class Counter:
-    """The body of a request, counted while it arrives; the clock starts when this is made."""
+class BodyReader:
+    """The body of a request, counted while it arrives; the clock starts when this is made.
 
-    def __init__(self, request: Request, limits: Limits) -> None:
+    Args:
+        request: whose body is read.
+        limits: of its bytes, and of its speed.
+        held: where its bytes are counted with those of other bodies; None if they are not kept.
+    """
+
+    def __init__(self, request: Request, limits: Limits, held: HeldBytes | None = None) -> None:
         self._receive = request.receive
         self._most = limits.bytes
         self._seconds = limits.upload_s
+        self._rate = limits.upload_rate
+        self._held = held
         self._count = 0
+        self._kept = 0
         self._more = True
+        self._window_end = time.monotonic() + _WINDOW_S
+        self._window_count = 0
 
     async def receive(self) -> Message:
-        """The next message; raises TooMuch at the limit."""
+        """The next message; raises TooMuch at the limit, Busy where all bodies are too many."""
         message = await self._next()
         if self._count > self._most:
             raise _too_many_bytes(self._most)
+        if self._held is not None:
+            size = len(message.get("body", b""))
+            if self._held.count + size > self._held.limit:
+                raise Busy("too many bytes of other requests wait", self._held.limit, 1)
+            self._held.count += size
+            self._kept += size
         return message
+
+    def release(self) -> None:
+        """Forget the bytes that were counted."""
+        if self._held is not None:
+            self._held.count -= self._kept
+            self._kept = 0
 
     async def drain(self) -> None:
         """Take in the rest of a body that is refused, as much again at most, and forget it.
@@ -97,16 +141,33 @@ class Counter:
         A client that is still sending when its connection is closed may never see the answer.
         """
         most = self._count + 2 * self._most
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, TooSlow):
             async with asyncio.timeout(self._seconds):
                 while self._more and self._count < most:
                     await self._next()
 
     async def _next(self) -> Message:
-        message = await self._receive()
-        self._count += len(message.get("body", b""))
+        message = await self._receive_in_time()
+        size = len(message.get("body", b""))
+        self._count += size
+        self._window_count += size
         self._more = message["type"] == "http.request" and message.get("more_body", False)
         return message
+
+    async def _receive_in_time(self) -> Message:
+        """The next message; a body that brings too little in its window is given up."""
+        receiving = asyncio.ensure_future(self._receive())
+        try:
+            while True:
+                left = self._window_end - time.monotonic()
+                done, _ = await asyncio.wait([receiving], timeout=max(0.0, left))
+                if done:
+                    return receiving.result()
+                if self._window_count < self._rate * _WINDOW_S:
+                    raise TooSlow(f"the body arrives at less than {self._rate:,} bytes per second")
+                self._window_end, self._window_count = time.monotonic() + _WINDOW_S, 0
+        finally:
+            receiving.cancel()
 
 
 async def _read(
@@ -160,6 +221,9 @@ async def _read_form(
             f"expected files in the field '{FIELD}', but the form has "
             + (", ".join(f"'{_clean(key)}'" for key in dict.fromkeys(form)) or "no field")
         )
+    others = [key for key in form if key != FIELD]
+    if others:
+        raise Unprocessable(str(UnknownName("form field", _clean(others[0]), [FIELD])))
     uploads = []
     for number, file in enumerate(files):
         if not isinstance(file, UploadFile):

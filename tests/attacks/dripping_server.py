@@ -1,0 +1,59 @@
+"""Servers that never come to an end, asked by `analyze URL`: each answer must end in 30 s."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+from attacks import measure
+
+SECONDS = 60  # after which a server gives up by itself
+
+
+def dripping_header(client: socket.socket) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        client.sendall(b"a")
+        time.sleep(0.5)
+
+
+def endless_continue(client: socket.socket) -> None:
+    while True:
+        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 20)
+        time.sleep(0.05)
+
+
+def dripping_body(client: socket.socket) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        client.sendall(b"a")
+        time.sleep(0.5)
+
+
+def silence(client: socket.socket) -> None:
+    client.settimeout(SECONDS)
+    client.recv(1)
+    time.sleep(SECONDS)
+
+
+def serve(answer, listener: socket.socket) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + SECONDS
+    try:
+        client, _ = listener.accept()
+        client.settimeout(5)
+        threading.Timer(max(0.0, end - time.monotonic()), client.close).start()
+        answer(client)
+    except OSError:  # the other side has had enough
+        pass
+
+
+urls = []
+for answer in (dripping_header, endless_continue, dripping_body, silence):
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(SECONDS)
+    threading.Thread(target=serve, args=(answer, listener), daemon=True).start()
+    urls.append(f"http://127.0.0.1:{listener.getsockname()[1]}/a.jpg")
+done = measure.run(*measure.OPENAFFECT, "analyze", *urls, "--workers", "4", timeout=50)
+print(done.stdout)
+measure.finish(done.status in (0, 1) and done.seconds < 45 and not done.has_traceback, done)
