@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from openaffect import console
+from openaffect.analysis.table import collect_rows
 from openaffect.cli import command_names, main
+from openaffect.dataset import open_dataset
+from openaffect.labels import EMOTIONS
 from openaffect.training.moment import Moment
 
 
@@ -143,3 +150,130 @@ def test_of_several_processes_the_first_alone_speaks(
     monkeypatch.setenv("RANK", "0")
     console.say("a result")
     assert capsys.readouterr().out == "a result\n"
+
+
+# ---- what others made -------------------------------------------------------------------
+
+
+def write_predictions(path: Path, dataset: Path, **columns: list[object]) -> Path:
+    ids = open_dataset(dataset).ids
+    pq.write_table(pa.table({"face_id": ids, **columns}), path)
+    return path
+
+
+@pytest.fixture
+def scored(drawn: Path, tmp_path: Path) -> Path:
+    """A report on the 16 drawn faces."""
+    rng = np.random.default_rng(0)
+    answers = rng.dirichlet(np.ones(8), 16)
+    columns = {f"p_{label}": list(answers[:, label.id]) for label in EMOTIONS}
+    affect = {"valence": list(rng.uniform(-1, 1, 16)), "arousal": [0.1] * 16}
+    path = write_predictions(tmp_path / "p.parquet", drawn, **columns, **affect)
+    options = ["-o", str(tmp_path / "report"), "--rounds", "20", "--draws", "5"]
+    assert main(["evaluate", str(drawn), str(path), *options]) == 0
+    return tmp_path / "report"
+
+
+def test_info_of_a_report_is_a_summary_and_all_of_it_as_json(
+    scored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["info", str(scored)]) == 0
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) < 30
+    assert "balanced_accuracy" in streams.out
+    assert "The rarest class" in streams.err
+    assert main(["info", str(scored), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    whole = json.loads((scored / "report.json").read_text())
+    assert found == {"kind": "report", "path": str(scored)} | console.shorten(whole)
+
+
+def test_info_of_an_analysis_and_of_a_folder_that_holds_things(
+    scored: Path, drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"source": "a.jpg", "status": "ok", "face_index": 0, "expression": "happy"},
+        {"source": "a.jpg", "status": "ok", "face_index": 1, "expression": None},
+        {"source": "b.jpg", "status": "error", "error": "broken"},
+    ]
+    collect_rows(rows, EMOTIONS, {}).save(scored.parent / "sub.parquet")
+    capsys.readouterr()
+    assert main(["info", str(scored.parent / "sub.parquet"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["kind"], facts["sources"], facts["rows"]) == ("analysis", 2, 3)
+    assert facts["status"] == {"ok": 2, "error": 1}
+    assert facts["expressions"] == {"happy": 1}
+    outer = scored.parent / "outer"
+    (outer / "one").mkdir(parents=True)
+    scored.rename(outer / "one" / "report")
+    (scored.parent / "p.parquet").rename(outer / "p.parquet")
+    assert main(["info", str(outer)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["holds.one/report", "report"] in lines
+    assert ["holds.p.parquet", "table"] in lines
+
+
+def test_predictions_of_faces_that_all_failed_are_status_1(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(drawn, copy)
+    shutil.rmtree(copy / "images")
+    target = tmp_path / "p.parquet"
+    assert main(["predict", "default", str(copy), "-o", str(target)]) == 1
+    assert "all 16 faces failed" in capsys.readouterr().err
+    assert not target.exists()
+    failed = write_predictions(tmp_path / "f.parquet", drawn, expression=[None] * 16)
+    assert main(["evaluate", str(drawn), str(failed), "-o", str(tmp_path / "r")]) == 1
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["-o", "a.csv"], ["--report", "a.html"]])
+def test_an_analysis_of_nothing_but_failures_is_printed_and_status_1(
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    assert main(["analyze", "a.jpg", "--detector", "haar", *options]) == 1
+    streams = capsys.readouterr()
+    assert "nothing could be analyzed; 1 failed: a.jpg" in streams.err
+    assert (
+        "a.jpg" in streams.out + (tmp_path / "a.csv").read_text()
+        if "-o" in options
+        else streams.out
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (float(np.float32(0.1)), "0.1"),
+        (float(np.float32(1 / 3)), "0.33333334"),
+        (float(np.float32(0.07356449961662292)), "0.0735645"),
+        (1 / 3, "0.333333333"),
+        (0.1 + 0.2, "0.3"),
+        (1e300, "1e+300"),
+        (1234.5678901234, "1234.56789"),
+        (2.0**24 + 2, "16777218.0"),
+        (-0.0, "-0.0"),
+        (1e-50, "1e-50"),
+        (12, "12"),
+        (True, "true"),
+        (None, "null"),
+    ],
+)
+def test_numbers_are_printed_with_the_digits_that_carry_something(value: object, text: str) -> None:
+    assert json.dumps(console.shorten([value])) == f"[{text}]"
+
+
+def test_every_float32_comes_back_from_its_digits() -> None:
+    bits = np.random.default_rng(0).integers(0, 2**31, 3000, dtype=np.uint32)
+    values = bits.view(np.float32)
+    values = values[np.isfinite(values)]
+    assert len(values) > 2900
+    short = np.array([console.shorten(float(value)) for value in values])
+    assert (short.astype(np.float32) == values).all()

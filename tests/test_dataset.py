@@ -16,7 +16,15 @@ import pytest
 from format_builders import make_dataset
 from openaffect import schemas
 from openaffect.dataset import Dataset, DatasetInfo, iterate_rows, open_dataset, save_dataset
-from openaffect.errors import DestinationExists, FormatError, ImageError, InputError, NewerSchema
+from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.errors import (
+    DestinationExists,
+    FormatError,
+    ImageError,
+    InputError,
+    MissingExtra,
+    NewerSchema,
+)
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EXPRESSIONS
@@ -151,20 +159,55 @@ def test_info_survives_json_and_ignores_what_it_does_not_know():
     assert DatasetInfo.from_json(json.dumps(data), "x") == info
 
 
+NAMED = '{"name": "x", "schema": 1'
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("{", FormatError, "is no JSON"),
-        ("[]", FormatError, "an object with 'name' and 'schema'"),
-        ('{"name": "x"}', FormatError, "an object with 'name' and 'schema'"),
+        ("{", FormatError, "is not JSON"),
+        ("[]", FormatError, "Expected `object`"),
+        ('{"name": "x"}', FormatError, "`schema`"),
+        ('{"schema": 1}', FormatError, "`name`"),
         ('{"name": "x", "schema": 2}', NewerSchema, "update openaffect"),
-        ('{"name": "x", "schema": "1"}', NewerSchema, "schema 1"),
-        ('{"name": "x", "schema": 1, "crop": {"size": 3}}', FormatError, "margin"),
+        ('{"name": ["later"], "schema": 2}', NewerSchema, "update openaffect"),
+        ('{"name": "x", "schema": "1"}', FormatError, r"\$.schema"),
+        ('{"name": "x", "schema": true}', FormatError, r"\$.schema"),
+        ('{"name": "x", "schema": 0}', FormatError, r"\$.schema"),
+        (NAMED + ', "crop": {"size": 3}}', FormatError, "margin"),
+        (NAMED + ', "crop": {"margin": 9}}', FormatError, "margin"),
+        (NAMED + ', "crop": {"margin": "0.1"}}', FormatError, r"\$.crop.margin"),
+        (NAMED + ', "crop": "yunet"}', FormatError, r"\$.crop"),
+        (NAMED + ', "images": 0}', FormatError, r"\$.images"),
+        (NAMED + ', "images": null}', FormatError, r"\$.images"),
+        (NAMED + ', "images": "a\\u0000b"}', FormatError, "zero byte"),
+        (NAMED + ', "licence": "\\ud800"}', FormatError, "is not JSON"),
+        (NAMED + ', "shareable": "yes"}', FormatError, r"\$.shareable"),
+        (NAMED + ', "rejected": []}', FormatError, r"\$.rejected"),
+        (NAMED + ', "rows": 1.5}', FormatError, r"\$.rows"),
+        (NAMED + ', "rows": NaN}', FormatError, "is not JSON"),
+        ("[" * 100_000, FormatError, "Expected `object`"),
+        (NAMED + ', "later": ' + "[" * 100_000, FormatError, "too deeply"),
     ],
 )
 def test_a_broken_dataset_json_is_refused(text, error, message):
     with pytest.raises(error, match=message):
         DatasetInfo.from_json(text, "dataset.json")
+
+
+def test_the_folder_of_the_pictures_may_be_missing_but_is_no_file(tmp_path):
+    path = make_dataset(tmp_path / "d", 3).path
+    text = (path / "dataset.json").read_text()
+
+    def link(images):
+        (path / "dataset.json").write_text(
+            text.replace('"images": "images"', f'"images": "{images}"')
+        )
+        return open_dataset(path)
+
+    assert link(tmp_path / "unmounted").ids == link("images").ids
+    with pytest.raises(InputError, match=r"a folder under 'images' .*faces\.parquet is a file"):
+        link(path / "faces.parquet")
 
 
 def test_what_is_no_dataset_is_refused(tmp_path):
@@ -202,6 +245,19 @@ def test_a_truncated_table_is_refused(tmp_path):
         (with_value("valence", None), "only one of valence and arousal"),
         (with_value("valence", 1.5), r"in \[-1, 1\], but pack0/face-000 has 1.5"),
         (with_value("image", None), "column 'image' .* must not be null"),
+        (
+            with_value("box", [0, 0, 0, 5]),
+            "column 'box' .* pack0/face-000 .and 0 more. has 0, 0, 0, 5",
+        ),
+        (with_value("box", [0, 0, 5, -1]), "a positive width and height"),
+        (with_value("box", [float("nan"), 0, 5, 5], 2), "pack2/face-002 .* has nan"),
+        (with_value("box", [0, 0, float("inf"), 5]), "column 'box'"),
+        (with_value("box", [0, 0, None, 5]), "column 'box'"),
+        (with_value("landmarks", [1.0] * 135 + [float("inf")]), "column 'landmarks'"),
+        (with_value("soft_label", [0.5] * 8), "8 shares, at least 0, that sum to 1"),
+        (with_value("soft_label", [1.5, -0.5] + [0] * 6), "column 'soft_label'"),
+        (with_value("soft_label", [float("nan")] * 8), "column 'soft_label'"),
+        (with_value("soft_label", [0.98] + [0] * 7), "column 'soft_label'"),
         (lambda table: table.drop_columns(["face_id"]), "expected a column 'face_id'"),
         (
             lambda table: table.set_column(4, "expression", pa.array([[1]] * 3)),
@@ -214,6 +270,46 @@ def test_a_table_that_breaks_a_rule_is_refused(tmp_path, change, message):
     rewrite(path, change)
     with pytest.raises(InputError, match=message):
         open_dataset(path)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/etc/passwd",
+        "..",
+        "../../x.png",
+        "a/../../x.png",
+        "a/..",
+        "",
+        ".",
+        "C:\\x.png",
+        "c:x.png",
+        "\\\\server\\share\\x.png",
+        "a\\..\\x.png",
+        "a.png\0.txt",
+    ],
+)
+def test_a_picture_outside_the_images_folder_is_refused_by_opening_and_by_writing(tmp_path, image):
+    path = make_dataset(tmp_path / "d", 3).path
+    rewrite(path, with_value("image", image, 1))
+    with pytest.raises(InputError, match=r"column 'image' .* pack1/face-001 .and 0 more."):
+        open_dataset(path)
+    with write_dataset(tmp_path / "e", check_images=False) as writer:
+        assert writer.add(FaceRow("a", "a.png"))
+        assert not writer.add(FaceRow("b", image))
+
+
+@pytest.mark.parametrize("image", ["..a/b..png", "./a.png", "a/.hidden/x", "…/Größe ä.png", "ab:c"])
+def test_odd_but_honest_names_of_pictures_are_read(tmp_path, image):
+    path = make_dataset(tmp_path / "d", 3).path
+    rewrite(path, with_value("image", image))
+    assert open_dataset(path).faces["image"][0].as_py() == image
+
+
+def test_soft_labels_of_two_digits_are_read(tmp_path):
+    path = make_dataset(tmp_path / "d", 3).path
+    rewrite(path, with_value("soft_label", [0.33, 0.33, 0.33] + [0] * 5))
+    assert open_dataset(path).lists("soft_label")[0, 0] == np.float32(0.33)
 
 
 def test_columns_that_are_missing_or_of_a_wider_type_are_brought_into_the_schema(tmp_path):
@@ -251,6 +347,12 @@ def test_pandas_reads_it(dataset):
     assert dataset.to_pandas()["face_id"].tolist() == dataset.ids
 
 
+def test_without_pandas_the_error_says_what_to_install(dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtra, match=r"openaffect\[pandas\]"):
+        dataset.to_pandas()
+
+
 def test_duckdb_reads_it(dataset):
     duckdb = pytest.importorskip("duckdb")
     counts = duckdb.sql(
@@ -271,9 +373,12 @@ def test_hugging_face_datasets_reads_the_folder(tmp_path):
     saved = save_dataset(dataclasses.replace(dataset, annotations=notes), tmp_path / "both")
     program = (
         "import sys, datasets\n"
-        "faces = datasets.load_dataset(sys.argv[1])['train']\n"
-        "notes = datasets.load_dataset(sys.argv[1], 'annotations')['train']\n"
-        "print(len(faces), len(notes), faces[0]['face_id'], len(faces[0]['landmarks']))\n"
+        "faces = datasets.load_dataset(sys.argv[1])\n"
+        "notes = datasets.load_dataset(sys.argv[1], 'annotations')\n"
+        "print(*faces, *notes, len(notes['all_splits']))\n"
+        "faces = datasets.load_dataset(sys.argv[1], split='all_splits')\n"
+        "test = faces.filter(lambda face: face['split'] == 'test')\n"
+        "print(len(faces), test['face_id'][:], len(faces[0]['landmarks']))\n"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
     done = subprocess.run(
@@ -284,7 +389,8 @@ def test_hugging_face_datasets_reads_the_folder(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == ["6", "6", dataset.ids[0], "136"]
+    tests = [dataset.ids[2], dataset.ids[5]]
+    assert done.stdout.splitlines() == ["all_splits all_splits 6", f"6 {tests} 136"]
 
 
 def test_a_table_read_in_portions_is_the_table_that_was_written(tmp_path):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from openaffect import metrics
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import FormatError, InputError, MismatchError, NewerSchema, UnknownName
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EMOTIONS, EXPRESSIONS, LABEL_SETS, Expression
-from openaffect.predictions import Predictions
+from openaffect.predictions import Predictions, read_predictions
 from openaffect.reports import evaluate, open_report
 
 N, H, S = EMOTIONS[:3]
@@ -290,13 +293,25 @@ def test_failed_rows_count_as_wrong_and_are_left_out_of_score_metrics(tmp_path: 
     assert any(line.startswith("1 of 4 faces have no prediction") for line in report["warnings"])
 
 
-def test_when_all_failed_the_reasons_are_told(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "d", [N, H])
-    report = score(dataset, predict(dataset, [None, None]))
-    assert value(report, "accuracy") == 0.0
+@pytest.mark.parametrize("with_affect", [False, True])
+def test_when_all_failed_nothing_is_scored(tmp_path: Path, with_affect: bool) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, H, S], [(0.1, 0.1)] * 3, ["test", "test", "train"])
+    points = [(math.nan, math.nan)] * 2 + [(0.1, 0.1)] if with_affect else None
+    failed = predict(dataset, [None, None, S], affect=points)
+    failed = dataclasses.replace(failed, errors=[None, "no such file", None])
+    with pytest.raises(InputError, match=r"all 2 scored faces failed.*: no such file"):
+        score(dataset, failed)
+    with pytest.raises(InputError, match="all 2 scored faces failed"):
+        score(dataset, Predictions(dataset.ids, choices=np.array([-1, -1, 2], np.int8)))
+    half = predict(dataset, [None, None, S], affect=[(0.1, 0.1), (math.nan, math.nan), (0, 0)])
+    assert score(dataset, half)["dimensional"]["valence"]["rmse"]["n"] == 1
+
+
+def test_where_scores_cannot_be_computed_the_reasons_are_told(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, N])
+    report = score(dataset, predict(dataset, [N, None]))
     assert value(report, "auc") is None
     assert report["undefined"]["auc"]
-    assert report["reliability"] is None
 
 
 def test_a_system_without_scores(tmp_path: Path) -> None:
@@ -306,6 +321,106 @@ def test_a_system_without_scores(tmp_path: Path) -> None:
     assert value(report, "accuracy") == 0.5
     assert (report["protocol"]["n_failed"], report["protocol"]["n_outside"]) == (1, 1)
     assert report["undefined"]["auc"] == "the system gives labels without scores"
+
+
+def test_a_system_without_expressions_counts_its_failed_rows(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, H, None], [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3)])
+    affect = np.array([[0.1, 0.1], [np.nan, np.nan], [np.nan, np.nan]])
+    report = score(dataset, Predictions(dataset.ids, affect=affect))
+    assert report["protocol"]["n_failed"] == report["protocol"]["n_failed_affect"] == 1
+    every = score(dataset, Predictions(dataset.ids, affect=affect), affect_rows="all")
+    assert every["protocol"]["n_failed"] == 2
+
+
+def test_only_scored_rows_are_counted_as_outside(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, H, NONE], [(0.1, 0.1)] * 3)
+    choices = np.array([0, 8, 8], np.int8)  # the third row is of None itself, for affect alone
+    affect = np.zeros((3, 2))
+    report = score(dataset, Predictions(dataset.ids, (), None, choices, affect), affect_rows="all")
+    assert (report["protocol"]["rows_affect"], report["protocol"]["n_outside"]) == (3, 1)
+
+
+def test_the_floor_is_of_the_rows_that_were_predicted(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, H, S], [(0.2, 0.0), (0.6, 0.0), (-1.0, 0.0)])
+    points = [(0.1, 0.1), (0.1, 0.1), (math.nan, math.nan)]
+    report = score(dataset, predict(dataset, [N, H, None], affect=points))
+    floor = report["dimensional"]["valence"]["floors"]["scored_mean"]
+    assert floor == pytest.approx({"guess": 0.4, "rmse": 0.2, "n": 2})
+
+
+def test_what_is_undefined_in_one_way_alone_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, H])
+    result = metrics.score_categorical([0, 1], [0, 1], 2, rounds=10)
+    result["kappa"]["norm"] = dataclasses.replace(result["kappa"]["norm"], reason="one category")
+    monkeypatch.setattr(metrics, "score_categorical", lambda *_, **__: result)
+    report = score(dataset, predict(dataset, [N, H]))
+    assert report["undefined"]["kappa.norm"] == "one category"
+    assert "kappa" not in report["undefined"]
+
+
+# ---- what a reader has to be told -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "warned"),
+    [
+        ({N: 40, H: 19}, "happy, has 19 faces"),
+        ({N: 20, H: 40}, ""),
+        ({N: 30, S: 1}, "sad, has 1 face,"),
+    ],
+)
+def test_norm_over_few_faces_of_a_class_is_warned_of(
+    tmp_path: Path, counts: dict[Expression, int], warned: str
+) -> None:
+    truth: list[Expression | None] = [e for e, count in counts.items() for _ in range(count)]
+    dataset = make_dataset(tmp_path / "d", truth)
+    report = score(dataset, predict(dataset, truth))
+    found = [line for line in report["warnings"] if line.startswith("The rarest class")]
+    assert len(found) == bool(warned)
+    assert warned in " ".join(found)
+
+
+FER2013 = ["anger", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+
+
+def test_labels_in_another_order_are_suspected(tmp_path: Path) -> None:
+    truth: list[Expression | None] = [e for e in EMOTIONS[:7] for _ in range(6)]
+    dataset = make_dataset(tmp_path / "d", truth)
+    ids = [FER2013.index(e) for e in truth if e is not None]
+    table = pa.table({"face_id": dataset.ids, "expression": ids})
+    report = score(dataset, read_predictions(table), labels="7")
+    assert value(report, "accuracy") == 0.0
+    first, second = report["warnings"][:2]
+    assert "read as AffectNet's ids: 0 neutral" in first
+    assert "would be 1.000" in second
+    assert "neutral → anger, happy → disgust, sad → fear" in second
+
+    def suspects(answers: list[Expression | None]) -> bool:
+        lines = score(dataset, predict(dataset, answers))["warnings"]
+        return any("another order" in line for line in lines)
+
+    swapped = {N: H, H: N}
+    assert suspects([swapped.get(e, e) if e else None for e in truth])
+    rng = np.random.default_rng(0)
+    assert not suspects([EMOTIONS[i] for i in rng.integers(0, 7, len(truth))])
+    assert not suspects(truth)
+    assert not suspects([N] * len(truth))
+
+
+def test_few_rows_raise_no_suspicion(tmp_path: Path) -> None:
+    truth: list[Expression | None] = [N, H] * 14
+    dataset = make_dataset(tmp_path / "d", truth)
+    report = score(dataset, predict(dataset, [H, N] * 14))
+    assert not any("another order" in line for line in report["warnings"])
+
+
+def test_what_was_noted_at_reading_stands_in_the_report(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, H], [(0.5, 0.5), (0.1, 0.1)])
+    table = pa.table({"face_id": dataset.ids, "valence": [1.2, 0.0], "arousal": [0.0, -1.05]})
+    report = score(dataset, read_predictions(table))
+    assert "of 2 predictions lies outside [-1, 1], up to 1.2" in report["warnings"][0]
 
 
 def test_a_missing_prediction_is_named(tmp_path: Path) -> None:
@@ -499,3 +614,88 @@ def test_progress_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     score(dataset, predict(dataset, [N, H]), progress=said.append)
     assert said == ["expressions", "valence and arousal"]
+
+
+def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of one value of a report, such as `protocol.rows`; `...` deletes it."""
+
+    def apply(data: dict[str, Any]) -> None:
+        *parents, key = path.split(".")
+        for parent in parents:
+            data = data[parent]
+        if value is ...:
+            del data[key]
+        else:
+            data[key] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        change("protocol", 5),
+        change("protocol", []),
+        change("protocol", {}),
+        change("protocol.labels", "neutral"),
+        change("protocol.labels", ["neutral"]),
+        change("protocol.labels", ["neutral", "hapy"]),
+        change("protocol.labels", ["neutral", "sad"]),
+        change("protocol.rows", "3"),
+        change("protocol.rows", None),
+        change("protocol.fingerprint", 5),
+        change("protocol.dataset", None),
+        change("protocol.crop_dataset", "x"),
+        change("protocol.n_failed", 0.5),
+        change("categorical", []),
+        change("categorical.accuracy", ...),
+        change("categorical.auc.orig", None),
+        change("categorical.f1.norm.value", "1"),
+        change("dimensional.valence", None),
+        change("dimensional.arousal.ccc", ...),
+        change("dimensional.arousal.floors.scored_mean", {"rmse": 1}),
+        change("per_class.happy.support", None),
+        change("per_class.happy", ...),
+        change("confusion.counts", [[1]]),
+        change("confusion.counts", [[1, 2], [3, 4]]),
+        change("reliability.bins", None),
+        change("warnings", "none"),
+        change("warnings", [1]),
+        change("undefined", []),
+    ],
+)
+def test_a_report_with_an_odd_value_is_refused(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], None]
+) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, N, H], [(0.1, 0.1), (0.5, 0.2), (-0.3, 0.3)])
+    predictions = predict(dataset, [N, H, H], (N, H), [(0.2, 0.2), (0.1, 0.1), (0.0, 0.5)])
+    score(dataset, predictions).save(tmp_path / "r")
+    assert open_report(tmp_path / "r")
+    path = tmp_path / "r" / "report.json"
+    data = json.loads(path.read_text())
+    damage(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="report"):
+        open_report(tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("face_id", [None, "b", "c"]),
+        ("face_id", [[1], [2], [3]]),
+        ("status", [None, "ok", "ok"]),
+        ("valence", ["x", "y", "z"]),
+        ("p_happy", [[1.0], [1.0], [1.0]]),
+        ("predicted_arousal", [b"x", b"y", b"z"]),
+        ("expression", [{"a": 1}] * 3),
+    ],
+)
+def test_rows_of_odd_types_are_refused(tmp_path: Path, column: str, values: list[Any]) -> None:
+    dataset = make_dataset(tmp_path / "d", [N, N, H], [(0.1, 0.1), (0.5, 0.2), (-0.3, 0.3)])
+    predictions = predict(dataset, [N, H, H], (N, H), [(0.2, 0.2), (0.1, 0.1), (0.0, 0.5)])
+    report = score(dataset, predictions)
+    place = report.table.column_names.index(column)
+    table = report.table.set_column(place, column, pa.array(values))
+    with pytest.raises(FormatError, match=column):
+        _ = dataclasses.replace(report, table=table).rows

@@ -1,7 +1,9 @@
 """Every metric of one data set against scikit-learn, scipy and the reference formulas."""
 
+import itertools
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -320,7 +322,42 @@ def test_ece_equals_its_definition(decimals):
 def test_confidence_bins_are_open_below():
     edges = np.arange(16) / 15
     assert m.confidence_bins(edges).tolist() == [0, *range(15)]
-    assert m.confidence_bins(np.nextafter(edges[:-1], 2)).tolist() == list(range(15))
+    assert m.confidence_bins(edges[:-1] + 2e-6).tolist() == list(range(15))
+
+
+def test_a_confidence_on_an_edge_is_in_one_bin_however_it_is_stored():
+    """Exact arithmetic: .6 is 9/15, so it shares the bin of .55; ECE = |.5 − .575|."""
+    edges = np.arange(16) / 15
+    stored = edges.astype(np.float32).astype(np.float64)
+    assert (stored > edges).any()
+    assert m.confidence_bins(stored).tolist() == m.confidence_bins(edges).tolist()
+    rows = [((60, 40), 0), ((45, 55), 0)] * 20
+    by_bin = {}
+    for percent, label in rows:
+        top = Fraction(max(percent), 100)
+        right = percent.index(max(percent)) == label
+        by_bin.setdefault(math.ceil(top * 15) - 1, []).append((top, right))
+    expected = sum(
+        abs(sum(top for top, _ in found) - sum(right for _, right in found)) / len(rows)
+        for found in by_bin.values()
+    )
+    assert expected == Fraction(75, 1000)
+    truth = [label for _, label in rows]
+    for kind in (np.float64, np.float32):
+        p = np.array([percent for percent, _ in rows], kind) / kind(100)
+        assert m.ece(truth, p) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_best_renaming_is_the_best_of_all():
+    rng = np.random.default_rng(3)
+    for k in (2, 4, 5):
+        for matrix in rng.integers(0, 9, (6, k, k + 1)):
+            right = {
+                names: sum(int(matrix[name, i]) for i, name in enumerate(names))
+                for names in itertools.permutations(range(k))
+            }
+            assert right[tuple(m.best_renaming(matrix))] == max(right.values())
+    assert m.best_renaming(np.zeros((3, 4), int)) == [0, 1, 2]
 
 
 def test_reliability_bins_hold_all_rows():

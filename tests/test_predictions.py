@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,132 @@ GOOD: dict[str, list[Any]] = {"face_id": ["a", "b"], "p_happy": [0.5, 1.0], "p_s
         ({"valence": [0.1, 0.1]}, FormatError, "only one of the columns valence and arousal"),
         ({"valence": [0.1, None], "arousal": [0.1, 0.1]}, InputError, "only one of valence"),
         ({"valence": [0.1, np.inf], "arousal": [0.1, 0.1]}, InputError, "not finite"),
+        ({"valence": [0.1, 1.51], "arousal": [0.1, 0.1]}, InputError, "1 of 2 rows .* up to 1.51"),
+        ({"valence": [0.1, 0.1], "arousal": [-12.0, 0.1]}, InputError, "another scale"),
+        ({"valence": ["x", "y"], "arousal": [0.1, 0.1]}, FormatError, "column 'valence'"),
+        ({"valence": [[1.0], [1.0]], "arousal": [0.1, 0.1]}, FormatError, "column 'valence'"),
+        ({"valence": [0.1, 0.1], "arousal": [b"\xff", b"1"]}, FormatError, "column 'arousal'"),
+        ({"p_sad": ["x", "y"]}, FormatError, "column 'p_sad' .* double"),
+        ({"p_sad": [b"\xff", b"0"]}, FormatError, "column 'p_sad'"),
+        ({"p_sad": [[0.5], [0.0]]}, FormatError, "column 'p_sad'"),
+        ({"p_sad": [{"a": 1}, {"a": 1}]}, FormatError, "column 'p_sad'"),
+        ({"p_sad": [datetime(2020, 1, 1)] * 2}, FormatError, "column 'p_sad'"),
+        ({"p_sad": [1e308, 0.0], "p_happy": [1e308, 1.0]}, InputError, "sum to inf"),
+        ({"face_id": ["a", None]}, FormatError, "face_id.* null in 1 rows"),
+        ({"face_id": [b"\xff", b"a"]}, FormatError, "column 'face_id'"),
+        ({"face_id": [{"a": 1}, {"a": 2}]}, FormatError, "column 'face_id'"),
+        ({"error": [[1], [2]]}, FormatError, "column 'error'"),
     ],
 )
 def test_what_is_refused(changes: dict[str, list[Any]], error: type[Exception], says: str) -> None:
     assert len(read_predictions(pa.table(GOOD))) == 2
     with pytest.raises(error, match=says):
         read_predictions(pa.table({**GOOD, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "noted"),
+    [
+        (["Happiness", None, "none"], [1, -1, 8], False),
+        (["happy", "happy", "sad"], [1, 1, 2], False),
+        ([0, 7, None], [0, 7, -1], True),
+        ([3.0, float("nan"), 10.0], [3, -1, 10], True),
+        (["0", "1", " 2"], [0, 1, 2], True),
+        (["0.0", "1.", None], [0, 1, -1], True),
+        (pa.array(["sad", None, "fear"]).dictionary_encode(), [2, -1, 4], False),
+        (pa.array(["sad", None, "fear"], pa.large_string()), [2, -1, 4], False),
+        (pa.array([1, 2, 3], pa.uint8()), [1, 2, 3], True),
+        ([None, None, None], [-1, -1, -1], False),
+    ],
+)
+def test_expressions_are_read_from_names_and_numbers(
+    values: Any, expected: list[int], noted: bool
+) -> None:
+    found = read_predictions(pa.table({"face_id": ["a", "b", "c"], "expression": values}))
+    assert found.choices is not None
+    assert found.choices.tolist() == expected
+    assert found.choices.dtype == np.int8
+    assert ["AffectNet's ids: 0 neutral, 1 happy" in note for note in found.notes] == [True] * noted
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        (["hapy"], UnknownName),
+        ([11], UnknownName),
+        ([-1], UnknownName),
+        ([1.5], FormatError),
+        ([float("inf")], FormatError),
+        ([2**63], FormatError),
+        ([True], UnknownName),
+        ([["happy"]], FormatError),
+        ([b"\xff"], FormatError),
+        ([datetime(2020, 1, 1)], InputError),
+    ],
+)
+def test_what_is_no_expression_is_refused(values: list[Any], error: type[Exception]) -> None:
+    column = pa.array(values, pa.uint64()) if values == [2**63] else values
+    with pytest.raises(error):
+        read_predictions(pa.table({"face_id": ["a"], "expression": column}))
+
+
+@pytest.mark.parametrize(
+    ("affect", "notes"),
+    [([1.0, -1.0], 0), ([1.5, 0.0], 1), ([0.0, -1.001], 1), ([None, None], 0)],
+)
+def test_what_lies_a_little_outside_the_range_is_noted(affect: list[Any], notes: int) -> None:
+    table = pa.table({"face_id": ["a"], "p_happy": [1.0], "valence": [affect[0]]})
+    table = table.append_column("arousal", pa.array([affect[1]], pa.float64()))
+    assert len(read_predictions(table).notes) == notes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5",
+        "null",
+        "[]",
+        "{",
+        '{"schema": "1"}',
+        '{"schema": null}',
+        '{"schema": 0}',
+        '{"a": NaN}',
+        '{"a": "\\ud800"}',
+        '{"labels": [{}]}',
+        '{"labels": "happy"}',
+        '{"crop": "yunet"}',
+        '{"model": 5}',
+        '{"a": ' + "[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_metadata_that_is_not_what_it_should_be_is_refused(text: Any) -> None:
+    with pytest.raises(FormatError, match="the metadata of the table"):
+        read_predictions(pa.table(GOOD).replace_schema_metadata({"openaffect": text}))
+
+
+def test_metadata_that_json_cannot_hold_is_not_written() -> None:
+    for value in (float("nan"), {1, 2}):
+        with pytest.raises(InputError, match="made_with"):
+            example(made_with={"a": value}).to_table()
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    for name in GOOD:
+        table = pa.table(GOOD).append_column(name, pa.table(GOOD)[name])
+        with pytest.raises(FormatError, match=f"two columns of one name: {name}"):
+            read_predictions(table)
+
+
+def test_other_columns_are_not_read(tmp_path: Path) -> None:
+    many = {f"feature {n}": [0.0, 0.0] for n in range(500)}
+    table = pa.table({**many, **GOOD})
+    doubled = table.append_column("feature 1", table["feature 1"])
+    pq.write_table(doubled, tmp_path / "p.parquet")
+    assert len(open_predictions(tmp_path / "p.parquet")) == 2
+    with pytest.raises(FormatError) as caught:
+        read_predictions(pa.table(many))
+    assert len(str(caught.value)) < 400
 
 
 def test_a_table_without_ids_or_without_answers_is_refused() -> None:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -101,10 +102,47 @@ def print_json(data: Any) -> None:
 
 
 def to_json(data: Any, indent: int | None = None) -> str:
-    """Data as JSON, on one line unless `indent` is given, with nothing that a terminal would obey."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    """Data as JSON, on one line unless `indent` is given, with nothing that a terminal would obey.
+
+    Numbers have the digits of `shorten`.
+    """
+    text = json.dumps(shorten(data), indent=indent, ensure_ascii=False, allow_nan=False)
     # Of the characters below U+0020 only the line ends of `indent` are left.
     return _UNSAFE.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text)
+
+
+def shorten(data: Any) -> Any:
+    """Data with the shortest digits that carry the information.
+
+    Numbers that a float32 holds get the digits that give this float32 back, others nine digits.
+
+    >>> shorten({"valence": 0.07356449961662292, "mean": 1 / 3, "rows": 12})
+    {'valence': 0.0735645, 'mean': 0.333333333, 'rows': 12}
+    """
+    if isinstance(data, dict):
+        return {key: shorten(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [shorten(value) for value in data]
+    if not isinstance(data, float) or not math.isfinite(data):
+        return data
+    for digits in (6, 7, 8):
+        short = float(f"{data:.{digits}g}")
+        if _is_float32(data) and _to_float32(short) == data:
+            return short
+    return float(f"{data:.9g}")
+
+
+def _to_float32(value: float) -> float:
+    """The nearest float32, as far as there is one."""
+    try:
+        found: float = struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return math.inf
+    return found
+
+
+def _is_float32(value: float) -> bool:
+    return _to_float32(value) == value
 
 
 def print_table(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ from numpy.typing import NDArray
 
 import openaffect
 from openaffect import schemas
-from openaffect.errors import FormatError, InputError, NewerSchema
+from openaffect.documents import decode_json, decode_versioned, read_bytes
+from openaffect.errors import FormatError, InputError
+from openaffect.face_table import check_faces, float_lists
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
 from openaffect.images import Pixels, read_image
@@ -75,29 +78,21 @@ class DatasetInfo:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> DatasetInfo:
+    def from_json(cls, text: str | bytes, where: str) -> DatasetInfo:
         """What a `dataset.json` says; keys that are not known are ignored.
 
         Raises:
-            FormatError: no JSON object, or a key is missing.
+            FormatError: no JSON object, a key is missing, or a value of the wrong type.
             NewerSchema: written by a newer openaffect.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise FormatError(f"{where} is no JSON: {error}") from error
-        if not isinstance(data, dict) or "name" not in data or "schema" not in data:
-            raise FormatError(f"expected an object with 'name' and 'schema' in {where}")
-        if not isinstance(data["schema"], int) or data["schema"] > schemas.VERSION:
-            raise NewerSchema(
-                f"{where} has schema {data['schema']}, but openaffect {openaffect.__version__} "
-                f"reads schema {schemas.VERSION}; update openaffect"
+        info = decode_versioned(text, cls, schemas.VERSION, where)
+        if info.crop is not None:  # a key that no rule has would be ignored
+            CropRule.from_dict(decode_json(text, dict[str, Any], where)["crop"], where)
+        if "\0" in info.images:
+            raise FormatError(
+                f"expected a folder under 'images' in {where}, but it has a zero byte"
             )
-        known = {field.name for field in dataclasses.fields(cls)}
-        values = {key: value for key, value in data.items() if key in known}
-        if values.get("crop") is not None:
-            values["crop"] = CropRule.from_dict(values["crop"], where)
-        return cls(**values)
+        return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +151,7 @@ class Dataset:
 
     def lists(self, column: str) -> NDArray[np.float32]:
         """A list column such as `box`, `landmarks` or `soft_label` as float32 (n, k); NaN where null."""
-        values = self.faces[column]
-        width = values.type.list_size
-        result = np.empty((len(values), width), np.float32)
-        start = 0
-        for chunk in values.chunks:
-            rows = result[start : start + len(chunk)]
-            flat = chunk.values.slice(chunk.offset * width, len(chunk) * width)
-            rows[:] = flat.to_numpy(zero_copy_only=False).reshape(-1, width)
-            # The slots of a null list hold values of no meaning.
-            rows[chunk.is_null().to_numpy(zero_copy_only=False)] = np.nan
-            start += len(chunk)
-        return result
+        return float_lists(self.faces[column])
 
     def box(self, row: int) -> Box | None:
         """The box of a row, or None where the picture already is the face crop."""
@@ -229,9 +213,12 @@ class Dataset:
         return dataclasses.replace(self, faces=faces)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The table as a pandas DataFrame; needs pandas."""
-        frame: pd.DataFrame = self.faces.to_pandas()
-        return frame
+        """The table as a pandas DataFrame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return schemas.to_pandas(self.faces)
 
     def fingerprint(self) -> str:
         """SHA-256 over the rows, whatever their order; see `RowsHash`."""
@@ -301,9 +288,12 @@ def _read_dataset(path: Path) -> Dataset:
             + (f"{path} has no dataset.json" if path.is_dir() else "there is no such folder")
             + "; make one with `openaffect import` or `openaffect draw`"
         )
-    info = DatasetInfo.from_json(
-        (path / "dataset.json").read_text(encoding="utf-8"), str(path / "dataset.json")
-    )
+    where = str(path / "dataset.json")
+    info = DatasetInfo.from_json(read_bytes(where, "a dataset.json"), where)
+    images = os.path.join(path, info.images)
+    # A folder that is missing is not refused: labels can be scored without their pictures.
+    if os.path.exists(images) and not os.path.isdir(images):
+        raise InputError(f"expected a folder under 'images' in {where}, but {images} is a file")
     where = str(path / "faces.parquet")
     faces = schemas.read_parquet(where, "the faces of a dataset")
     faces = schemas.conform(faces, schemas.FACES, where)
@@ -314,38 +304,6 @@ def _read_dataset(path: Path) -> Dataset:
         annotations = schemas.read_parquet(where, "the annotations of a dataset")
         annotations = schemas.conform(annotations, schemas.ANNOTATIONS, where)
     return Dataset(path, info, faces, annotations)
-
-
-def check_faces(faces: pa.Table, where: str) -> None:
-    """Raise an InputError if a faces table breaks a rule of the schema.
-
-    Ids are unique; names of expressions, splits and origins are known; valence and arousal are
-    both there or neither, in [−1, 1].
-    """
-    schemas.reject_repeated(faces, "face_id", where)
-    for column, allowed in (
-        ("expression", EXPRESSIONS),
-        ("split", schemas.SPLITS),
-        ("expression_origin", schemas.ORIGINS),
-        ("affect_origin", schemas.ORIGINS),
-    ):
-        strange = set(pc.unique(faces[column]).to_pylist()) - {*allowed, None}
-        if strange:
-            raise InputError(
-                f"expected {column} in {where} to be one of {', '.join(allowed)}, "
-                f"but got {', '.join(sorted(strange)[:3])}"
-            )
-    valence, arousal = faces["valence"].to_numpy(), faces["arousal"].to_numpy()
-    if (np.isnan(valence) != np.isnan(arousal)).any():
-        raise InputError(f"{where} has rows with only one of valence and arousal")
-    with np.errstate(invalid="ignore"):
-        outside = (np.abs(valence) > 1) | (np.abs(arousal) > 1)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise InputError(
-            f"expected valence and arousal of {where} in [-1, 1], but {faces['face_id'][row]} "
-            f"has {valence[row]:g}, {arousal[row]:g}"
-        )
 
 
 def save_dataset(
@@ -415,8 +373,9 @@ def write_info(info: DatasetInfo, folder: Path, *, annotations: bool) -> None:
 
 def _readme(info: DatasetInfo, annotations: bool) -> str:
     tables = ["faces", *(["annotations"] if annotations else [])]
+    # Without a name of its own Hugging Face calls the one split `train`; `all` is a word of theirs.
     configs = "".join(
-        f"- config_name: {name}\n  data_files: {name}.parquet\n"
+        f"- config_name: {name}\n  data_files:\n  - split: all_splits\n    path: {name}.parquet\n"
         + ("  default: true\n" if name == "faces" else "")
         for name in tables
     )
@@ -426,8 +385,22 @@ def _readme(info: DatasetInfo, annotations: bool) -> str:
         + ("; one row a judgement in `annotations.parquet`" if annotations else "")
         + f".\n\n- Pictures: `{info.images}`\n- Source: {info.source or 'not stated'}\n"
         f"- Licence: {info.licence or 'not stated'}\n- Rejected rows: {info.rejected:,}\n"
-        f"- Made by: {info.made_by}\n"
+        f"- Made by: {info.made_by}\n\n{_HUGGING_FACE}"
     )
+
+
+_HUGGING_FACE = """## With Hugging Face datasets
+
+The table holds every split; the column `split` says which a face belongs to. `image` is a path
+below the folder of the pictures.
+
+```python
+from datasets import load_dataset
+
+faces = load_dataset("path/of/this/folder", split="all_splits")
+train = faces.filter(lambda face: face["split"] == "train")
+```
+"""
 
 
 def iterate_rows(table: pa.Table, columns: Iterable[str]) -> Iterator[dict[str, Any]]:

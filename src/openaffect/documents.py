@@ -6,12 +6,14 @@ msgspec checks every value against the type that it should have, and says which 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
-from openaffect.errors import FormatError, InputError, reason
+import openaffect
+from openaffect.errors import FormatError, InputError, NewerSchema, reason
 from openaffect.storage import open_file
 
 MAX_BYTES = 100_000_000
@@ -49,11 +51,47 @@ def decode_json(text: str | bytes, kind: type[_Value], where: str) -> _Value:
         raise FormatError(f"{where} is nested too deeply") from error
 
 
+def decode_versioned(text: str | bytes, kind: type[_Value], newest: int, where: str) -> _Value:
+    """The value of a JSON object that states its version under `schema`; see `decode_json`.
+
+    Args:
+        text: the JSON.
+        kind: what it should hold.
+        newest: the newest version that this openaffect reads.
+        where: what to call the text in messages.
+
+    Raises:
+        FormatError: as `decode_json`; or no whole number from 1 under `schema`.
+        NewerSchema: a newer version, whatever else the object holds.
+    """
+    schema = decode_json(text, _Version, where).schema
+    if schema > newest:
+        raise NewerSchema(
+            f"{where} has schema {schema}, but openaffect {openaffect.__version__} reads "
+            f"schema {newest}; update openaffect"
+        )
+    return decode_json(text, kind, where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    schema: Annotated[int, msgspec.Meta(ge=1)]
+
+
 def read_json(path: str | Path, kind: type[_Value], what: str = "a JSON file") -> _Value:
     """The value of a JSON file, checked against a type; see `decode_json`.
 
     Raises:
         FormatError: no such file, too large, not JSON, or a value of another type.
+    """
+    return decode_json(read_bytes(path, what), kind, str(path))
+
+
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """The bytes of a document, to be decoded.
+
+    Raises:
+        FormatError: no such file, no regular one, or one of more than `MAX_BYTES`.
     """
     try:
         with open_file(path, what) as file:
@@ -62,4 +100,4 @@ def read_json(path: str | Path, kind: type[_Value], what: str = "a JSON file") -
         raise FormatError(str(error)) from error
     if len(data) > MAX_BYTES:
         raise FormatError(f"{path} has more than {MAX_BYTES:,} bytes, too many for {what}")
-    return decode_json(data, kind, str(path))
+    return data

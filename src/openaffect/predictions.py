@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 import openaffect
 from openaffect import schemas
 from openaffect.dataset import Dataset, write_table
-from openaffect.errors import FormatError, InputError, MismatchError, NewerSchema
-from openaffect.labels import EXPRESSIONS, Expression, parse_expression
+from openaffect.documents import decode_json, decode_versioned
+from openaffect.errors import FormatError, InputError, MismatchError
+from openaffect.labels import EMOTIONS, EXPRESSIONS, Expression, parse_expression
 from openaffect.storage import atomic_file
 
 _METADATA = b"openaffect"
+_FARTHEST = 1.5  # valence and arousal beyond it are of another scale, not of a rough model
 _SUM_SLACK = 1e-3  # float32 columns, or percentages printed with three digits by other systems
 
 
@@ -45,6 +47,7 @@ class Predictions:
         affect: valence and arousal, float64 (n, 2), NaN where there is none; None if no row has it.
         errors: why a row failed, or None.
         made_with: what made them: model name, recipe, crop rule, and the like; JSON-ready.
+        notes: what a reader of them should know of how the file was understood.
     """
 
     ids: list[str]
@@ -54,6 +57,7 @@ class Predictions:
     affect: NDArray[np.float64] | None = None
     errors: list[str | None] = field(default_factory=list)
     made_with: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,7 +92,11 @@ class Predictions:
         errors = self.errors or [None] * len(self)
         columns["error"] = pa.array(errors, pa.string())
         metadata = {"schema": schemas.VERSION, "made_by": _made_by(), **self.made_with}
-        return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(metadata)})
+        try:
+            text = json.dumps(metadata, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"`made_with` cannot be written as JSON: {error}") from error
+        return pa.table(columns).replace_schema_metadata({_METADATA: text})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the predictions as one Parquet file, whole or not at all.
@@ -103,13 +111,23 @@ class Predictions:
 def open_predictions(path: str | Path) -> Predictions:
     """Read a predictions file, openaffect's own or any other with the same columns.
 
+    Other columns are not read.
+
     Raises:
-        FormatError: no Parquet file, no face_id, or neither scores, an expression nor affect.
-        InputError: repeated ids, probabilities that are NaN, negative or do not sum to 1.
+        FormatError: no Parquet file, no face_id, types that do not fit, or neither scores, an
+            expression nor affect.
+        InputError: repeated ids, probabilities that are NaN, negative or do not sum to 1, valence
+            or arousal of another scale.
         NewerSchema: written by a newer openaffect.
     """
-    where = str(path)
-    return read_predictions(schemas.read_parquet(path, "predictions"), where)
+    return read_predictions(schemas.read_parquet(path, "predictions", _is_ours), str(path))
+
+
+def _is_ours(column: str) -> bool:
+    return column.startswith("p_") or column in _COLUMNS
+
+
+_COLUMNS = ("face_id", "expression", "valence", "arousal", "error")
 
 
 def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) -> Predictions:
@@ -147,35 +165,48 @@ def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) ->
         arrays["affect"],
         errors,
         made_with,
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
 def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:
     """Predictions from an Arrow table; see `open_predictions`."""
-    if "face_id" not in table.column_names:
-        raise FormatError(f"expected a column 'face_id' in {where}; it has {table.column_names}")
-    table = table.set_column(
-        table.column_names.index("face_id"), "face_id", table["face_id"].cast(pa.string())
-    )
+    given = [name for name in table.column_names if _is_ours(name)]
+    schemas.reject_doubled(given, where)
+    if "face_id" not in given:
+        raise FormatError(
+            f"expected a column 'face_id' in {where}, which names the face of each prediction; "
+            f"it has {_few(table.column_names)}"
+        )
+    ids = schemas.cast(table["face_id"], pa.string(), "face_id", where)
+    if ids.null_count:
+        raise FormatError(f"column 'face_id' of {where} is null in {ids.null_count} rows")
+    table = table.select(given).set_column(given.index("face_id"), "face_id", ids)
     schemas.reject_repeated(table, "face_id", where)
     made_with = _read_metadata(table, where)
-    errors = table["error"].to_pylist() if "error" in table.column_names else [None] * len(table)
+    errors: list[str | None] = [None] * len(table)
+    if "error" in given:
+        errors = schemas.cast(table["error"], pa.string(), "error", where).to_pylist()
+    notes: list[str] = []
     labels, probabilities = _read_probabilities(table, where)
     choices = None
-    if probabilities is None and "expression" in table.column_names:
-        names = table["expression"].to_pylist()
-        choices = np.array(
-            [-1 if n is None else parse_expression(n, where).id for n in names], "i1"
-        )
-    affect = _read_affect(table, where)
+    if probabilities is None and "expression" in given:
+        choices = _read_choices(table["expression"], where, notes)
+    affect = _read_affect(table, where, notes)
     if probabilities is None and choices is None and affect is None:
         raise FormatError(
             f"expected p_<name> columns, a column 'expression', or valence and arousal in {where}; "
-            f"it has {', '.join(table.column_names)}"
+            f"it has {_few(given)}"
         )
     return Predictions(
-        table["face_id"].to_pylist(), labels, probabilities, choices, affect, errors, made_with
+        ids.to_pylist(), labels, probabilities, choices, affect, errors, made_with, tuple(notes)
     )
+
+
+def _few(names: Sequence[str]) -> str:
+    """Some names of columns, cut where they are long or many."""
+    shown = ", ".join(name[:40] for name in names[:10])
+    return f"{shown}, … ({len(names):,} columns)" if len(names) > 10 else shown
 
 
 def align_predictions(
@@ -197,18 +228,46 @@ def align_predictions(
     return predictions.align(dataset.ids if ids is None else ids)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The keys of the metadata that are used, and their types."""
+
+    model: str | None = None
+    crop: dict[str, Any] | None = None
+    labels: list[str] | None = None
+
+
 def _read_metadata(table: pa.Table, where: str) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(_METADATA)
     if raw is None:
         return {}
-    try:
-        data: dict[str, Any] = json.loads(raw)
-    except json.JSONDecodeError as error:
-        raise FormatError(f"the metadata of {where} is no JSON: {error}") from error
-    if data.pop("schema", schemas.VERSION) > schemas.VERSION:
-        raise NewerSchema(f"{where} was written by a newer openaffect; update openaffect")
+    where = f"the metadata of {where}"
+    data = decode_json(raw, dict[str, Any], where)
+    if "schema" in data:
+        decode_versioned(raw, _Known, schemas.VERSION, where)
+    decode_json(raw, _Known, where)
+    data.pop("schema", None)
     data.pop("made_by", None)
     return data
+
+
+def _read_choices(column: pa.ChunkedArray, where: str, notes: list[str]) -> NDArray[np.int8]:
+    """AffectNet's id of each expression, −1 where it is null; names, or numbers with a note."""
+    if pa.types.is_dictionary(column.type):
+        column = schemas.cast(column, column.type.value_type, "expression", where)
+    if pa.types.is_floating(column.type):  # pandas makes floats of numbers where some are missing
+        column = pc.if_else(pc.is_nan(column), None, column)
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    kind = pa.int64() if is_number else pa.string()
+    column = schemas.cast(column, kind, "expression", where)
+    known = column.unique().drop_null()
+    ids = np.array([parse_expression(value, where).id for value in known.to_pylist()], np.int8)
+    names = [] if is_number else known.to_pylist()
+    if len(known) and not any(c.isalpha() for name in names for c in name):
+        numbers = ", ".join(f"{label.id} {label}" for label in EMOTIONS)
+        notes.append(f"The expressions are numbers, read as AffectNet's ids: {numbers}.")
+    places = pc.index_in(column, value_set=known).fill_null(-1).to_numpy()
+    return np.where(places < 0, np.int8(-1), np.append(ids, np.int8(-1))[places])
 
 
 def _read_probabilities(
@@ -225,9 +284,10 @@ def _read_probabilities(
     if not columns:
         return (), None
     labels = tuple(sorted(columns, key=lambda label: label.id))
-    arrays = [table[columns[label]] for label in labels]
+    names = [columns[label] for label in labels]
+    arrays = [schemas.cast(table[name], pa.float64(), name, where) for name in names]
     nulls = np.stack([a.is_null().to_numpy() for a in arrays], axis=1)
-    values = np.stack([a.to_numpy() for a in arrays], axis=1).astype(np.float64)
+    values = np.stack([a.to_numpy() for a in arrays], axis=1)
     ids = table["face_id"]
     bad = ~nulls.all(axis=1) & ~np.isfinite(values).all(axis=1)
     if bad.any():
@@ -237,7 +297,7 @@ def _read_probabilities(
             "NaN or a null beside numbers; a failed row has nulls in every p_ column"
         )
     failed = nulls.all(axis=1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         sums = values.sum(axis=1)
         wrong = ~failed & ((values < 0).any(axis=1) | (np.abs(sums - 1) > _SUM_SLACK))
     if wrong.any():
@@ -251,19 +311,35 @@ def _read_probabilities(
     return labels, values
 
 
-def _read_affect(table: pa.Table, where: str) -> NDArray[np.float64] | None:
-    present = [name in table.column_names for name in ("valence", "arousal")]
+def _read_affect(table: pa.Table, where: str, notes: list[str]) -> NDArray[np.float64] | None:
+    axes = ("valence", "arousal")
+    present = [name in table.column_names for name in axes]
     if not any(present):
         return None
     if not all(present):
         raise FormatError(f"{where} has only one of the columns valence and arousal")
-    columns = [table[name].to_numpy().astype(np.float64) for name in ("valence", "arousal")]
+    columns = [schemas.cast(table[name], pa.float64(), name, where).to_numpy() for name in axes]
     affect = np.stack(columns, axis=1)
     if (np.isnan(affect[:, 0]) != np.isnan(affect[:, 1])).any():
         raise InputError(f"{where} has rows with only one of valence and arousal")
     if np.isinf(affect).any():
         raise InputError(f"{where} has a valence or arousal that is not finite")
-    return None if np.isnan(affect).all() else affect
+    if np.isnan(affect).all():
+        return None
+    sizes = np.nan_to_num(np.abs(affect)).max(axis=1)
+    beyond, farthest = int((sizes > 1).sum()), float(sizes.max())
+    if farthest > _FARTHEST:
+        raise InputError(
+            f"expected valence and arousal of {where} in [-1, 1], but {beyond:,} of "
+            f"{len(affect):,} rows reach farther, up to {farthest:g}: divide values of another "
+            "scale by its half width (and center them on 0), or clip outliers"
+        )
+    if beyond:
+        notes.append(
+            f"Valence or arousal of {beyond:,} predictions lies outside [-1, 1], up to "
+            f"{farthest:.3g}; they are scored as they are."
+        )
+    return affect
 
 
 def _nullable(values: NDArray[np.floating]) -> pa.Array:

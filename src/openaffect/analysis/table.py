@@ -117,9 +117,12 @@ class Analysis:
             yield from batch.to_pylist()
 
     def to_pandas(self) -> pd.DataFrame:
-        """The table as a pandas DataFrame; needs pandas."""
-        frame: pd.DataFrame = self.table.to_pandas()
-        return frame
+        """The table as a pandas DataFrame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return schemas.to_pandas(self.table)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the table, whole or not at all, in the format of the path's ending.

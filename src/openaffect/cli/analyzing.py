@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,9 +121,34 @@ def run(task: Task, model: Model, choices: Choices) -> None:
                 raise
     if task.output is not None:
         console.note(f"{len(analysis):,} rows in {task.output}")
-        return
-    _print_rows(task, analysis.rows())
-    make(analysis)
+    else:
+        _print_rows(task, analysis.rows())
+        make(analysis)
+    tally = _Tally()
+    collections.deque(tally.count(analysis.rows()), maxlen=0)
+    tally.check()
+
+
+class _Tally:
+    """How many rows there were, and how many of them are errors."""
+
+    def __init__(self) -> None:
+        self._rows = self._errors = 0
+        self._first = ""
+
+    def count(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """The same rows, counted."""
+        for row in rows:
+            self._rows += 1
+            if row["status"] == "error":
+                self._errors += 1
+                self._first = self._first or f"{row['source']}: {row['error']}"
+            yield row
+
+    def check(self) -> None:
+        """Raise an InputError if there is no row but errors."""
+        if self._rows and self._errors == self._rows:
+            raise InputError(f"nothing could be analyzed; {self._errors:,} failed: {self._first}")
 
 
 def _make_extras(analysis: Analysis, task: Task) -> None:
@@ -156,13 +182,16 @@ def _print_stream(task: Task, model: Model, choices: Choices) -> None:
         except KeyboardInterrupt:
             console.note("stopped")
         return
+    tally = _Tally()
     with console.progress_bar("analysing") as progress:
-        rows = iterate_rows(task.source, model, progress=progress, **choices)
+        rows = tally.count(iterate_rows(task.source, model, progress=progress, **choices))
         if task.json:
             _print_json(rows)
-            return
-        printed = _Printed(rows)
-    printed.print()
+        else:
+            printed = _Printed(rows)
+    if not task.json:
+        printed.print()
+    tally.check()
 
 
 def _print_rows(task: Task, rows: Iterator[Row]) -> None:

@@ -159,7 +159,7 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="ANYTHING", help="A file or folder.")],
     json: AsJson = False,
 ) -> None:
-    """What a dataset, model, run, study, predictions or report is.
+    """What a dataset, model, run, study, predictions, report, analysis or folder is.
 
     Example: openaffect info fer
     """
@@ -168,6 +168,12 @@ def info(
     facts = describe(path)
     if json:
         console.print_json(facts)
+        return
+    if facts["kind"] == "report":
+        from openaffect.cli.models import print_report
+
+        console.print_facts({key: facts[key] for key in ("kind", "path", "made_by")})
+        print_report(facts)
         return
     classes = facts.pop("classes", None)
     log = facts.pop("log", None)

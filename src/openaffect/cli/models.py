@@ -85,8 +85,13 @@ def predict(
         made = predict_dataset(
             loaded, opened, batch_size=batch_size, workers=workers, progress=progress
         )
-    made.save(output, overwrite=overwrite)
     failed = [n for n, error in enumerate(made.errors) if error is not None]
+    if failed and len(failed) == len(made):
+        raise InputError(
+            f"all {len(made):,} faces failed, so nothing is written; first {made.ids[0]}: "
+            f"{made.errors[0]}"
+        )
+    made.save(output, overwrite=overwrite)
     console.say(f"{len(made):,} predictions in {output}")
     if failed:
         first = failed[0]
@@ -145,7 +150,7 @@ def evaluate(
     if json:
         console.print_json(report.data)
         return
-    _print_report(report.data)
+    print_report(report.data)
     console.say(f"the whole report: {page}")
 
 
@@ -185,7 +190,8 @@ def compare(
         console.note(f"note: {text}")
 
 
-def _print_report(data: dict[str, Any]) -> None:
+def print_report(data: dict[str, Any]) -> None:
+    """What was scored, what to know of it, and the scores."""
     protocol = data["protocol"]
     console.say(
         f"{protocol['rows']:,} faces of {protocol['dataset']}, split {protocol['split']}, "

@@ -15,6 +15,9 @@ from openaffect.metrics.ranking import top_hits
 BINS = 15
 """Bins of confidence, of equal width."""
 
+_SLACK = 1e-6
+"""What lies above an edge by less lies on it: 0.6 stored as float32 is 0.60000002."""
+
 SMALLEST = float(np.finfo(np.float32).eps)
 """Probabilities are raised to this before the logarithm: predictions are stored as float32."""
 
@@ -36,11 +39,14 @@ class ReliabilityBin:
 def confidence_bins(confidence: ArrayLike, bins: int = BINS) -> NDArray[np.intp]:
     """The bin 0 to bins − 1 of each confidence; bin b is (b/bins, (b+1)/bins], 0 is in bin 0.
 
+    What lies less than 10⁻⁶ above an edge counts as on it, so that float32 and float64 agree.
+
     >>> confidence_bins([0.0, 0.2, 0.21, 1.0], bins=5).tolist()
     [0, 0, 1, 4]
     """
     edges = np.arange(bins + 1) / bins
-    place = np.searchsorted(edges, np.asarray(confidence, dtype=np.float64), side="left") - 1
+    values = np.asarray(confidence, dtype=np.float64) - _SLACK
+    place = np.searchsorted(edges, values, side="left") - 1
     return np.clip(place, 0, bins - 1)
 
 

@@ -171,3 +171,31 @@ def one_vs_rest(matrix: Counts) -> Counts:
     own = np.stack([tp, fn, failed], axis=-1)
     rest = np.stack([fp, tn, all_failed - failed], axis=-1)
     return np.stack([own, rest], axis=-2)
+
+
+def best_renaming(matrix: ArrayLike) -> list[int]:
+    """What each predicted class would have to mean, one to one, for most rows to be right.
+
+    Args:
+        matrix: shape (k, k + 1); k is small, as the time grows with 2ᵏ.
+    Returns:
+        The class for each predicted class, k of them; each its own where nothing is gained.
+
+    >>> best_renaming([[1, 5, 0], [7, 2, 0]])
+    [1, 0]
+    """
+    counts = np.asarray(matrix)[:, :-1]
+    k = len(counts)
+    # best[m]: most right rows, and their names, when the first predicted classes mean those of m.
+    best: dict[int, tuple[int, list[int]]] = {0: (0, [])}
+    for column in range(k):
+        longer: dict[int, tuple[int, list[int]]] = {}
+        for used, (right, names) in best.items():
+            for name in [column, *range(k)]:  # its own first, which wins ties
+                key = used | 1 << name
+                total = right + int(counts[name, column])
+                if not used >> name & 1 and total > longer.get(key, (-1, []))[0]:
+                    longer[key] = (total, [*names, name])
+        best = longer
+    right, names = best[(1 << k) - 1]
+    return names if right > int(np.trace(counts)) else list(range(k))

@@ -7,9 +7,13 @@ import dataclasses
 import json
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from openaffect import schemas
 from openaffect.dataset import open_dataset
 from openaffect.errors import FormatError
 from openaffect.labels import EXPRESSIONS
@@ -20,8 +24,9 @@ from openaffect.training.recipe import load_recipe
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """The facts of a dataset, run, study, model, predictions or report, JSON-ready; `kind` says which.
+    """The facts of anything that openaffect makes, JSON-ready; `kind` says what it is.
 
+    A folder that is none of these but holds some, such as a demo's, is a `folder` that names them.
     `default` is the model that the package carries, where no file or folder has that name.
 
     Raises:
@@ -32,23 +37,45 @@ def describe(path: str | Path) -> dict[str, Any]:
         path = find_model("default")
     if not path.exists():
         raise FormatError(f"there is no file or folder at {path}")
-    if (path / "dataset.json").is_file():
-        return _describe_dataset(path)
-    if (path / "recipe.toml").is_file():
-        return _describe_run(path)
-    if (path / "study.db").is_file() and (path / "space.toml").is_file():
-        return _describe_study(path)
-    if (path / "report.json").is_file() or path.name == "report.json":
-        return _describe_report(path)
-    if path.suffix == ".onnx":
-        return _describe_model(path)
-    if path.suffix == ".parquet":
-        return _describe_predictions(path)
+    kind = _kind_of(path)
+    if kind is not None:
+        return _DESCRIBERS[kind](path)
+    held = _find_inside(path)
+    if held:
+        return {"kind": "folder", "path": str(path), "holds": held}
     raise FormatError(
         f"{path} is nothing that openaffect knows: a dataset is a folder with dataset.json, a run "
-        "one with recipe.toml, a study one with study.db, a report one with report.json, a model an .onnx file, predictions "
-        "a .parquet file; other people's labelled faces become a dataset by `openaffect import`"
+        "one with recipe.toml, a study one with study.db, a report one with report.json, a model "
+        "an .onnx file, predictions and analyses .parquet files; other people's labelled faces "
+        "become a dataset by `openaffect import`"
     )
+
+
+def _kind_of(path: Path) -> str | None:
+    """What a path looks like by its name and the files in it; nothing is read."""
+    if (path / "dataset.json").is_file():
+        return "dataset"
+    if (path / "recipe.toml").is_file():
+        return "run"
+    if (path / "study.db").is_file() and (path / "space.toml").is_file():
+        return "study"
+    if (path / "report.json").is_file() or path.name == "report.json":
+        return "report"
+    return {".onnx": "model", ".parquet": "table"}.get(path.suffix)
+
+
+def _find_inside(path: Path) -> dict[str, str]:
+    """What a folder holds, one or two levels down, by its path in there."""
+    found: dict[str, str] = {}
+    if not path.is_dir():
+        return found
+    for child in sorted(path.iterdir()):
+        inside = [child] if _kind_of(child) else sorted(child.iterdir()) if child.is_dir() else []
+        for entry in inside:
+            kind = _kind_of(entry)
+            if kind is not None:
+                found[entry.relative_to(path).as_posix()] = kind
+    return found
 
 
 def _describe_dataset(path: Path) -> dict[str, Any]:
@@ -124,6 +151,33 @@ def _describe_model(path: Path) -> dict[str, Any]:
     }
 
 
+def _describe_table(path: Path) -> dict[str, Any]:
+    """Of an analysis if it has the columns of one, else of predictions."""
+    table = schemas.read_parquet(path, "predictions or an analysis", _ANALYSIS.__contains__)
+    if set(table.column_names) != _ANALYSIS:
+        return _describe_predictions(path)
+    where = str(path)
+    table = pa.table(
+        {
+            n: schemas.cast(table[n], pa.string(), n, where)
+            for n in ("source", "status", "expression")
+        }
+    )
+    counts = {c["values"]: c["counts"] for c in table["status"].value_counts().to_pylist()}
+    expressions = Counter(table["expression"].drop_null().to_pylist())
+    return {
+        "kind": "analysis",
+        "path": str(path),
+        "sources": len(table["source"].unique()),
+        "rows": len(table),
+        "status": {str(name): count for name, count in counts.items()},
+        "expressions": {str(name): count for name, count in expressions.most_common()},
+    }
+
+
+_ANALYSIS = {"source", "status", "face_index", "expression"}
+
+
 def _describe_predictions(path: Path) -> dict[str, Any]:
     predictions = open_predictions(path)
     failed = sum(error is not None for error in predictions.errors)
@@ -136,9 +190,20 @@ def _describe_predictions(path: Path) -> dict[str, Any]:
         "labels": [label.value for label in predictions.labels],
         "scores": predictions.probabilities is not None,
         "affect": affect is not None,
+        "notes": list(predictions.notes),
         "made_with": predictions.made_with,
     }
 
 
 def _describe_report(path: Path) -> dict[str, Any]:
     return {"kind": "report", "path": str(path), **open_report(path).data}
+
+
+_DESCRIBERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "dataset": _describe_dataset,
+    "run": _describe_run,
+    "study": _describe_study,
+    "report": _describe_report,
+    "model": _describe_model,
+    "table": _describe_table,
+}

@@ -1,4 +1,4 @@
-"""Systems side by side: ranked where they were scored on the same rows, and only there.
+"""Systems side by side: measured against each other where they were scored on the same rows.
 
 Reports whose fingerprints are equal were scored on the same rows by the same rules: their
 difference is bootstrapped over rows that both share. Reports of other fingerprints stand in
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Reports on the same rows, the best first: by macro F1, else by the mean of the two CCC.
+    """Reports on the same rows, in the order in which they were given.
 
     Attributes:
         fingerprint: of the scored rows.
@@ -221,23 +221,7 @@ def _group(
         Entry(name, report, {} if i == 0 else _differences(rows, baseline, rounds, seed), i == 0)
         for i, (name, report, rows) in enumerate(members)
     ]
-    return Group(key, _best_first(entries))
-
-
-def _best_first(entries: list[Entry]) -> tuple[Entry, ...]:
-    """By macro F1 if any system tells expressions, else by the mean CCC; without it, last."""
-    by_f1 = any(entry.report["categorical"] is not None for entry in entries)
-
-    def key(entry: Entry) -> tuple[bool, float]:
-        if by_f1:
-            scores = [_scores(entry.report, "f1")]
-        else:
-            scores = [_scores(entry.report, f"{axis}.ccc") for axis in AXES]
-        values = [None if one is None else one["value"] for one in scores]
-        known = [value for value in values if value is not None]
-        return len(known) < len(values), -sum(known) / len(values)
-
-    return tuple(sorted(entries, key=key))
+    return Group(key, tuple(entries))
 
 
 def _differences(

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from openaffect import metrics
 from openaffect.dataset import Dataset
-from openaffect.errors import MismatchError
+from openaffect.errors import InputError, MismatchError
+from openaffect.labels import EMOTIONS
 from openaffect.metrics import Estimate
 from openaffect.predictions import Predictions
 from openaffect.reports.report import SCHEMA, Report, made_by, to_json_value
@@ -31,6 +32,10 @@ from openaffect.reports.rows import (
 )
 
 AXES = ("valence", "arousal")
+
+_FEW = 20  # faces of the rarest class, below which Norm is warned of
+# When another order of the labels is suspected: so many rows, so much more accuracy, such a κ.
+_ENOUGH, _GAIN, _AGREEMENT = 30, 0.15, 0.4
 
 
 def evaluate(
@@ -63,12 +68,13 @@ def evaluate(
     Raises:
         MismatchError: a face without a prediction or a prediction of another face, a label set
             that the model lacks, or nothing that both the rows and the predictions have.
-        InputError: no row to score.
+        InputError: no row to score, or all of them failed.
     """
     say = progress or (lambda _: None)
     chosen = choose_labels(predictions, labels)
     selection = select_rows(dataset, chosen, split, affect_rows)
     rows = join_rows(dataset, predictions, selection)
+    _reject_all_failed(rows, predictions)
     undefined: dict[str, str] = {}
     data: dict[str, Any] = {"schema": SCHEMA, "made_by": made_by()}
     protocol = _protocol(dataset, predictions, selection, rows)
@@ -83,6 +89,18 @@ def evaluate(
     data["undefined"] = undefined
     data["warnings"] = _warnings(protocol, predictions, data)
     return Report(to_json_value(data), rows.to_table())
+
+
+def _reject_all_failed(rows: ScoredRows, predictions: Predictions) -> None:
+    """Raise an InputError if no scored row has any prediction: accuracy 0 would say nothing."""
+    tells = np.full(len(rows), rows.answers is not None)
+    placed = np.zeros(len(rows), bool) if rows.affect is None else ~np.isnan(rows.affect[:, 0])
+    scored = (rows.categorical & tells) | (rows.dimensional & (rows.affect is not None))
+    said = (rows.categorical & tells & (rows.status != FAILED)) | (rows.dimensional & placed)
+    if not scored.any() or said.any():
+        return
+    why = next((error for error in predictions.errors if error is not None), "no reason is given")
+    raise InputError(f"all {len(rows):,} scored faces failed, nothing is predicted; first: {why}")
 
 
 # ---- expressions ------------------------------------------------------------------------
@@ -279,7 +297,8 @@ def _warnings(
     protocol: dict[str, Any], predictions: Predictions, data: dict[str, Any]
 ) -> list[str]:
     """One plain line for everything that a reader of the numbers has to know."""
-    found: list[str] = []
+    found: list[str] = list(predictions.notes)
+    found += _renaming_warnings(data["confusion"])
     if protocol["split"] == ALL:
         found.append(
             "All rows of the dataset were scored, whatever their split: they may hold faces "
@@ -303,6 +322,7 @@ def _warnings(
             f"No scored face is labelled {', '.join(protocol['absent'])}: macro means run over "
             "the other classes, and what is predicted so counts as wrong."
         )
+    found += _few_warnings(data["per_class"])
     dropped = [name for name in protocol["model_labels"] if name not in protocol["labels"]]
     if dropped:
         found.append(
@@ -314,6 +334,44 @@ def _warnings(
             lines = value if isinstance(value, list) else [value]
             found += [f"The model's makers say: {line}" for line in lines]
     return found
+
+
+def _renaming_warnings(confusion: dict[str, Any] | None) -> list[str]:
+    """Whether another order of the labels would explain the answers far better."""
+    if confusion is None:
+        return []
+    matrix = np.array(confusion["counts"])
+    names, n = metrics.best_renaming(matrix), int(matrix.sum())
+    renamed = np.zeros_like(matrix)
+    renamed[:, names] = matrix[:, :-1]
+    renamed[:, -1] = matrix[:, -1]
+    now, then = (float(metrics.accuracy(m)) for m in (matrix, renamed))
+    if n < _ENOUGH or then - now < _GAIN or not float(metrics.kappa(renamed)) >= _AGREEMENT:
+        return []
+    labels, predicted = confusion["labels"], matrix.sum(axis=0)
+    changes = [
+        f"{labels[i]} → {labels[name]}"
+        for i, name in enumerate(names)
+        if i != name and predicted[i]
+    ]
+    return [
+        f"The labels may be in another order: accuracy is {now:.3f}, but would be {then:.3f} if the "
+        f"predictions were renamed: {', '.join(changes)}. AffectNet's order is "
+        f"{', '.join(EMOTIONS)}."
+    ]
+
+
+def _few_warnings(per_class: dict[str, Any] | None) -> list[str]:
+    """Whether Norm rests on so few faces of a class that it says little."""
+    present = {name: c["support"] for name, c in (per_class or {}).items() if c["support"]}
+    if not present or min(present.values()) >= _FEW:
+        return []
+    name = min(present, key=lambda key: present[key])
+    faces = f"{present[name]} face" + "s" * (present[name] != 1)
+    return [
+        f"The rarest class, {name}, has {faces}, and Norm draws no more of each class: its values "
+        f"and intervals say little below {_FEW}, and so do the scores of that class."
+    ]
 
 
 def _origin_warnings(protocol: dict[str, Any], data: dict[str, Any]) -> list[str]:

@@ -21,18 +21,15 @@ import pyarrow as pa
 
 import openaffect
 from openaffect.dataset import Dataset, write_table
-from openaffect.errors import FormatError, InputError, NewerSchema
+from openaffect.documents import decode_json, decode_versioned, read_bytes
+from openaffect.errors import FormatError, InputError
+from openaffect.reports.layout import Layout, check_layout
 from openaffect.reports.page import render_page
 from openaffect.reports.rows import ScoredRows
 from openaffect.schemas import read_parquet
 from openaffect.storage import atomic_folder, read_folder
 
 SCHEMA = 1
-
-_NEEDED = {
-    *("protocol", "categorical", "per_class", "confusion", "reliability", "dimensional"),
-    *("undefined", "warnings"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +120,9 @@ def _read_report(path: Path) -> Report:
         raise FormatError(
             f"expected a report at {path}, but there is none; make one with `openaffect evaluate`"
         )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path} is no JSON: {error}") from error
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if not isinstance(schema, int):
-        raise FormatError(f"expected a report with a 'schema' in {path}")
-    if schema > SCHEMA:
-        raise NewerSchema(
-            f"{path} has schema {schema}, but openaffect {openaffect.__version__} reads "
-            f"schema {SCHEMA}; update openaffect"
-        )
-    missing = _NEEDED - data.keys()
-    if missing:
-        raise FormatError(f"{path} is no whole report: it lacks {', '.join(sorted(missing))}")
+    text, where = read_bytes(path, "a report"), str(path)
+    check_layout(decode_versioned(text, Layout, SCHEMA, where), where)
+    data = decode_json(text, dict[str, Any], where)
     rows = path.with_name("rows.parquet")
     table = read_parquet(rows, "the rows of a report") if rows.exists() else None
     return Report(data, table)

@@ -19,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from openaffect import schemas
 from openaffect.dataset import Dataset
 from openaffect.errors import FormatError, InputError, MismatchError, UnknownName
+from openaffect.face_table import float_lists
 from openaffect.labels import EMOTIONS, EXPRESSIONS, Expression, parse_labels
 from openaffect.predictions import Predictions, align_predictions
 from openaffect.schemas import SPLITS
@@ -134,6 +136,8 @@ class ScoredRows:
             raise FormatError(
                 f"expected the scored rows of a report in {where}; it lacks {lacking}"
             )
+        schemas.reject_doubled(table.column_names, where)
+        table = _conform(table, chosen, where)
         expressions = table["expression"].to_pylist()
         position = {label.value: number for number, label in enumerate(chosen)}
         probabilities = choices = affect = soft = None
@@ -145,8 +149,7 @@ class ScoredRows:
         if "predicted_valence" in table.column_names:
             affect = _columns(table, ["predicted_valence", "predicted_arousal"])
         if "soft_label" in table.column_names:
-            none = [float("nan")] * len(EMOTIONS)
-            soft = np.array([row or none for row in table["soft_label"].to_pylist()], np.float64)
+            soft = float_lists(table["soft_label"]).astype(np.float64)
         return cls(
             table["face_id"].to_pylist(),
             chosen,
@@ -355,6 +358,22 @@ def _named_counts(expressions: NDArray[np.int8]) -> str:
 
 def _digits(value: float) -> str:
     return "" if np.isnan(value) else f"{value + 0.0:.6f}"  # adding zero turns -0.0 into 0.0
+
+
+def _conform(table: pa.Table, labels: Sequence[Expression], where: str) -> pa.Table:
+    """The columns that scored rows may have, in their types."""
+    text, number = pa.string(), pa.float64()
+    kinds = dict.fromkeys(("face_id", "expression", "status", "choice"), text)
+    kinds |= dict.fromkeys(("valence", "arousal", *(f"p_{label}" for label in labels)), number)
+    if "predicted_valence" in table.column_names:  # one without the other is null
+        kinds |= {"predicted_valence": number, "predicted_arousal": number}
+    kinds["soft_label"] = pa.list_(pa.float32(), len(EMOTIONS))
+    fields = [
+        pa.field(name, kind, nullable=name not in ("face_id", "status"))
+        for name, kind in kinds.items()
+        if name in table.column_names or name == "predicted_arousal"
+    ]
+    return schemas.conform(table, pa.schema(fields), where)
 
 
 def _nullable(values: Floats) -> pa.Array:
