@@ -30,7 +30,7 @@ LAYERS = (
         "metrics",
     },
     {"faces", "face_table"},
-    {"dataset", "face_row"},
+    {"dataset", "face_row", "image_links"},
     {"dataset_writer", "model", "predictions"},
     {"golden", "inference", "reports"},
     {"formats"},

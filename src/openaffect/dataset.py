@@ -35,6 +35,7 @@ from openaffect.errors import FormatError, InputError
 from openaffect.face_table import check_faces, float_lists
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
+from openaffect.image_links import check_links, record_link
 from openaffect.images import Pixels, read_image
 from openaffect.labels import EXPRESSIONS
 from openaffect.storage import atomic_folder, read_folder
@@ -323,7 +324,8 @@ def save_dataset(
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
-        InputError: `path` is the dataset's own folder, or the one that holds its pictures.
+        InputError: `path` is the dataset's own folder, or the one that holds its pictures, or
+            other datasets link to the pictures in it.
     """
     path = Path(path)
     pictures = dataset.images_folder.resolve()
@@ -337,6 +339,7 @@ def save_dataset(
         rows=len(dataset),
         fingerprint=dataset.fingerprint(),
     )
+    check_links(path)
     with atomic_folder(path, overwrite=overwrite) as folder:
         write_table(dataset.faces, folder / "faces.parquet")
         if dataset.annotations is not None:
@@ -344,6 +347,7 @@ def save_dataset(
         for name, text in (files or {}).items():
             (folder / name).write_text(text, encoding="utf-8")
         write_info(info, folder, annotations=dataset.annotations is not None)
+    record_link(dataset.images_folder, path)
     return open_dataset(path)
 
 

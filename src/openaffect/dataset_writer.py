@@ -35,6 +35,7 @@ from openaffect.dataset import (
 from openaffect.errors import InputError
 from openaffect.face_row import FaceRow, RejectRow, check_row, normalize_soft_label
 from openaffect.faces.crops import CropRule
+from openaffect.image_links import check_links, record_link
 from openaffect.images import check_header, encode_image, image_size
 from openaffect.storage import atomic_folder
 
@@ -263,9 +264,11 @@ def write_dataset(
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
-        InputError: not one row was kept.
+        InputError: not one row was kept, or other datasets link to the images of the one that
+            would be replaced.
     """
     path = Path(path)
+    check_links(path)
     with atomic_folder(path, overwrite=overwrite) as folder:
         inside = folder / "images"
         linked = Path(images).absolute() if images is not None else None
@@ -287,6 +290,8 @@ def write_dataset(
             )
         finally:
             writer._abort()
+    if linked is not None and not copy_images:
+        record_link(linked, path)
 
 
 def _copy_once(source: Path, target: Path) -> None:
