@@ -24,7 +24,7 @@ from openaffect.inference import (
     take_crop,
 )
 from openaffect.labels import EMOTIONS, parse_labels
-from openaffect.model import open_model
+from openaffect.model import Outputs, open_model
 from openaffect.predictions import align_predictions, open_predictions
 
 SIZE = (32, 32)
@@ -251,3 +251,17 @@ def test_an_error_in_a_thread_is_raised_and_leaves_no_thread():
     with pytest.raises(InputError, match="the third"):
         list(map_in_order(fail, range(50), workers=2))
     assert threading.active_count() == before
+
+
+def test_affect_outside_its_range_is_a_failed_row_and_rounding_is_not(tmp_path):
+    model = open_model(tiny_model(tmp_path / "m.onnx"))
+    crops = np.zeros((4, 32, 32, 3), np.uint8)
+    given = np.array([[0.5, 1.0009], [1.2, 0], [0, -1.002], [-1.0005, 0]], np.float32)
+    uniform = np.full((4, len(model.card.labels)), 1 / len(model.card.labels), np.float32)
+    model.predict = lambda batch: Outputs(uniform[: len(batch)], given[: len(batch)])
+    found = predict_crops(model, crops)
+    assert [error is None for error in found.errors] == [True, False, False, True]
+    assert "outside" in found.errors[1]
+    np.testing.assert_array_equal(found.affect[[0, 3]], [[0.5, 1], [-1, 0]])
+    assert np.isnan(found.affect[[1, 2]]).all()
+    assert np.isnan(found.probabilities[[1, 2]]).all()

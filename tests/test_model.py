@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from builders import tiny_model, tiny_outputs
+from openaffect.cli import main
 from openaffect.errors import FormatError, InputError, NewerSchema, UnknownName
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EMOTIONS, LABEL_SETS
@@ -133,7 +136,35 @@ def _set(**values: Any) -> Callable[[dict[str, Any]], None]:
         (_set(resize="bicubic"), FormatError, "known: area-linear"),
         (_set(crop={"margin": 0.1, "zoom": 2}), FormatError, "the crop rule in"),
         (_set(crop={"border": "mirror"}), UnknownName, "replicate"),
-        (lambda card: card.pop("name"), FormatError, "a card with a 'name'"),
+        (lambda card: card.pop("name"), FormatError, "`name`"),
+        (lambda card: card.pop("schema"), FormatError, "`schema`"),
+        (_set(schema=[1]), FormatError, "schema"),
+        (_set(schema=0), FormatError, "schema"),
+        (_set(size=3), FormatError, "size"),
+        (_set(size=[32]), FormatError, "size"),
+        (_set(size="ab"), FormatError, "size"),
+        (_set(size=[0, 32]), FormatError, "size"),
+        (_set(size=[32, 4097]), FormatError, "size"),
+        (_set(labels=None), FormatError, "array"),
+        (_set(labels=[1]), FormatError, "str"),
+        (_set(labels=["happy", "joy"]), FormatError, "once"),
+        (_set(crop=[]), FormatError, "crop"),
+        (_set(golden={}), FormatError, "golden"),
+        (_set(golden=7), FormatError, "golden"),
+        (
+            _set(golden={"expression": "elephant", "seed": 1, "outputs": {}}),
+            UnknownName,
+            "elephant",
+        ),
+        (
+            _set(golden={"expression": "sad", "seed": -1, "outputs": {}}),
+            FormatError,
+            "seed",
+        ),
+        (_set(temperature="warm"), FormatError, "temperature"),
+        (_set(temperature=float("nan")), FormatError, "JSON"),
+        (_set(trained_on=[]), FormatError, "trained_on"),
+        (_set(notes={"a": 1}), FormatError, "notes"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(
@@ -157,7 +188,7 @@ def test_a_card_that_is_no_json_is_refused(file: Path) -> None:
     model = onnx.load(str(file))
     helper.set_model_props(model, {CARD_KEY: "{"})
     onnx.save(model, str(file))
-    with pytest.raises(FormatError, match="no JSON"):
+    with pytest.raises(FormatError, match="not JSON"):
         open_model(file)
 
 
@@ -171,3 +202,99 @@ def test_a_graph_with_another_input_is_refused(tmp_path: Path) -> None:
     onnx.save(model, str(tmp_path / "m.onnx"))
     with pytest.raises(FormatError, match="expects an input 'image'"):
         open_model(tmp_path / "m.onnx")
+
+
+def graph_of(path: Path, shape: list[Any] | None, *, extra_input: bool = False) -> Path:
+    """A model whose card promises `affect`, and whose graph gives zeros of another shape."""
+    card = Card("odd", affect=True, size=(8, 8), labels=())
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])]
+    if extra_input:
+        inputs.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1]))
+    nodes = [
+        helper.make_node("Constant", [], ["zeros"], value=helper.make_tensor(
+            "z", TensorProto.FLOAT, [3, 2], [0.0] * 6)),
+        helper.make_node("Identity", ["zeros"], ["affect"]),
+        helper.make_node("Identity", ["image"], ["unused"]),
+    ]  # fmt: skip
+    output = helper.make_tensor_value_info("affect", TensorProto.FLOAT, shape)
+    unused = helper.make_tensor_value_info("unused", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", inputs, [output, unused])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    onnx.save(model, str(path))
+    return path
+
+
+def test_an_output_of_another_shape_than_the_card_says_is_refused(tmp_path: Path) -> None:
+    for number, shape in enumerate(([], [2], ["n", 3], [1, 1, 2])):
+        path = graph_of(tmp_path / f"{number}.onnx", shape)
+        with pytest.raises(FormatError):
+            open_model(path).predict(np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(FormatError, match="input"):
+        open_model(graph_of(tmp_path / "two.onnx", ["n", 2], extra_input=True))
+    model = open_model(graph_of(tmp_path / "three.onnx", ["n", 2]))  # it gives three rows always
+    crops = np.zeros((3, 8, 8, 3), np.uint8)
+    assert model.predict(crops).affect is not None
+    with pytest.raises(FormatError, match=r"\(2, 2\)"):
+        model.predict(crops[:2])
+
+
+def test_a_model_is_one_file(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = onnx.load(str(file))
+    options = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
+    (tmp_path / "e").mkdir()
+    onnx.save(model, str(tmp_path / "e" / "m.onnx"), **options)
+    assert (tmp_path / "e" / "w.bin").exists()
+    monkeypatch.chdir(tmp_path / "e")
+    for name in ("m.onnx", str(tmp_path / "e" / "m.onnx")):
+        with pytest.raises(FormatError, match="another file"):
+            open_model(name)
+    onnx.save(onnx.load("m.onnx"), "m.onnx")  # what the message says
+    assert open_model("m.onnx").card.name == "tiny"
+
+
+def test_a_model_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    (tmp_path / "noise.onnx").write_bytes(bytes(range(256)) * 8)
+    for name in ("pipe.onnx", "empty.onnx", "noise.onnx", "gone.onnx"):
+        with pytest.raises(FormatError):
+            open_model(tmp_path / name)
+
+
+def test_the_device_is_chosen(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_model(file, device="cpu").device == "cpu"
+    with pytest.raises(UnknownName, match="cuda"):
+        open_model(file, device="cude")
+    providers = ["CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    assert open_model(file).device == "cpu"
+    with pytest.raises(InputError, match="pip install onnxruntime-gpu"):
+        open_model(file, device="cuda")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
+def test_cuda_that_does_not_start_is_an_error_and_auto_takes_the_cpu(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here onnxruntime is said to have CUDA, as on a machine without a driver."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine may have CUDA")
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("openaffect.model.onnxruntime.get_available_providers", lambda: both)
+    with pytest.raises(InputError, match="CUDA"):
+        open_model(file, device="cuda")
+    assert open_model(file).device == "cpu"
+
+
+@pytest.mark.parametrize("command", ["analyze", "predict", "serve"])
+def test_every_command_that_runs_a_model_takes_a_device(
+    command: str, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["x.png"] if command == "analyze" else []
+    if command == "predict":
+        assert main(["draw", "2", str(tmp_path / "d"), "--size", "64"]) == 0
+        place = [str(file), str(tmp_path / "d"), "-o", str(tmp_path / "p.parquet")]
+    model = [] if command == "predict" else ["--model", str(file)]
+    assert main([command, *place, *model, "--device", "cude"]) == 1
+    assert "auto, cpu, cuda" in capsys.readouterr().err

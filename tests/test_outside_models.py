@@ -245,6 +245,29 @@ def test_the_command_names_everything_that_it_will_not_guess(tmp_path, capsys):
         assert f"expected {option} as" in capsys.readouterr().err
 
 
+def test_probabilities_are_not_taken_for_logits(tmp_path):
+    alone = {"expression": "out", "affect": None, "scores": "logits"}
+    source, _ = make_graph(tmp_path / "t.onnx", columns=3, softmax=True)
+    with pytest.raises(InputError, match="--scores probabilities"):
+        adopt(source, tmp_path / "o.onnx", alone)
+    assert not (tmp_path / "o.onnx").exists()
+    for batch in ("b", 1):
+        source, _ = make_graph(tmp_path / "l.onnx", columns=3, batch=batch)
+        assert adopt(source, tmp_path / f"l{batch}.onnx", alone).card.labels == LABELS
+
+
+def test_a_tampered_model_ends_with_one(tmp_path, capsys):
+    source, _ = make_graph(tmp_path / "t.onnx")
+    adopt(source, tmp_path / "o.onnx")
+    assert main(["card", str(tmp_path / "o.onnx")]) == 0
+    model = onnx.load(str(tmp_path / "o.onnx"))
+    std = next(tensor for tensor in model.graph.initializer if tensor.name == "std")
+    std.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(std) / 2, "std"))
+    onnx.save(model, str(tmp_path / "o.onnx"))
+    assert main(["card", str(tmp_path / "o.onnx")]) == 1
+    assert "golden sample" in capsys.readouterr().err
+
+
 def test_a_golden_face_shows_another_copy(tmp_path):
     source, _ = make_graph(tmp_path / "t.onnx")
     model = adopt(source, tmp_path / "ours.onnx")

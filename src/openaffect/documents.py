@@ -6,6 +6,7 @@ msgspec checks every value against the type that it should have, and says which 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -42,13 +43,29 @@ def decode_json(text: str | bytes, kind: type[_Value], where: str) -> _Value:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        raise FormatError(f"{where} does not hold what it should: {reason(error)}") from error
+        raise _misfit(where, error) from error
     except UnicodeError as error:  # bytes that are not UTF-8, or a str with a lone surrogate
         raise FormatError(f"{where} is not JSON: {reason(error)}") from error
     except msgspec.DecodeError as error:
         raise FormatError(f"{where} is not JSON: {reason(error)}") from error
     except RecursionError as error:
         raise FormatError(f"{where} is nested too deeply") from error
+
+
+def convert(value: object, kind: type[_Value], where: str) -> _Value:
+    """A value that JSON gave, checked against a type; see `decode_json`.
+
+    Raises:
+        FormatError: a value of another type than `kind` says.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _misfit(where, error) from error
+
+
+def _misfit(where: str, error: msgspec.ValidationError) -> FormatError:
+    return FormatError(f"{where} does not hold what it should: {reason(error)}")
 
 
 def decode_versioned(text: str | bytes, kind: type[_Value], newest: int, where: str) -> _Value:
@@ -95,9 +112,13 @@ def read_bytes(path: str | Path, what: str) -> bytes:
     """
     try:
         with open_file(path, what) as file:
-            data = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise FormatError(f"{path} has {size:,} bytes, more than {MAX_BYTES:,} for {what}")
+            return file.read()
+    except FormatError:
+        raise
     except InputError as error:
         raise FormatError(str(error)) from error
-    if len(data) > MAX_BYTES:
-        raise FormatError(f"{path} has more than {MAX_BYTES:,} bytes, too many for {what}")
-    return data
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {reason(error)}") from error

@@ -30,7 +30,11 @@ from openaffect.predictions import Predictions
 NOT_FINITE = "the model gave values that are not finite"
 """The `error` of a face whose outputs hold NaN or infinity."""
 
+OUTSIDE = "the model gave valence or arousal outside [-1, 1]"
+"""The `error` of a face whose valence or arousal is no such thing."""
+
 _SUM_SLACK = 1e-3
+_AFFECT_SLACK = 1e-3  # of float32 and of other runtimes
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -139,6 +143,7 @@ def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64
     probabilities, affect = _empty(model.card, len(crops))
     order = _column_order(model.card)
     failed = np.zeros(len(crops), dtype=bool)
+    outside = np.zeros(len(crops), dtype=bool)
     for start in range(0, len(crops), batch_size):
         part = slice(start, start + batch_size)
         outputs = model.predict(crops[part])
@@ -146,13 +151,17 @@ def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64
         if probabilities is not None and outputs.probabilities is not None:
             probabilities[part] = outputs.probabilities[:, order]
         if affect is not None and outputs.affect is not None:
-            affect[part] = outputs.affect
+            affect[part] = outputs.affect.clip(-1, 1)
+            outside[part] = (np.abs(outputs.affect) > 1 + _AFFECT_SLACK).any(axis=1)
     for values in (probabilities, affect):
         if values is not None:
-            values[failed] = np.nan
+            values[failed | outside] = np.nan
     if probabilities is not None:
-        _normalise(probabilities, ~failed, model)
-    errors = [NOT_FINITE if wrong else None for wrong in failed]
+        _normalise(probabilities, ~(failed | outside), model)
+    errors = [
+        NOT_FINITE if wrong else OUTSIDE if far else None
+        for wrong, far in zip(failed, outside, strict=True)
+    ]
     return Verdicts(sorted_labels(model.card), probabilities, affect, errors)
 
 

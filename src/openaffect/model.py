@@ -22,24 +22,27 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 import openaffect
-from openaffect.errors import FormatError, InputError, NewerSchema
+from openaffect.documents import convert, decode_versioned
+from openaffect.errors import FormatError, InputError, UnknownName, reason
 from openaffect.faces.crops import CropRule
 from openaffect.images import Pixels
 from openaffect.labels import Expression, parse_expression
 
-# onnxruntime's errors share no base class but Exception.
+# onnxruntime's errors share no base class but Exception. RuntimeError, ValueError: of its Python part.
 ORT_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoModel,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
+    *(ort_errors.EPFail, ort_errors.EngineError, ort_errors.Fail, ort_errors.InvalidArgument),
+    *(ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NoModel),
+    *(ort_errors.NoSuchFile, ort_errors.NotFound, ort_errors.NotImplemented),
+    *(ort_errors.RuntimeException, RuntimeError, ValueError, MemoryError),
 )
 
 CARD_KEY = "openaffect"
 CARD_VERSION = 1
+
+_MAX_SIDE = 4096  # pixels of a crop
+
+DEVICES = ("auto", "cpu", "cuda")
+"""Where a model may run; `auto` is a CUDA device where there is one, else the CPU."""
 
 _DEFAULT = Path(__file__).parent / "models" / "default.onnx"  # made by runs/default_model.py
 
@@ -114,27 +117,26 @@ class Card:
             FormatError: no JSON, a key is missing, or a value makes no sense.
             NewerSchema: written by a newer openaffect.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise FormatError(f"the card in {where} is no JSON: {error}") from error
-        if not isinstance(data, dict) or "name" not in data:
-            raise FormatError(f"expected a card with a 'name' in {where}")
-        if data.get("schema", 1) > CARD_VERSION:
-            raise NewerSchema(
-                f"the card in {where} has schema {data['schema']}, this openaffect reads "
-                f"{CARD_VERSION}; update openaffect"
-            )
-        known = {f.name for f in dataclasses.fields(cls)}
-        values = {key: value for key, value in data.items() if key in known}
-        values["labels"] = tuple(parse_expression(name, where) for name in data.get("labels", ()))
-        values["size"] = tuple(data.get("size", (224, 224)))
-        values["crop"] = CropRule.from_dict(data.get("crop", {}), f"the crop rule in {where}")
-        if values.get("golden") is not None:
-            values["golden"] = Golden(**values["golden"])
-        if values.get("resize", "area-linear") != "area-linear":
-            raise FormatError(f"{where} wants resize rule '{values['resize']}'; known: area-linear")
-        return cls(**values)
+        data = decode_versioned(text, dict[str, Any], CARD_VERSION, where)
+        if isinstance(data.get("crop"), dict):  # a key that no rule has would be ignored
+            CropRule.from_dict(data["crop"], f"the crop rule in {where}")
+        names = convert(data.get("labels", []), list[str], where)
+        card = convert(data | {"labels": [parse_expression(n, where) for n in names]}, cls, where)
+        _check_values(card, where)
+        return card
+
+
+def _check_values(card: Card, where: str) -> None:
+    if card.resize != "area-linear":
+        raise FormatError(f"{where} wants resize rule '{card.resize}'; known: area-linear")
+    if not all(1 <= side <= _MAX_SIDE for side in card.size):
+        raise FormatError(f"expected a size of 1 to {_MAX_SIDE} pixels in {where}, got {card.size}")
+    if len({*card.labels}) < len(card.labels):
+        raise FormatError(f"expected each label once in {where}, but got {', '.join(card.labels)}")
+    if card.golden is not None:
+        parse_expression(card.golden.expression, where)
+        if card.golden.seed < 0:
+            raise FormatError(f"expected a golden seed of 0 or more in {where}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +158,13 @@ class Model:
     Attributes:
         path: the file.
         card: what the file says of itself.
+        device: `cpu` or `cuda`, where it runs.
     """
 
     def __init__(self, path: Path, card: Card, session: onnxruntime.InferenceSession) -> None:
         self.path = path
         self.card = card
+        self.device = "cuda" if _CUDA in session.get_providers() else "cpu"
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
         # A graph of one picture at a time, as some outside models are.
@@ -177,6 +181,7 @@ class Model:
 
         Raises:
             InputError: crops of another shape or type.
+            FormatError: the graph fails, or gives other shapes than its card says.
         """
         batch = np.asarray(crops)
         width, height = self.card.size
@@ -186,35 +191,60 @@ class Model:
                 f"{self.card.name}, but got {batch.dtype} {batch.shape}"
             )
         image = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32)
-        if self._single and len(image) > 1:
-            parts = [self._session.run(None, {"image": one[None]}) for one in image]
-            found = [np.concatenate(values) for values in zip(*parts, strict=True)]
-        else:
-            found = self._session.run(None, {"image": image})
+        try:
+            if self._single and len(image) > 1:
+                parts = [self._session.run(None, {"image": one[None]}) for one in image]
+                found = [np.concatenate(values) for values in zip(*parts, strict=True)]
+            else:
+                found = self._session.run(None, {"image": image})
+        except ORT_ERRORS as error:
+            raise FormatError(f"the model {self.path} fails: {reason(error)}") from error
         values = dict(zip(self._outputs, found, strict=True))
+        for name, columns in _wanted_outputs(self.card).items():
+            value = values[name]
+            if value.shape != (len(batch), columns) or value.dtype.kind != "f":
+                raise FormatError(
+                    f"expected the output '{name}' of {self.path} to be floats of shape "
+                    f"({len(batch)}, {columns}), but got {value.dtype} {value.shape}"
+                )
         return Outputs(values.get("expression"), values.get("affect"))
 
 
-def open_model(name: str | Path = "default", *, threads: int = 0) -> Model:
+def open_model(name: str | Path = "default", *, threads: int = 0, device: str = "auto") -> Model:
     """Open a model: an ONNX file with a card, a RUN folder that holds `model.onnx`, or `default`.
 
     Args:
         name: the file, the folder of a run, or `default` for the model that the package carries
             (`./default`, or a `Path`, is a folder of that name).
         threads: for one prediction; 0 leaves the choice to onnxruntime.
+        device: one of `DEVICES`.
 
     Raises:
-        FormatError: no such file, no ONNX, no card, or a card that does not fit the graph.
+        FormatError: no such file, no ONNX, no card, a card that does not fit the graph, or
+            weights in another file.
+        UnknownName: no such device.
+        InputError: `cuda`, and onnxruntime cannot use it.
         NewerSchema: the card is of a newer openaffect.
     """
     path = find_model(name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # One file per model, or its hash would say nothing: no folder is searched for other weights.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(path)
+    )
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=_providers())
+        session = onnxruntime.InferenceSession(path, options, providers=_providers(device))
     except ORT_ERRORS as error:
-        raise FormatError(f"expected an ONNX model at {path}, but: {_first_line(error)}") from error
+        if "external data" in str(error).lower() or "external tensor" in str(error):
+            raise FormatError(
+                f"the weights of {path} are in another file; a model is one file here: write it "
+                "anew by onnx.save(onnx.load(path), path)"
+            ) from error
+        raise FormatError(f"expected an ONNX model at {path}, but: {reason(error)}") from error
+    if device == "cuda" and _CUDA not in session.get_providers():
+        raise InputError(f"onnxruntime could not start its CUDA part for {path}; see its messages")
     card = _read_card(session, path)
     _check_fit(card, session, path)
     return Model(path, card, session)
@@ -238,7 +268,7 @@ def find_model(name: str | Path) -> Path:
                 "finish the training with `openaffect train … --resume`"
             )
         path = path / "model.onnx"
-    if not path.is_file():
+    if not path.is_file():  # a pipe or a device is none either
         raise FormatError(
             f"expected a model (ONNX), a run folder or 'default', but there is no {path}"
         )
@@ -246,29 +276,34 @@ def find_model(name: str | Path) -> Path:
 
 
 def _read_card(session: onnxruntime.InferenceSession, path: Path) -> Card:
-    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"the metadata of {path} is no text: {reason(error)}") from error
     if text is None:
         raise FormatError(f"{path} has no card: openaffect cannot know its labels, size and crop")
-    return Card.from_json(text, str(path))
+    return Card.from_json(text, f"the card in {path}")
+
+
+def _wanted_outputs(card: Card) -> dict[str, int]:
+    """The outputs that a card promises, and how many columns each has."""
+    expression = {"expression": len(card.labels)} if card.labels else {}
+    return expression | ({"affect": 2} if card.affect else {})
 
 
 def _check_fit(card: Card, session: onnxruntime.InferenceSession, path: Path) -> None:
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
     width, height = card.size
-    shape = inputs.get("image")
-    if shape is None or len(shape) != 4 or list(shape[1:]) != [3, height, width]:
+    if [*inputs] != ["image"] or [*(inputs["image"] or [])][1:] != [3, height, width]:
         raise FormatError(
             f"the card of {path} expects an input 'image' of (n, 3, {height}, {width}), "
             f"but the graph has {inputs}"
         )
-    wanted = {}
-    if card.labels:
-        wanted["expression"] = len(card.labels)
-    if card.affect:
-        wanted["affect"] = 2
+    wanted = _wanted_outputs(card)
     for name, count in wanted.items():
-        if name not in outputs or outputs[name][-1] != count:
+        shape = outputs.get(name) or []
+        if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != count):
             raise FormatError(
                 f"the card of {path} expects an output '{name}' of (n, {count}), "
                 f"but the graph has {outputs}"
@@ -277,11 +312,18 @@ def _check_fit(card: Card, session: onnxruntime.InferenceSession, path: Path) ->
         raise FormatError(f"the card of {path} names neither labels nor affect")
 
 
-def _providers() -> list[str]:
-    """A CUDA device where onnxruntime was built for one, then the CPU."""
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [name for name in wanted if name in onnxruntime.get_available_providers()]
+_CUDA = "CUDAExecutionProvider"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _providers(device: str) -> list[str]:
+    """The parts of onnxruntime that may run a model, the first one that can does."""
+    if device not in DEVICES:
+        raise UnknownName("device", device, DEVICES)
+    here = onnxruntime.get_available_providers()
+    if device == "cuda" and _CUDA not in here:
+        raise InputError(
+            "this onnxruntime has no CUDA: `pip uninstall onnxruntime`, then "
+            "`pip install onnxruntime-gpu` (the two overwrite each other)"
+        )
+    cuda = [_CUDA] if device != "cpu" and _CUDA in here else []
+    return [*cuda, "CPUExecutionProvider"]

@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from openaffect.errors import FormatError, InputError, MissingExtra
+from openaffect.errors import FormatError, InputError, MissingExtra, reason
 from openaffect.faces.crops import CropRule
 from openaffect.golden import make_golden
 from openaffect.labels import Expression
@@ -96,8 +96,7 @@ def describe_graph(path: str | Path) -> dict[str, dict[str, list[Any]]]:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except ORT_ERRORS as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"expected an ONNX model at {path}, but: {reason}") from error
+        raise FormatError(f"expected an ONNX model at {path}, but: {reason(error)}") from error
     return {
         "inputs": {value.name: list(value.shape) for value in session.get_inputs()},
         "outputs": {value.name: list(value.shape) for value in session.get_outputs()},
@@ -140,6 +139,7 @@ def adopt_model(
     """
     try:
         import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise MissingExtra("card", "a card for an outside model") from error
     offers = describe_graph(source)
@@ -152,8 +152,13 @@ def adopt_model(
         licences={"weights": licence},
         notes=notes,
     )
-    original = onnx.load(str(source))
+    try:
+        original = onnx.load(str(source))
+    except (DecodeError, OSError, onnx.checker.ValidationError) as error:
+        raise FormatError(f"cannot read {source}: {reason(error)}") from error
     with atomic_file(destination, overwrite=overwrite) as temporary:
+        if wiring.scores == "logits" and wiring.expression is not None:
+            _refuse_probabilities(original, card, temporary, wiring, source, offers)
         graph = _wire(original, wiring, len(labels), offers, "n")
         try:
             model = _save_and_try(graph, card, temporary, wiring, source, offers)
@@ -165,6 +170,28 @@ def adopt_model(
             model = _save_and_try(graph, card, temporary, wiring, source, offers)
         _save(graph, dataclasses.replace(card, golden=make_golden(model)), temporary)
     return open_model(destination)
+
+
+def _refuse_probabilities(
+    original: onnx.ModelProto,
+    card: Card,
+    path: Path,
+    wiring: Wiring,
+    source: str | Path,
+    offers: dict[str, dict[str, list[Any]]],
+) -> None:
+    """A softmax over a softmax would make all classes nearly alike, without a word."""
+    as_they_are = dataclasses.replace(wiring, scores="probabilities")
+    batch = 1 if next(iter(offers["inputs"].values()))[0] == 1 else "n"
+    try:
+        graph = _wire(original, as_they_are, len(card.labels), offers, batch)
+        _save_and_try(graph, card, path, as_they_are, source, offers)
+    except (FormatError, InputError):
+        return  # no probabilities, or something that the next step tells better
+    raise InputError(
+        f"the columns of {wiring.expression} are not below 0 and sum to 1: they are probabilities, "
+        "not logits; say --scores probabilities"
+    )
 
 
 def _wire(
@@ -349,8 +376,9 @@ def _try(
         both = model.predict(pictures)
         first = model.predict(pictures[:1])
     except (FormatError, *ORT_ERRORS) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{source} does not run like this: {reason}; it has {offers}") from error
+        raise FormatError(
+            f"{source} does not run like this: {reason(error)}; it has {offers}"
+        ) from error
     p = both.probabilities
     if p is not None and (p.min() < -1e-4 or np.abs(p.sum(axis=1) - 1).max() > 1e-3):
         raise InputError(

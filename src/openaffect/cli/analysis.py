@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, ModelName, Overwrite, Workers, app
+from openaffect.cli.options import (
+    AsJson,
+    Device,
+    ModelName,
+    Overwrite,
+    Workers,
+    app,
+    open_chosen_model,
+)
 
 
 @app.command()
@@ -60,6 +68,7 @@ def analyze(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 32,
     workers: Workers = None,
+    device: Device = "auto",
     json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -69,7 +78,6 @@ def analyze(
     """
     from openaffect.cli import analyzing
     from openaffect.faces.finding import resolve_detector
-    from openaffect.model import open_model
 
     task = analyzing.Task(
         source=analyzing.choose_source(sources, camera),
@@ -90,7 +98,7 @@ def analyze(
         _print_notice(landmarks)
     analyzing.run(
         task,
-        open_model(model),
+        open_chosen_model(model, device),
         {
             "detector": chosen,
             "landmarks": landmarks,

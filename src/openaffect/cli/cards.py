@@ -133,10 +133,11 @@ def _show(path: str | Path, json: bool) -> None:
             f"the golden face is judged as when the model was made (within {difference:.1g})"
         )
     else:
-        console.warn(
-            f"the golden face is judged otherwise than when the model was made (by {difference:.2g}): "
-            "the file, the runtime or the drawing of faces has changed"
+        console.fail(
+            "outputs on the golden sample differ from those stored in the card, by "
+            f"{difference:.2g}: the file, the runtime or the drawing of faces has changed"
         )
+        raise typer.Exit(1)
 
 
 def _labels(text: str) -> tuple[Expression, ...]:

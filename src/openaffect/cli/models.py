@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, DatasetPath, Overwrite, Seed, Settings, Workers, app
+from openaffect.cli.options import (
+    AsJson,
+    DatasetPath,
+    Device,
+    Overwrite,
+    Seed,
+    Settings,
+    Workers,
+    app,
+    open_chosen_model,
+)
 from openaffect.errors import InputError
 
 
@@ -63,6 +73,7 @@ def predict(
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 64,
     workers: Workers = None,
+    device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """A model's predictions for every face of a dataset.
@@ -72,11 +83,10 @@ def predict(
     from openaffect.dataset import open_dataset
     from openaffect.errors import DestinationExists
     from openaffect.inference import predict_dataset
-    from openaffect.model import open_model
 
     if output.exists() and not overwrite:
         raise DestinationExists(output)  # before the work, not after it
-    loaded, opened = open_model(model), open_dataset(dataset)
+    loaded, opened = open_chosen_model(model, device), open_dataset(dataset)
     if split is not None:
         opened = opened.where(split=split)
         if not len(opened):

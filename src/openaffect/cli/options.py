@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import openaffect
 from openaffect import console
 from openaffect.errors import InputError
+
+if TYPE_CHECKING:
+    from openaffect.model import Model
 
 app = typer.Typer(
     name="openaffect",
@@ -28,6 +31,7 @@ ModelName = Annotated[
     str, typer.Option("--model", metavar="MODEL", help="A run, an .onnx file, or default.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Threads; one a processor by default.", min=1)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe otherwise."),
@@ -52,6 +56,16 @@ def read_pairs(options: list[str] | None) -> dict[str, Any]:
             raise InputError(f"expected an option as key=value, but got '{text}'")
         pairs[key.strip().replace("-", "_")] = value.strip()
     return pairs
+
+
+def open_chosen_model(name: str | Path, device: str) -> Model:
+    """The model that a command was asked to use; where it runs is said if that is news."""
+    from openaffect.model import open_model
+
+    model = open_model(name, device=device)
+    if model.device != "cpu":
+        console.note(f"device: {model.device}")
+    return model
 
 
 def print_classes(dataset: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from openaffect import console
-from openaffect.cli.options import ModelName, app
+from openaffect.cli.options import Device, ModelName, app, open_chosen_model
 from openaffect.errors import InputError
 from openaffect.web.hosts import is_loopback
 from openaffect.web.limits import Limits
@@ -50,6 +50,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help="Let pages of this origin use the service too."),
     ] = None,
+    device: Device = "auto",
     workers: Annotated[
         int, typer.Option(help="Threads that read pictures; 0 for one a processor.", min=0)
     ] = _DEFAULT.workers,
@@ -86,7 +87,7 @@ def serve(
             f"set {_TOKEN_VARIABLE} or --token-file to ask for a token"
         )
     serve(
-        model,
+        open_chosen_model(model, device),
         host=host,
         port=port,
         detector=chosen,
