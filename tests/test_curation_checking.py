@@ -374,7 +374,12 @@ def test_labels_that_contradict(tmp_path: Path) -> None:
         row.face_id = name
     result = check_dataset(make(tmp_path / "d", {"a.png": data}, [*cases.values()]))
     assert result.odd == {
-        "valence/arousal outside the region of the expression": ("even", "glad", "negative", "too calm"),
+        "valence/arousal outside the region of the expression": (
+            "even",
+            "glad",
+            "negative",
+            "too calm",
+        ),
         "valence of the opposite sign": ("glad", "negative"),
         "valence/arousal outside the unit disc": ("corner",),
         "uncertain, but with valence/arousal": ("unsure",),
