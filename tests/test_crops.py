@@ -109,6 +109,17 @@ def test_a_marked_pixel_lands_where_the_window_says():
     assert rows.max() + 1 == pytest.approx(bottom, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("x", "y"), [(-8, 2), (20, 2), (2, -8), (2, 20), (-9, 2), (2, 21), (-8, -8)]
+)
+def test_a_window_that_only_touches_the_picture_is_black(x, y):
+    """Its last column is the one before the first of the picture, and the like."""
+    image = np.full((20, 20, 3), 200, np.uint8)
+    rule = CropRule(margin=0.0, border="black")
+    assert crop(image, Box(x, y, 8, 8), rule).max() == 0
+    assert crop(image, Box(np.clip(x, -7, 19), np.clip(y, -7, 19), 8, 8), rule).max() == 200
+
+
 def test_no_box_means_the_whole_picture():
     image = picture(7, 9)
     np.testing.assert_array_equal(crop(image, None, RULE), image)

@@ -358,6 +358,8 @@ def test_labels_that_contradict(tmp_path: Path) -> None:
         "negative": FaceRow("", "a.png", expression=Expression.HAPPY, valence=-0.2, arousal=0.1),
         "too calm": FaceRow("", "a.png", expression=Expression.HAPPY, valence=0.2, arousal=-0.4),
         "glad": FaceRow("", "a.png", expression=Expression.SAD, valence=0.2, arousal=-0.2),
+        "even": FaceRow("", "a.png", expression=Expression.SAD, valence=0.0, arousal=-0.2),
+        "blank": FaceRow("", "a.png", expression=Expression.HAPPY, valence=0.0, arousal=0.1),
         "moved": FaceRow("", "a.png", expression=Expression.SURPRISE, valence=-0.1, arousal=0.5),
         "none": FaceRow("", "a.png", expression=Expression.NONE, valence=0.3, arousal=-0.7),
         "corner": FaceRow("", "a.png", expression=Expression.NONE, valence=0.9, arousal=0.9),
@@ -372,7 +374,12 @@ def test_labels_that_contradict(tmp_path: Path) -> None:
         row.face_id = name
     result = check_dataset(make(tmp_path / "d", {"a.png": data}, [*cases.values()]))
     assert result.odd == {
-        "valence/arousal outside the region of the expression": ("glad", "negative", "too calm"),
+        "valence/arousal outside the region of the expression": (
+            "even",
+            "glad",
+            "negative",
+            "too calm",
+        ),
         "valence of the opposite sign": ("glad", "negative"),
         "valence/arousal outside the unit disc": ("corner",),
         "uncertain, but with valence/arousal": ("unsure",),

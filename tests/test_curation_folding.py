@@ -62,6 +62,30 @@ def test_without_groups_classes_and_sizes_differ_by_one_at_most(names, folds):
     assert np.ptp(sizes) <= 1
 
 
+def test_a_group_goes_where_its_class_is_short_not_where_the_fold_is_small():
+    """Twelve of contempt in groups of 6, 2, 2, 2: 6 and 6, though happy makes folds of any size."""
+    groups = [
+        ("contempt", name) for name, n in zip("abcd", (6, 2, 2, 2), strict=True) for _ in range(n)
+    ]
+    found = assign_folds(make_dataset([*groups, *[("happy", None)] * 40]), 2)
+    rare = np.bincount(found[:12], minlength=2)
+    assert rare.tolist() == [6, 6]
+    # Mixed: happy faces in the groups of contempt make one fold large before the other.
+    mixed = [("contempt", "a"), *[("happy", "a")] * 9, ("contempt", "b"), ("contempt", None)]
+    mixed += [("contempt", None)]
+    for seed in range(6):
+        found = assign_folds(make_dataset(mixed), 2, seed=seed)
+        assert np.bincount(found[[0, 10, 11, 12]], minlength=2).tolist() == [2, 2]
+
+
+def test_the_largest_groups_are_placed_first():
+    sizes = (1, 1, 1, 1, 4)
+    rows = [("happy", f"g{n}") for n, size in enumerate(sizes) for _ in range(size)]
+    for seed in range(8):
+        found = assign_folds(make_dataset(rows), 2, seed=seed)
+        assert sorted(np.bincount(found, minlength=2).tolist()) == [4, 4]
+
+
 def test_the_seed_decides():
     dataset = make_dataset([("happy", None)] * 50)
     one, other = (assign_folds(dataset, 5, seed=seed) for seed in (0, 1))

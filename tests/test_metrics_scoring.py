@@ -107,6 +107,16 @@ def test_bootstrap_and_balanced_draw_in_one_step_equal_two_steps():
         assert_allclose(ours.std(), theirs.std(), rtol=0.092)
 
 
+def test_a_class_that_a_bootstrap_sample_misses_has_no_rows_in_it():
+    """One row of twenty is missed by (1 − 1/20)²⁰ = 36 % of the samples."""
+    matrix = np.array([[1, 0, 0], [4, 15, 0]])
+    rows = m.bootstrap_balanced(matrix, 2000, np.random.default_rng(0)).sum(axis=-1)
+    missed = rows[:, 0] == 0
+    assert abs(missed.mean() - 0.358) < 0.05  # 5 standard errors
+    assert (rows[missed, 1] == 20).all()
+    assert (rows[~missed, 0] == rows[~missed, 1]).all()
+
+
 # ---- estimates against brute force ------------------------------------------------------
 
 
@@ -168,6 +178,16 @@ def test_every_metric_is_there_and_inside_its_interval(scored):
     # the bootstrap of ECE is biased upwards (noise adds to calibration error)
     unbiased = [e for name in {*result} - {"ece", "cross_entropy"} for e in result[name].values()]
     assert all(e.low < e.value < e.high for e in unbiased)
+
+
+def test_a_seed_fixes_the_numbers_of_label_metrics_too():
+    truth, p = system(3)
+    once, again, other = (
+        m.score_categorical(truth, p, K, draws=5, rounds=20, seed=s)["f1"] for s in (1, 1, 2)
+    )
+    assert once == again
+    assert once["norm"].value != other["norm"].value
+    assert (once["orig"].low, once["orig"].high) != (other["orig"].low, other["orig"].high)
 
 
 def test_a_seed_fixes_the_numbers():

@@ -137,7 +137,7 @@ GOOD: dict[str, list[Any]] = {"face_id": ["a", "b"], "p_happy": [0.5, 1.0], "p_s
         ({"p_sad": [{"a": 1}, {"a": 1}]}, FormatError, "column 'p_sad'"),
         ({"p_sad": [datetime(2020, 1, 1)] * 2}, FormatError, "column 'p_sad'"),
         ({"p_sad": [1e308, 0.0], "p_happy": [1e308, 1.0]}, InputError, "sum to inf"),
-        ({"face_id": ["a", None]}, FormatError, "face_id.* null in 1 rows"),
+        ({"face_id": ["a", None]}, FormatError, "face_id.* null in 1 of 2 rows"),
         ({"face_id": [b"\xff", b"a"]}, FormatError, "column 'face_id'"),
         ({"face_id": [{"a": 1}, {"a": 2}]}, FormatError, "column 'face_id'"),
         ({"error": [[1], [2]]}, FormatError, "column 'error'"),
@@ -290,6 +290,15 @@ def test_align_finds_rows_by_id() -> None:
     assert example().align(["c", "a", "c"]).tolist() == [2, 0, 2]
     with pytest.raises(MismatchError, match="lack 2: x, y"):
         example().align(["a", "x", "y"])
+
+
+def test_predictions_of_nothing_lack_every_face(tmp_path: Path) -> None:
+    with write_dataset(tmp_path / "d", check_images=False) as writer:
+        writer.add(FaceRow("a", "a.png", expression=Expression.HAPPY))
+    none = read_predictions(pa.table(GOOD).slice(0, 0))
+    assert len(none) == 0
+    with pytest.raises(MismatchError, match="lack 1: a"):
+        align_predictions(open_dataset(tmp_path / "d"), none)
 
 
 def test_a_dataset_finds_its_rows_and_names_foreign_ones(tmp_path: Path) -> None:

@@ -83,9 +83,10 @@ def _reject_rows(
     row = int(np.flatnonzero(wrong)[0])
     value = faces[column][row].as_py()
     shown = repr(value) if isinstance(value, str) else ", ".join(map(_shown, value[:8]))
+    more = int(wrong.sum()) - 1
     raise InputError(
         f"expected column '{column}' of {where} to hold {expected}, but {faces['face_id'][row]} "
-        f"(and {int(wrong.sum()) - 1} more) has {shown[:200]}"
+        f"has {shown[:200]}" + (f", and {more:,} more" if more else "")
     )
 
 

@@ -180,7 +180,9 @@ def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:
         )
     ids = schemas.cast(table["face_id"], pa.string(), "face_id", where)
     if ids.null_count:
-        raise FormatError(f"column 'face_id' of {where} is null in {ids.null_count} rows")
+        raise FormatError(
+            f"column 'face_id' of {where} is null in {ids.null_count:,} of {len(ids):,} rows"
+        )
     table = table.select(given).set_column(given.index("face_id"), "face_id", ids)
     schemas.reject_repeated(table, "face_id", where)
     made_with = _read_metadata(table, where)
@@ -217,7 +219,9 @@ def align_predictions(
     Raises:
         MismatchError: a face without a prediction, or a prediction of a face that the dataset lacks.
     """
-    known = pc.is_in(pa.array(predictions.ids), value_set=dataset.faces["face_id"].combine_chunks())
+    known = pc.is_in(
+        pa.array(predictions.ids, pa.string()), value_set=dataset.faces["face_id"].combine_chunks()
+    )
     if not pc.all(known, min_count=0).as_py():
         pairs = zip(predictions.ids, known.to_pylist(), strict=True)
         foreign = [face_id for face_id, is_known in pairs if not is_known]

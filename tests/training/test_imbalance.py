@@ -105,6 +105,10 @@ def test_rows_are_shuffled_and_drawn_anew_with_each_seed(strategy):
     assert one.tolist() != other.tolist()
     if strategy == "down-sampling":
         assert {*one.tolist()} != {*other.tolist()}
+    if strategy == "up-sampling":  # 50 = 2 · 20 + 10: which ten rows come a third time
+        thirds = [np.flatnonzero(np.bincount(rows)[50:70] == 3).tolist() for rows in (one, other)]
+        assert len(thirds[0]) == len(thirds[1]) == 10
+        assert thirds[0] != thirds[1]
 
 
 def test_class_balanced_weights_are_those_of_the_study():

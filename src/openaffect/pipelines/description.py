@@ -88,6 +88,7 @@ def _describe_dataset(path: Path) -> dict[str, Any]:
         "kind": "dataset",
         "path": str(path),
         **dataclasses.asdict(dataset.info),
+        "rows": len(dataset),  # other tools may have changed the table alone
         "columns": {
             name: len(faces) - faces[name].null_count
             for name in faces.column_names
