@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SIGNED = ("kappa", "kappa_ovr", "alpha", "alpha_ovr", "ccc", "corr")
 _EXPRESSION = ("accuracy", "f1", "kappa", "alpha", "auc", "auc_pr")
+_DRAWN = 3  # systems whose intervals are drawn beside each other
 _AFFECT = ("ccc", "rmse", "corr", "sagr")
 
 
@@ -102,7 +103,13 @@ def _score_table(entries: Sequence[Entry], lines: Sequence[Sequence[str]]) -> st
     heads = ["Metric"]
     for entry in entries:
         heads += [entry.name, "95 %", ""]
-    return table(heads, lines, kinds="l" + "nib" * len(entries), name="scores")
+    kinds = "l" + "nib" * len(entries)
+    if len(entries) > _DRAWN:  # more drawings would push the last systems off the page
+        kept = [place for place, kind in enumerate(kinds) if kind != "b"]
+        heads = [heads[place] for place in kept]
+        lines = [[line[place] for place in kept] for line in lines]
+        kinds = kinds.replace("b", "")
+    return table(heads, lines, kinds=kinds, name="scores")
 
 
 def _cells(scores: Sequence[Mapping[str, Any]], metric: str, *, lower: bool) -> list[str]:
