@@ -33,7 +33,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/openaffect demo demo --overwrite
+	$(BIN)/openaffect demo demo $(if $(wildcard demo/report.html),--overwrite,--resume)
 
 test: install
 	$(RUN_TESTS) $(PYTEST)

@@ -277,3 +277,27 @@ def test_every_float32_comes_back_from_its_digits() -> None:
     assert len(values) > 2900
     short = np.array([console.shorten(float(value)) for value in values])
     assert (short.astype(np.float32) == values).all()
+
+
+def test_a_demo_without_the_extra_ends_before_it_draws(tmp_path):
+    code = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'torch':
+            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+sys.meta_path.insert(0, Missing())
+from openaffect.cli import main
+sys.exit(main(['demo', r'{tmp_path}/demo']))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "openaffect[train]" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_run_that_is_not_there_is_not_resumed(tmp_path, capsys):
+    assert main(["draw", "12", str(tmp_path / "d"), "--size", "64"]) == 0
+    assert main(["train", str(tmp_path / "d"), str(tmp_path / "rum"), "--resume"]) == 1
+    assert "no run to resume" in capsys.readouterr().err
+    assert not (tmp_path / "rum").exists()

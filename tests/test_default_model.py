@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,26 @@ def test_it_is_whole_and_its_card_says_what_it_is_and_is_not_for():
     assert "Not to be used to judge a person" in model.card.notes
     assert {"accuracy", "f1", "ece"} <= set(model.card.scores["ferplus_validation"])
     assert "Apache-2.0" in model.card.licences["weights"]
+
+
+def test_it_knows_the_images_that_it_learned_from(test_data, tmp_path, capsys):
+    """26,500 faces of FER+ train, in 25,442 different images; see runs/learned_images.py."""
+    assert len(open_model().card.learned_hashes()) == 25_442
+    with zipfile.ZipFile(test_data / "ferplus.zip") as archive:
+        for folder, count in (("FER2013Train", 40), ("FER2013Valid", 40)):
+            names = [name for name in archive.namelist() if folder in name and ".png" in name]
+            for number, name in enumerate(names[:: len(names) // count][:count]):
+                path = tmp_path / "in" / folder / "happy" / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(name))
+    dataset, _ = import_dataset("folders", tmp_path / "in", tmp_path / "d")
+    made = predict_dataset(open_model(), dataset)
+    is_train = np.array(["Train" in face_id for face_id in dataset.ids])
+    # A twentieth was held out, and faces without a majority were not learned.
+    assert 25 <= made.learned[is_train].sum() < 40
+    assert made.learned[~is_train].sum() == 0
+    assert main(["predict", "default", str(dataset.path), "-o", str(tmp_path / "p.parquet")]) == 0
+    assert "learned from" in capsys.readouterr().err
 
 
 def test_the_file_is_small_and_tells_nothing_of_the_machine_that_made_it():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
+import struct
 import threading
 import time
 
@@ -10,12 +14,14 @@ import onnx
 import pytest
 
 from builders import tiny_model, tiny_outputs
+from format_builders import make_dataset
+from openaffect.cli import main
 from openaffect.dataset import open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import FormatError, InputError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
-from openaffect.images import encode_image
+from openaffect.images import encode_image, pixel_hash, read_image
 from openaffect.inference import (
     NOT_FINITE,
     map_in_order,
@@ -23,9 +29,10 @@ from openaffect.inference import (
     predict_dataset,
     take_crop,
 )
-from openaffect.labels import EMOTIONS, parse_labels
-from openaffect.model import Outputs, open_model
-from openaffect.predictions import align_predictions, open_predictions
+from openaffect.labels import EMOTIONS, Expression, parse_labels
+from openaffect.model import CARD_KEY, Card, Outputs, open_model
+from openaffect.predictions import Predictions, align_predictions, open_predictions
+from openaffect.reports import compare, evaluate
 
 SIZE = (32, 32)
 
@@ -265,3 +272,72 @@ def test_affect_outside_its_range_is_a_failed_row_and_rounding_is_not(tmp_path):
     np.testing.assert_array_equal(found.affect[[0, 3]], [[0.5, 1], [-1, 0]])
     assert np.isnan(found.affect[[1, 2]]).all()
     assert np.isnan(found.probabilities[[1, 2]]).all()
+
+
+def hashes_of(images) -> str:
+    numbers = np.unique([pixel_hash(image) for image in images])
+    return base64.b64encode(numbers.astype(">u4").tobytes()).decode()
+
+
+def test_a_pixel_hash_is_of_size_and_pixels_and_of_nothing_else():
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    data = struct.pack(">II", 2, 4) + bytes(range(24))
+    assert pixel_hash(image) == int.from_bytes(hashlib.sha256(data).digest()[:4], "big")
+    assert pixel_hash(np.asfortranarray(image)) == pixel_hash(image)
+    assert pixel_hash(image.reshape(4, 2, 3)) != pixel_hash(image)
+    for suffix in (".png", ".bmp", ".tif"):  # however losslessly it is stored
+        assert pixel_hash(read_image(encode_image(image, suffix))) == pixel_hash(image)
+
+
+@pytest.fixture
+def learned(tmp_path):
+    """A dataset of eight faces, and a model that learned from the first six."""
+    dataset = make_dataset(tmp_path / "d", 8)
+    images = [dataset.image(row) for row in range(6)]
+    path = tiny_model(tmp_path / "m.onnx")
+    model = onnx.load(str(path))
+    card = dataclasses.replace(open_model(path).card, learned=hashes_of(images))
+    onnx.helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    onnx.save(model, str(path))
+    return dataset, path
+
+
+def test_faces_that_a_model_learned_from_are_marked_and_told(learned, tmp_path, capsys):
+    dataset, path = learned
+    made = predict_dataset(open_model(path), dataset)
+    assert made.learned.tolist() == [True] * 6 + [False] * 2
+    assert "6 of 8 faces" in made.learned_warning()
+    assert made.learned_warning(np.array([5, 6, 7])) is None  # one of three may be chance
+    out = tmp_path / "p.parquet"
+    assert main(["predict", str(path), str(dataset.path), "-o", str(out)]) == 0
+    assert "6 of 8 faces" in capsys.readouterr().err
+    assert open_predictions(out).learned.tolist() == made.learned.tolist()
+    report = evaluate(dataset, open_predictions(out), split="all")
+    assert any("6 of 8 faces" in text for text in report.data["warnings"])
+    result = compare([report, report], names=["a", "b"])
+    assert [note.split(":")[0] for note in result.notes if "learned" in note] == ["a", "b"]
+
+
+def test_what_chance_explains_is_not_told():
+    marked = np.zeros(1_000_000, bool)
+    marked[:30] = True
+    made = Predictions([], learned=marked, made_with={"learned_images": 25_000})
+    assert made.learned_warning() is None  # 5.8 are expected; five times as many may be
+    marked[:40] = True
+    assert "40 of 1,000,000" in str(made.learned_warning())
+
+
+def test_a_model_that_does_not_tell_what_it_learned_marks_nothing(learned):
+    dataset, path = learned
+    plain = open_model(tiny_model(path.parent / "plain.onnx"))
+    made = predict_dataset(plain, dataset)
+    assert made.learned is None
+    assert made.learned_warning() is None
+    assert "learned" not in made.to_table().column_names
+
+
+@pytest.mark.parametrize("text", ["AAA", "ä", "AAAA", "AAAAAgAAAAE="])
+def test_damaged_hashes_are_an_error(text, tmp_path):
+    card = Card("odd", labels=(Expression.HAPPY,), learned=text)
+    with pytest.raises(FormatError, match="learned"):
+        Card.from_json(card.to_json(), "the card")

@@ -11,8 +11,10 @@ import json
 import math
 import os
 import re
+import signal
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )
+
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 
 
 def printable(text: str) -> str:
@@ -200,11 +206,13 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[[int]
 def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
     """Progress of a training: a bar on a terminal, and one line an epoch on stderr."""
     console = err()
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, _interrupts() as interrupted:
         bars = stack.enter_context(_Bars(console)) if sys.stderr.isatty() else None
         tasks: dict[str, Any] = {}
 
         def show(moment: Moment) -> None:
+            if interrupted() and moment.phase == "training":
+                raise KeyboardInterrupt  # between two steps: what is kept is whole
             if moment.note:
                 warn(moment.note)
             if moment.phase == "finished":
@@ -215,6 +223,11 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
                 early = ", the training stopped early" * (moment.epoch < moment.epochs)
                 kept = f"epoch {moment.best} of {moment.epoch} is kept{early}"
                 console.print(Text(f"{printable(name)}: {kept}"))
+            if bars is None and moment.phase == "training" and not tasks:
+                # A log file should not stay empty until the first epoch ends.
+                tasks["said"] = None
+                steps = f"{moment.epochs} epochs of {moment.steps:,} steps"
+                console.print(Text(f"{printable(name)}: training, {steps}"))
             if moment.row is not None:
                 console.print(Text(f"{printable(name)}: {_epoch_line(moment)}"))
             if bars is None:
@@ -228,6 +241,41 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
             bars.update(task, description=what, completed=done, total=total, note=_speed(moment))
 
         yield show
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Let work end where it can go on later: yields what tells whether Ctrl-C was pressed.
+
+    The second one ends it at once. Only the main thread hears signals.
+    """
+    pressed = False
+
+    def handle(*_: object) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        note("stopping after this step; Ctrl-C again stops at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def resumable(hint: str) -> Iterator[None]:
+    """Say, where Ctrl-C ends the block, how the work goes on; the exit status is 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        warn(f"interrupted; {hint}")
+        raise SystemExit(INTERRUPTED) from None
 
 
 class _Done(MofNCompleteColumn):

@@ -19,6 +19,7 @@ AVIF                   Pillow      knows its orientation, which OpenCV ignores
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import struct
@@ -338,6 +339,20 @@ def _check_array(array: NDArray[np.generic], where: str) -> Pixels:
     if channels == 4:
         return _lay_over_white(Image.fromarray(pixels))
     raise ImageError(f"expected {where} to have 1, 3 or 4 channels, but got {channels}")
+
+
+def pixel_hash(image: Pixels) -> int:
+    """32 bits by which an image is known again, however losslessly it is stored.
+
+    The first four bytes, as a big-endian number, of the SHA-256 over height and width, as
+    big-endian 32-bit numbers, and the pixels.
+
+    Args:
+        image: RGB uint8 (h, w, 3).
+    """
+    digest = hashlib.sha256(struct.pack(">II", *image.shape[:2]))
+    digest.update(np.ascontiguousarray(image).data)
+    return int.from_bytes(digest.digest()[:4], "big")
 
 
 def encode_image(image: Pixels, suffix: str = ".png", quality: int = 95) -> bytes:

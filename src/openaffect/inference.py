@@ -22,7 +22,7 @@ from openaffect.dataset import Dataset
 from openaffect.errors import FormatError, ImageError, InputError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop, crop_window
-from openaffect.images import MAX_PIXELS, Pixels
+from openaffect.images import MAX_PIXELS, Pixels, pixel_hash
 from openaffect.labels import Expression
 from openaffect.model import Card, Model, Outputs
 from openaffect.predictions import Predictions
@@ -100,8 +100,11 @@ def predict_dataset(
         rows.clear()
         crops.clear()
 
+    known = model.card.learned_hashes()
+    learned = np.zeros(len(dataset), bool) if len(known) else None
+
     def take(row: int) -> Pixels | str:
-        return _take_row(dataset, row, model.card)
+        return _take_row(dataset, row, model.card, known, learned)
 
     taken = map_in_order(take, range(len(dataset)), workers=workers, ahead=batch_size)
     for row, piece in enumerate(taken):
@@ -125,7 +128,7 @@ def predict_dataset(
         "dataset_fingerprint": dataset.fingerprint(),
     }
     labels = sorted_labels(model.card)
-    return Predictions(dataset.ids, labels, probabilities, None, affect, errors, made_with)
+    return Predictions(dataset.ids, labels, probabilities, None, affect, errors, made_with, learned)
 
 
 def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64) -> Verdicts:
@@ -205,6 +208,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         **warning,
         "model": card.name,
         "model_sha256": sha256,
+        **({"learned_images": len(card.learned_hashes())} if card.learned else {}),
         "recipe": card.recipe,
         "labels": [label.value for label in sorted_labels(card)],
         "crop": card.crop.to_dict(),
@@ -245,14 +249,25 @@ def map_in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _take_row(dataset: Dataset, row: int, card: Card) -> Pixels | str:
-    """The crop of a row, or why there is none."""
+def _take_row(
+    dataset: Dataset,
+    row: int,
+    card: Card,
+    known: NDArray[np.uint32],
+    learned: NDArray[np.bool_] | None,
+) -> Pixels | str:
+    """The crop of a row, or why there is none; marks a row whose image the model learned from."""
     try:
         box = dataset.box(row)
     except ValueError as error:  # a table of other tools may hold any numbers
         return str(error)
     try:
-        return take_crop(dataset.image(row), box, card)
+        image = dataset.image(row)
+        if learned is not None:
+            wanted = pixel_hash(image)
+            place = np.searchsorted(known, np.uint32(wanted))
+            learned[row] = place < len(known) and known[place] == wanted
+        return take_crop(image, box, card)
     except ImageError as error:
         return str(error)
 

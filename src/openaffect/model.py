@@ -9,6 +9,8 @@ hashes, scores, licences, and a golden sample.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -82,6 +84,8 @@ class Card:
         protocol_warning: a habit of the recipe that flatters its scores; every report repeats it.
         notes: limits, intended use.
         golden: a drawn face and the outputs for it.
+        learned: `images.pixel_hash` of every image that the model learned from, sorted, as
+            big-endian uint32 in base64; "" where that is not known.
         made_by: the openaffect version.
         schema: version of the card.
     """
@@ -102,8 +106,13 @@ class Card:
     protocol_warning: str = ""
     notes: str = ""
     golden: Golden | None = None
+    learned: str = ""
     made_by: str = f"openaffect {openaffect.__version__}"
     schema: int = CARD_VERSION
+
+    def learned_hashes(self) -> NDArray[np.uint32]:
+        """`learned` as sorted numbers, uint32 (n,)."""
+        return np.frombuffer(base64.b64decode(self.learned), ">u4").astype(np.uint32)
 
     def to_json(self) -> str:
         """The text of the card."""
@@ -133,6 +142,12 @@ def _check_values(card: Card, where: str) -> None:
         raise FormatError(f"expected a size of 1 to {_MAX_SIDE} pixels in {where}, got {card.size}")
     if len({*card.labels}) < len(card.labels):
         raise FormatError(f"expected each label once in {where}, but got {', '.join(card.labels)}")
+    try:
+        hashes = card.learned_hashes()
+    except (binascii.Error, ValueError) as error:
+        raise FormatError(f"'learned' in {where} is damaged: {reason(error)}") from error
+    if (hashes[1:] < hashes[:-1]).any():
+        raise FormatError(f"'learned' in {where} is not sorted")
     if card.golden is not None:
         parse_expression(card.golden.expression, where)
         if card.golden.seed < 0:

@@ -47,6 +47,8 @@ class Predictions:
         affect: valence and arousal, float64 (n, 2), NaN where there is none; None if no row has it.
         errors: why a row failed, or None.
         made_with: what made them: model name, recipe, crop rule, and the like; JSON-ready.
+        learned: which faces lie in images that the model learned from, bool (n,); None where
+            that is not known.
         notes: what a reader of them should know of how the file was understood.
     """
 
@@ -57,6 +59,7 @@ class Predictions:
     affect: NDArray[np.float64] | None = None
     errors: list[str | None] = field(default_factory=list)
     made_with: dict[str, Any] = field(default_factory=dict)
+    learned: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -78,6 +81,26 @@ class Predictions:
         result: NDArray[np.int64] = rows.to_numpy(zero_copy_only=False).astype(np.int64)
         return result
 
+    def learned_warning(self, rows: NDArray[np.integer] | None = None) -> str | None:
+        """What to say of faces in images that the model learned from; None where there are none.
+
+        Args:
+            rows: that are meant; by default all. As many as chance explains are no finding: an
+                image is known by 32 bits.
+        """
+        if self.learned is None:
+            return None
+        learned = self.learned if rows is None else self.learned[rows]
+        images = self.made_with.get("learned_images")
+        chance = len(learned) * (images if isinstance(images, int) else 0) / 2**32
+        count = int(learned.sum())
+        if count <= 5 * chance + 2:
+            return None
+        return (
+            f"{count:,} of {len(learned):,} faces lie in images that the model learned from: "
+            "scores on them say nothing about new faces"
+        )
+
     def to_table(self) -> pa.Table:
         """The predictions as an Arrow table, metadata included."""
         columns: dict[str, pa.Array] = {"face_id": pa.array(self.ids, pa.string())}
@@ -91,6 +114,8 @@ class Predictions:
         columns["valence"], columns["arousal"] = _nullable(affect[:, 0]), _nullable(affect[:, 1])
         errors = self.errors or [None] * len(self)
         columns["error"] = pa.array(errors, pa.string())
+        if self.learned is not None:
+            columns["learned"] = pa.array(self.learned, pa.bool_())
         metadata = {"schema": schemas.VERSION, "made_by": _made_by(), **self.made_with}
         try:
             text = json.dumps(metadata, allow_nan=False)
@@ -127,7 +152,7 @@ def _is_ours(column: str) -> bool:
     return column.startswith("p_") or column in _COLUMNS
 
 
-_COLUMNS = ("face_id", "expression", "valence", "arousal", "error")
+_COLUMNS = ("face_id", "expression", "valence", "arousal", "error", "learned")
 
 
 def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) -> Predictions:
@@ -165,7 +190,7 @@ def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) ->
         arrays["affect"],
         errors,
         made_with,
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
@@ -201,7 +226,15 @@ def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:
             f"it has {_few(given)}"
         )
     return Predictions(
-        ids.to_pylist(), labels, probabilities, choices, affect, errors, made_with, tuple(notes)
+        ids.to_pylist(),
+        labels,
+        probabilities,
+        choices,
+        affect,
+        errors,
+        made_with,
+        _read_learned(table, where),
+        tuple(notes),
     )
 
 
@@ -209,6 +242,14 @@ def _few(names: Sequence[str]) -> str:
     """Some names of columns, cut where they are long or many."""
     shown = ", ".join(name[:40] for name in names[:10])
     return f"{shown}, … ({len(names):,} columns)" if len(names) > 10 else shown
+
+
+def _read_learned(table: pa.Table, where: str) -> NDArray[np.bool_] | None:
+    if "learned" not in table.column_names:
+        return None
+    values = schemas.cast(table["learned"], pa.bool_(), "learned", where).fill_null(False)
+    found: NDArray[np.bool_] = values.to_numpy().astype(bool)
+    return found
 
 
 def align_predictions(

@@ -979,3 +979,24 @@ def test_the_run_keeps_its_recipe(faces, tmp_path):
     train(faces, tmp_path / "run", recipe)
     assert load_recipe(tmp_path / "run" / "recipe.toml") == recipe
     assert recipe.label_set == THREE
+
+
+def test_ctrl_c_between_steps_leaves_a_checkpoint_of_that_step(faces, tmp_path):
+    def press(number: int) -> Callable[[Moment], None]:
+        steps = 0
+
+        def show(moment: Moment) -> None:
+            nonlocal steps
+            steps += moment.phase == "training"
+            if steps == number:
+                raise KeyboardInterrupt
+
+        return show
+
+    recipe = fast_recipe(**RANDOM, seed=3)
+    train(faces, tmp_path / "whole", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        train(faces, tmp_path / "cut", recipe, show=press(3))
+    assert read_checkpoint(tmp_path / "cut" / "checkpoint.pt")["state"]["total_steps"] == 3
+    train(faces, tmp_path / "cut", recipe, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")

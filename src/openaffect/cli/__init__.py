@@ -15,8 +15,6 @@ from openaffect.cli import pipelines, data, models, tuning, cards, analysis, ser
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
-
 __all__ = [
     "analysis",
     "app",
@@ -41,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit status: 0 done, 1 a user's error, 2 wrong usage."""
     try:
         status = app(args=arguments, prog_name="openaffect", standalone_mode=False)
-        if status == _INTERRUPTED:
+        if status == console.INTERRUPTED:  # what typer makes of Ctrl-C
             console.warn("interrupted")
         return status if isinstance(status, int) else 0
     except SystemExit as end:

@@ -104,7 +104,7 @@ def run(task: Task, model: Model, choices: Choices) -> None:
                 raise InputError("--camera with --report needs -o, which keeps the rows")
             analysis = analyze(task.source, model, progress=progress, **choices)
         else:
-            try:
+            with console.resumable("the same command with --resume goes on from here"):
                 analysis = analyze_to_file(
                     task.source,
                     model,
@@ -116,9 +116,6 @@ def run(task: Task, model: Model, choices: Choices) -> None:
                     warn=console.warn,
                     **choices,
                 )
-            except KeyboardInterrupt:
-                console.warn("interrupted; the same command with --resume goes on from here")
-                raise
     if task.output is not None:
         console.note(f"{len(analysis):,} rows in {task.output}")
     else:

@@ -125,6 +125,9 @@ def _show(path: str | Path, json: bool) -> None:
         console.print_json(facts | {"golden_difference": difference})
     else:
         facts.pop("golden")
+        facts["learned"] = (
+            f"{len(model.card.learned_hashes()):,} images" if facts["learned"] else ""
+        )
         console.print_facts(flatten(facts))
     if difference is None:
         console.note("the card has no golden face to check the copy by")

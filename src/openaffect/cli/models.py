@@ -46,7 +46,12 @@ def train(
 
     chosen = load_recipe(recipe, settings or [])
     opened = open_dataset(dataset)
-    with console.training_bar(chosen.name) as show:
+    if resume and not (run / "recipe.toml").is_file():
+        raise InputError(
+            f"there is no run to resume at {run}; check its name, or leave out --resume to begin"
+        )
+    hint = "the same command with --resume goes on from here"
+    with console.resumable(hint), console.training_bar(chosen.name) as show:
         model = train(
             opened,
             run,
@@ -103,6 +108,9 @@ def predict(
         )
     made.save(output, overwrite=overwrite)
     console.say(f"{len(made):,} predictions in {output}")
+    learned = made.learned_warning()
+    if learned is not None:
+        console.warn(learned)
     if failed:
         first = failed[0]
         console.warn(f"{len(failed):,} faces failed, first {made.ids[first]}: {made.errors[first]}")

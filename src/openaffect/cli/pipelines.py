@@ -30,12 +30,18 @@ Draws = Annotated[int, typer.Option(help="Balanced draws for Norm.", min=1)]
 Rounds = Annotated[int, typer.Option(help="Bootstrap samples for intervals.", min=1)]
 
 
+_DEMO_TIME = "3,000 faces and 8 epochs take two to three minutes on two CPU cores"
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
     faces: Annotated[int, typer.Option(help="Drawn faces to learn from.", min=200)] = 3000,
     epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 8,
     seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted demo, if there is one.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """The whole pipeline, offline, on drawn faces, to DIR/report.html.
@@ -44,16 +50,19 @@ def demo(
     """
     from openaffect.pipelines.demo import run_demo
 
-    page = run_demo(
-        folder,
-        faces=faces,
-        epochs=epochs,
-        seed=seed,
-        overwrite=overwrite,
-        bar=console.progress_bar,
-        training_bar=console.training_bar,
-        say=console.note,
-    )
+    console.note(_DEMO_TIME)
+    with console.resumable("the same command with --resume goes on from here"):
+        page = run_demo(
+            folder,
+            faces=faces,
+            epochs=epochs,
+            seed=seed,
+            overwrite=overwrite,
+            resume=resume,
+            bar=console.progress_bar,
+            training_bar=console.training_bar,
+            say=console.note,
+        )
     console.say(f"done: open {page} in a browser")
 
 

@@ -6,23 +6,27 @@
     ├── faces/                     a dataset: train and test as skewed as AffectNet
     ├── imbalanced/                run, predictions.parquet, report/ of one strategy
     ├── weighted-loss/             the same of the other
+    ├── demo.json                  what was asked for
     └── report.html                both side by side
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from openaffect.dataset import Dataset
-from openaffect.errors import DestinationExists
+from openaffect.dataset import Dataset, open_dataset
+from openaffect.documents import read_json
+from openaffect.errors import DestinationExists, MismatchError
 from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
 from openaffect.pipelines.drawing import draw_dataset
 from openaffect.reports import Report, compare, evaluate
-from openaffect.training import load_recipe, train
+from openaffect.storage import atomic_file
+from openaffect.training import load_recipe, require_training, train
 from openaffect.training.moment import Moment
 
 STRATEGIES = ("imbalanced", "weighted-loss")
@@ -37,6 +41,7 @@ _SIZE = 128
 # Few faces: small steps, many of them, and a larger share for stopping.
 _SETTINGS = ("target=both", "affect_weight=4", "batch_size=32", "warmup=50", "stop_on=0.1")
 _TEST = 600
+_ASKED = "demo.json"  # so that an interrupted demo goes on with what it was asked for
 
 
 def run_demo(
@@ -49,6 +54,7 @@ def run_demo(
     epochs: int = 8,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
 ) -> Path:
     """Draw faces, train two strategies against class imbalance, judge and compare them.
 
@@ -59,39 +65,66 @@ def run_demo(
         epochs: of each training.
         seed: of everything random.
         overwrite: replace what an earlier demo left in the folder.
+        resume: go on with an interrupted demo of the same faces, epochs and seed.
 
     Returns:
         The path of `report.html`.
 
     Raises:
         DestinationExists: the folder holds something and `overwrite` is false.
-        MissingExtra: the extra `train` is not installed.
+        MismatchError: `resume` with other faces, epochs or seed.
+        MissingExtra: the extra `train` is not installed; nothing is made then.
     """
+    require_training()
     folder = Path(folder)
-    if folder.exists() and (folder.is_file() or any(folder.iterdir())) and not overwrite:
-        raise DestinationExists(folder)
+    asked = {"faces": faces, "epochs": epochs, "seed": seed}
+    resume = resume and (folder / _ASKED).is_file()
+    if resume:
+        before = read_json(folder / _ASKED, dict[str, int])
+        if before != asked:
+            raise MismatchError(
+                f"the demo in {folder} was made with {before}, now {asked}; ask as before, or "
+                "start again with --overwrite"
+            )
+    elif folder.exists() and (folder.is_file() or any(folder.iterdir())) and not overwrite:
+        raise DestinationExists(folder, "go on with an interrupted demo by --resume, ")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(folder / _ASKED) as temporary:
+            temporary.write_text(json.dumps(asked), encoding="utf-8")
     counts: dict[str | None, dict[Expression, int]] = {
         "train": skewed_counts(faces),
         "test": skewed_counts(_TEST, least=24),
     }
     total = sum(sum(classes.values()) for classes in counts.values())
-    say(f"1/4 drawing {total:,} faces")
-    with bar("drawing", total) as progress:
-        dataset = draw_dataset(
-            folder / "faces",
-            counts,
-            seed=seed,
-            size=_SIZE,
-            name="drawn faces",
-            overwrite=overwrite,
-            progress=progress,
-        )
+    if resume and (folder / "faces" / "dataset.json").is_file():
+        dataset = open_dataset(folder / "faces")
+    else:
+        say(f"1/4 drawing {total:,} faces")
+        with bar("drawing", total) as progress:
+            dataset = draw_dataset(
+                folder / "faces",
+                counts,
+                seed=seed,
+                size=_SIZE,
+                name="drawn faces",
+                overwrite=overwrite,
+                progress=progress,
+            )
     reports = []
     for number, strategy in enumerate(STRATEGIES, start=2):
         say(f"{number}/4 training, predicting and judging: {strategy}")
         reports.append(
             _run_strategy(
-                dataset, folder / strategy, strategy, epochs, seed, overwrite, bar, training_bar
+                dataset,
+                folder / strategy,
+                strategy,
+                epochs,
+                seed,
+                overwrite and not resume,
+                resume,
+                bar,
+                training_bar,
             )
         )
     say("4/4 comparing")
@@ -117,6 +150,7 @@ def _run_strategy(
     epochs: int,
     seed: int,
     overwrite: bool,
+    resume: bool,
     bar: Bar,
     training_bar: TrainingBar,
 ) -> Report:
@@ -125,7 +159,8 @@ def _run_strategy(
         [*_SETTINGS, f"epochs={epochs}", f"seed={seed}"],
     )
     with training_bar(strategy) as show:
-        train(dataset, folder / "run", recipe, overwrite=overwrite, show=show)
+        train(dataset, folder / "run", recipe, resume=resume, overwrite=overwrite, show=show)
+    overwrite = overwrite or resume
     scored = dataset.where(split="test")
     with bar("predicting", len(scored)) as progress:
         predictions = predict_dataset(open_model(folder / "run"), scored, progress=progress)

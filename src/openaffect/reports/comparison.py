@@ -262,12 +262,19 @@ def _differences(
 
 
 def _notes(groups: Sequence[Group]) -> list[str]:
+    learned = [
+        f"{entry.name}: {entry.report['protocol']['learned']}."
+        for group in groups
+        for entry in group.entries
+        if entry.report["protocol"].get("learned")
+    ]
     if len(groups) < 2:
-        return []
+        return learned
     first = groups[0].entries[0].report["protocol"]
     notes = [
+        *learned,
         f"{len(groups)} groups: they were not scored on the same rows by the same rules, so no "
-        "system of one group is ranked against one of another."
+        "system of one group is ranked against one of another.",
     ]
     for group in groups[1:]:
         other = group.entries[0].report["protocol"]

@@ -79,6 +79,8 @@ def evaluate(
     data: dict[str, Any] = {"schema": SCHEMA, "made_by": made_by()}
     protocol = _protocol(dataset, predictions, selection, rows)
     protocol |= {"draws": draws, "rounds": rounds, "seed": seed}
+    scored = dataset.faces["face_id"].take(pa.array(selection.rows)).to_pylist()
+    protocol["learned"] = predictions.learned_warning(predictions.align(scored))
     data["protocol"] = protocol
     say("expressions")
     data |= _categorical(rows, draws, rounds, seed, undefined)
@@ -299,6 +301,8 @@ def _warnings(
     """One plain line for everything that a reader of the numbers has to know."""
     found: list[str] = list(predictions.notes)
     found += _renaming_warnings(data["confusion"])
+    if protocol["learned"]:
+        found.append(f"{protocol['learned'][0].upper()}{protocol['learned'][1:]}.")
     if protocol["split"] == ALL:
         found.append(
             "All rows of the dataset were scored, whatever their split: they may hold faces "

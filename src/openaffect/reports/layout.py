@@ -119,6 +119,7 @@ class Protocol:
     rounds: int
     seed: int
     model: str | None = None
+    learned: str | None = None
 
 
 Categorical = msgspec.defstruct(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,15 +41,11 @@ def train(
     Raises:
         MissingExtra: the extra `train` is not installed.
     """
-    try:
+    with _explained():
         if recipe.method == "hog":
             from openaffect.training.hog.run import train as train_machine
         else:
             from openaffect.training.loop import train as train_network
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".", maxsplit=1)[0] not in _EXTRA:
-            raise
-        raise MissingExtra("train", "training") from error
     if recipe.method == "hog":
         if track:
             raise InputError(
@@ -68,4 +65,25 @@ def train(
     )
 
 
-__all__ = ["RESCUING", "Recipe", "load_recipe", "recipe_names", "train"]
+def require_training() -> None:
+    """Load what trains networks, before work is done that only a training makes sense of.
+
+    Raises:
+        MissingExtra: the extra `train` is not installed.
+    """
+    with _explained():
+        import openaffect.training.loop  # noqa: F401
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """A library that is missing, as the extra that brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".", maxsplit=1)[0] not in _EXTRA:
+            raise
+        raise MissingExtra("train", "training") from error
+
+
+__all__ = ["RESCUING", "Recipe", "load_recipe", "recipe_names", "require_training", "train"]

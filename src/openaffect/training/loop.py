@@ -275,17 +275,22 @@ class _Loop:
                     "faces_per_second": images / (now - began),
                 }
                 self.accelerator.log(values, step=state.total_steps)
-            self.show(
-                Moment(
-                    "training",
-                    epoch=state.epoch + 1,
-                    epochs=recipe.epochs,
-                    step=state.step,
-                    steps=self.steps,
-                    loss=loss,
-                    rate=images / (now - began),
+            try:
+                self.show(
+                    Moment(
+                        "training",
+                        epoch=state.epoch + 1,
+                        epochs=recipe.epochs,
+                        step=state.step,
+                        steps=self.steps,
+                        loss=loss,
+                        rate=images / (now - began),
+                    )
                 )
-            )
+            except KeyboardInterrupt:
+                if self.world == 1:  # several processes would have to agree on the step
+                    self._write(self._make_checkpoint())
+                raise
 
     def _learn(self, batch: Batch, faces: float) -> float:
         """One step; the loss is the mean over the faces of all processes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -123,7 +124,7 @@ class Service:
                     file=MODEL_FILE,
                     bytes=os.path.getsize(self.model.path),
                     sha256=self.facts.sha256,
-                    card=card,
+                    card=dataclasses.replace(card, learned=""),  # 100 kB that no client needs
                 )
             ],
             detector=self.detector,
