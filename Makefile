@@ -4,6 +4,7 @@
 #   make demo               the whole pipeline on drawn faces, to demo/report.html
 #   make test               the fast tests, on all cores
 #   make test-all           all tests but those that need a GPU
+#   make fuzz               damaged inputs through every door, for a few minutes
 #   make check              format, lint, types
 #   make docs               docs/cli.md from --help
 #   make web                the browser's part of `openaffect serve`, with npm
@@ -18,7 +19,7 @@ BACKEND := $(if $(filter cpu,$(TORCH)),--torch-backend cpu,)
 # Tests run on all cores; a file that takes long is shared out.
 RUN_TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install demo test test-all check docs web benchmarks clean
+.PHONY: install demo test test-all fuzz check docs web benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +41,9 @@ test: install
 
 test-all: install
 	$(RUN_TESTS) -m "not gpu" --durations=25 $(PYTEST)
+
+fuzz: install
+	cd tests && ../$(BIN)/python -m fuzz --count 100000 --minutes 5 --seed $(or $(SEED),0)
 
 check: install
 	$(BIN)/ruff format --check src tests benchmarks runs docs

@@ -40,7 +40,7 @@ def test_it_knows_the_images_that_it_learned_from(test_data, tmp_path, capsys):
         for folder, count in (("FER2013Train", 40), ("FER2013Valid", 40)):
             names = [name for name in archive.namelist() if folder in name and ".png" in name]
             for number, name in enumerate(names[:: len(names) // count][:count]):
-                path = tmp_path / "in" / folder / "happy" / f"{number}.png"
+                path = tmp_path / "in" / "happy" / folder / f"{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(archive.read(name))
     dataset, _ = import_dataset("folders", tmp_path / "in", tmp_path / "d")

@@ -7,9 +7,10 @@ msgspec checks every value against the type that it should have, and says which 
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -93,6 +94,19 @@ def decode_versioned(text: str | bytes, kind: type[_Value], newest: int, where: 
 @dataclass(frozen=True, slots=True)
 class _Version:
     schema: Annotated[int, msgspec.Meta(ge=1)]
+
+
+def decode_toml(text: str | bytes, where: str) -> dict[str, Any]:
+    """The tables and values of a TOML text.
+
+    Raises:
+        FormatError: not TOML, or not UTF-8.
+    """
+    try:
+        return tomllib.loads(text if isinstance(text, str) else text.decode("utf-8"))
+    # ValueError: TOMLDecodeError is one, and what a number of thousands of digits raises.
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where} is not TOML: {reason(error)}") from error
 
 
 def read_json(path: str | Path, kind: type[_Value], what: str = "a JSON file") -> _Value:

@@ -217,10 +217,12 @@ def test_a_path_to_a_toml_file_is_a_recipe(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read the recipe .*No such file"),
-        (b"name = ", "is no TOML"),
-        (b'name = "\xff\xfe"', "no UTF-8 text"),
-        (b'name = "a"\nname = "b"\n', "is no TOML"),
+        (None, "a recipe at .*no such file"),
+        (b"name = ", "is not TOML"),
+        (b'name = "\xff\xfe"', "is not TOML"),
+        (b'name = "a"\nname = "b"\n', "is not TOML"),
+        (b"epochs = " + b"1" * 5000, "is not TOML"),
+        (b"mean = " + b"[" * 5000 + b"]" * 5000, "is not TOML"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(content, message, tmp_path):

@@ -171,10 +171,10 @@ def test_a_space_as_toml_is_the_same_space(tmp_path_factory, ranges, sizes):
 
 def test_a_file_that_is_no_space(tmp_path):
     path = tmp_path / "space.toml"
-    with pytest.raises(FormatError, match="cannot read the search space"):
+    with pytest.raises(FormatError, match="a search space at"):
         read_space(path, ONE)
     path.write_text("dropout = {", encoding="utf-8")
-    with pytest.raises(FormatError, match="is no TOML"):
+    with pytest.raises(FormatError, match="is not TOML"):
         read_space(path, ONE)
     path.write_text("dropout = { low = 0.1 }", encoding="utf-8")
     with pytest.raises(FormatError, match="expected 'dropout' in"):
@@ -597,7 +597,7 @@ def test_a_file_and_options_make_one_space(drawn, tmp_path, capsys, without_expo
     [
         (["--search", "learnin_rate=1..2"], "did you mean 'learning_rate'"),
         (["--search", "dropout=0..2"], "'dropout' to be in [0, 1)"),
-        (["--space", "nowhere.toml"], "cannot read the search space nowhere.toml"),
+        (["--space", "nowhere.toml"], "expected a search space at nowhere.toml"),
         (["--keep", "none"], "expected --keep best or all"),
         (["--recipe", "alexnet-imbalance"], "did you mean 'alexnet-imbalanced'"),
         (["--minutes", "-1"], "minutes above 0"),

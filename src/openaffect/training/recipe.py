@@ -10,13 +10,13 @@ import dataclasses
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from openaffect import lookup
+from openaffect.documents import decode_toml, read_bytes
 from openaffect.errors import FormatError, InputError, UnknownName
 from openaffect.faces.crops import CropRule
 from openaffect.labels import Expression, parse_labels
@@ -238,19 +238,11 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     """
     if str(name).endswith(".toml"):
         where = str(name)
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise FormatError(f"cannot read the recipe {name}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise FormatError(f"cannot read the recipe {name}: it is no UTF-8 text") from error
+        text: str | bytes = read_bytes(name, "a recipe")
     else:
         where = f"recipe {name}"
         text = lookup.find(PACKAGE, str(name), ".toml", "recipe").read_text(encoding="utf-8")
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FormatError(f"{where} is no TOML: {error}") from error
+    values = decode_toml(text, where)
     published = dict(values)
     for setting in settings:
         key, sign, value = setting.partition("=")
@@ -301,8 +293,8 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return decode_toml(f"value = {text}", text)["value"]
+    except FormatError:
         return text
 
 

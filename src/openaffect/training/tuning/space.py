@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from openaffect.documents import decode_toml, read_bytes
 from openaffect.errors import FormatError, InputError, UnknownName
 from openaffect.training.recipe import Recipe, make_recipe
 
@@ -145,8 +145,8 @@ def _parse_number(key: str, text: str) -> int | float:
 
 def _parse_value(text: str) -> Value:
     try:
-        value: Value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value: Value = decode_toml(f"value = {text}", text)["value"]
+    except FormatError:
         return text
     return value
 
@@ -157,12 +157,7 @@ def read_space(path: str | Path, recipe: Recipe) -> Space:
     Raises:
         FormatError: the file cannot be read, is no TOML, or holds what is no range and no list.
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"cannot read the search space {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path} is no TOML: {error}") from error
+    content = decode_toml(read_bytes(path, "a search space"), str(path))
     space = {key: _read_dimension(key, value, path) for key, value in content.items()}
     return check_space(space, recipe)
 
@@ -234,7 +229,7 @@ def _typed(key: str, value: Any, recipe: Recipe) -> Value:
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """A recipe's keys and values as `make_recipe` takes them."""
-    return tomllib.loads(recipe.to_toml())
+    return decode_toml(recipe.to_toml(), "the recipe")
 
 
 def _kind(key: str) -> str:

@@ -1,0 +1,85 @@
+"""Good inputs, from which all others are made; drawn and written by openaffect itself."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from builders import tiny_model
+from film_builders import wandering, write_film
+from format_builders import make_dataset
+from openaffect.analysis import analyze_to_file
+from openaffect.dataset import open_dataset
+from openaffect.faces.drawn import draw_face
+from openaffect.formats import export_dataset
+from openaffect.inference import predict_dataset
+from openaffect.model import open_model
+from openaffect.reports import evaluate
+
+
+def write_corpus(folder: Path) -> None:
+    """Write all good inputs into a folder."""
+    make_dataset(folder / "dataset", 16)
+    dataset = open_dataset(folder / "dataset")
+    for name in ("affectnet", "affectnet8", "affectnet-plus", "ferplus", "csv"):
+        export_dataset(name, dataset, folder / name)
+    (folder / "fer2013").mkdir()
+    rows = [f"{n % 7},{' '.join(['7'] * 2304)},Training" for n in range(4)]
+    (folder / "fer2013" / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    _write_images(folder / "images")
+    (folder / "videos").mkdir()
+    write_film(folder / "videos" / "a.mp4", wandering(12))
+    write_film(folder / "videos" / "b.avi", wandering(8), codec="mpeg4")
+    _write_archives(folder)
+    tiny_model(folder / "tiny.onnx")
+    model = open_model(folder / "tiny.onnx")
+    predictions = predict_dataset(model, dataset)
+    predictions.save(folder / "p.parquet")
+    evaluate(dataset, predictions, split="all", rounds=20, draws=5).save(folder / "report")
+    photos = [folder / "images" / "a.png", folder / "images" / "a.jpg"]
+    analyze_to_file(photos, model, folder / "a.parquet", detector="haar")
+
+
+def _write_images(folder: Path) -> None:
+    folder.mkdir()
+    pixels = draw_face("happy", seed=2, size=112).image
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    clear = Image.fromarray(np.dstack([pixels, pixels[..., 0]]))
+    whole, other = Image.fromarray(pixels), Image.fromarray(255 - pixels)
+    several = {"save_all": True, "append_images": [other]}
+    whole.save(folder / "a.jpg")
+    whole.save(folder / "progressive.jpg", progressive=True, exif=exif)
+    for suffix in ("png", "bmp", "webp", "avif"):
+        whole.save(folder / f"a.{suffix}")
+    for suffix in ("png", "tif", "webp"):
+        clear.save(folder / f"clear.{suffix}")
+    whole.save(folder / "moving.png", **several)
+    whole.save(folder / "moving.gif", **several)
+    whole.save(folder / "moving.webp", **several)
+    for compression in ("raw", "tiff_lzw", "jpeg", "tiff_adobe_deflate"):
+        whole.save(folder / f"{compression}.tif", compression=compression)
+
+
+def _write_archives(folder: Path) -> None:
+    (folder / "archives").mkdir()
+    data = (folder / "images" / "a.png").read_bytes()
+    names = [f"{label}/{number}.png" for label in ("happy", "sad") for number in range(3)]
+    for suffix, method in (("", zipfile.ZIP_STORED), ("-deflated", zipfile.ZIP_DEFLATED),
+                           ("-lzma", zipfile.ZIP_LZMA)):  # fmt: skip
+        with zipfile.ZipFile(folder / "archives" / f"a{suffix}.zip", "w", method) as archive:
+            for name in names:
+                archive.writestr(name, data)
+    for suffix, mode in (("tar", "w"), ("tar.gz", "w:gz"), ("tar.xz", "w:xz")):
+        with tarfile.open(folder / "archives" / f"a.{suffix}", mode) as archive:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    shutil.rmtree(folder / "in", ignore_errors=True)
