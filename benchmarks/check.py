@@ -52,6 +52,7 @@ def time_search(n: int) -> None:
     copies = rng.choice(n, n // 10, replace=False)
     bits = rng.integers(0, 64, len(copies), dtype=np.uint64)
     hashes[copies] = hashes[(copies + 1) % n] ^ (np.uint64(1) << bits)
+    both = np.concatenate([hashes, rng.integers(0, 2**64, n, dtype=np.uint64)])  # and mirrored
     part = hashes[:2000]
     start = time.perf_counter()
     for row in range(len(part)):
@@ -59,17 +60,17 @@ def time_search(n: int) -> None:
     all_pairs = (time.perf_counter() - start) * (n / len(part)) ** 2
     for distance in (0, 4, 8):
         start = time.perf_counter()
-        pairs = sum(len(left) for left, _ in NearSearch(hashes, distance).pairs())
+        pairs = sum(len(left) for left, _ in NearSearch(both, distance).pairs())
         seconds = time.perf_counter() - start
         print(
-            f"search, {n:,} hashes, at most {distance} bits: {seconds:.1f} s, {pairs:,} pairs "
+            f"search, {n:,} faces, at most {distance} bits: {seconds:.1f} s, {pairs:,} pairs "
             f"(all pairs: about {all_pairs:,.0f} s, {all_pairs / seconds:,.0f} ×)"
         )
-    flat = np.zeros(n, np.uint64)
+    flat = np.zeros(2 * n, np.uint64)
     start = time.perf_counter()
     for _ in NearSearch(flat, 4).pairs():
         pass
-    print(f"search, {n:,} equal hashes (the worst case): {time.perf_counter() - start:.0f} s")
+    print(f"search, {n:,} equal faces (the worst case): {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from openaffect.curation.hashing import (
     correlate,
     count_bits,
     find_copies,
+    mirror,
     sign_face,
     sign_faces,
 )
@@ -119,6 +120,25 @@ def changes() -> Iterator[tuple[str, Callable[[Pixels], Pixels]]]:
     yield "brighter by 30 %", lambda p: cv2.convertScaleAbs(p, alpha=1.3)
     yield "cut by 2 % on one side", lambda p: p[:, 1:]
     yield "cut by 2 % all around", lambda p: p[1:-1, 1:-1]
+    yield "mirrored", lambda p: p[:, ::-1]
+    yield "mirrored, JPEG, quality 75", lambda p: read_image(encode_image(p[:, ::-1], ".jpg", 75))
+    yield "enlarged by 5 %", lambda p: warp(p, zoom=1.05)
+    yield "enlarged by 10 %", lambda p: warp(p, zoom=1.10)
+    yield "enlarged by 20 %", lambda p: warp(p, zoom=1.20)
+    yield "rotated by 2°", lambda p: warp(p, degrees=2)
+    yield "rotated by 5°", lambda p: warp(p, degrees=5)
+    yield "rotated by 10°", lambda p: warp(p, degrees=10)
+    yield "shifted by 2 % to the right", lambda p: warp(p, shift=1)
+    yield "shifted by 4 % to the right", lambda p: warp(p, shift=2)
+    yield "shifted by 8 % to the right", lambda p: warp(p, shift=4)
+
+
+def warp(image: Pixels, degrees: float = 0, zoom: float = 1, shift: float = 0) -> Pixels:
+    """The picture turned and enlarged about its middle, then shifted by pixels; the edge repeats."""
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, zoom)
+    matrix[0, 2] += shift
+    return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
 
 def print_changes(dataset: Dataset) -> None:
@@ -129,16 +149,20 @@ def print_changes(dataset: Dataset) -> None:
     print(f"{int(shown.sum()):,} pictures changed: copies found at 4, 6 and 8 bits; bits, median")
     for name, change in changes():
         after = [sign_face(np.ascontiguousarray(change(picture))) for picture in pictures]
-        bits = count_bits(
-            np.array([a.dhash for a in before], np.uint64)
-            ^ np.array([b.dhash for b in after], np.uint64)
-        )[shown]
-        thumbs = [np.stack([one.thumb for one in side])[shown] for side in (before, after)]
-        alike = correlate(*thumbs) >= ALIKE
-        shares = [float(((bits <= near) & alike).mean()) for near in (4, 6, 8)]
-        print(
-            f"  {name:30s} " + "  ".join(f"{s:6.1%}" for s in shares) + f"   {np.median(bits):.0f}"
+        hashes = np.array([a.dhash for a in before], np.uint64)
+        thumbs = [np.stack([one.thumb for one in side]) for side in (before, after)]
+        ways = (
+            (np.array([b.dhash for b in after], np.uint64), thumbs[1]),
+            (np.array([b.mirrored for b in after], np.uint64), mirror(thumbs[1])),
         )
+        bits = [count_bits(hashes ^ others) for others, _ in ways]
+        alike = [correlate(thumbs[0], others) >= ALIKE for _, others in ways]
+        shares = [
+            float(((bits[0] <= near) & alike[0] | (bits[1] <= near) & alike[1])[shown].mean())
+            for near in (4, 6, 8)
+        ]
+        median = min(np.median(found[shown]) for found in bits)
+        print(f"  {name:30s} " + "  ".join(f"{s:6.1%}" for s in shares) + f"   {median:.0f}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from openaffect.curation.hashing import (
     count_bits,
     dhash,
     find_copies,
+    mirror,
     sign_face,
 )
 from openaffect.dataset import Dataset, open_dataset
@@ -398,6 +399,7 @@ def test_near_copies_need_both_a_near_hash_and_a_like_thumbnail() -> None:
         pixels=np.arange(n, dtype=np.uint64),
         picture=np.arange(n, dtype=np.uint64),
         dhash=np.array([0, 0b1111, 0b11111, 0], np.uint64),
+        mirrored=np.full(n, 2**64 - 1, np.uint64),
         thumbs=np.stack([base, base, base, other]),
         leaves=np.zeros(n, dtype=bool),
         broken={},
@@ -406,3 +408,30 @@ def test_near_copies_need_both_a_near_hash_and_a_like_thumbnail() -> None:
     assert find_copies(signatures, 4)[0].tolist() == [0, 0, 0, 3]
     assert find_copies(signatures, 3)[0].tolist() == [0, 1, 1, 3]
     assert find_copies(signatures, 0)[0].tolist() == [0, 1, 2, 3]
+
+
+def test_mirrored_copies_are_found_and_other_mirrored_faces_are_not(tmp_path: Path) -> None:
+    faces = [draw(seed) for seed in range(4)]
+    files = {f"{n}.png": encode_image(face, ".png") for n, face in enumerate(faces)}
+    mirrored = np.ascontiguousarray(faces[1][:, ::-1])
+    files["mirrored.jpg"] = encode_image(mirrored, ".jpg", 80)
+    files["twice.png"] = encode_image(cv2.resize(mirrored[:, ::-1], None, fx=1.5, fy=1.5), ".png")
+    found = check_dataset(make(tmp_path / "d", files)).clusters
+    assert [cluster.face_ids for cluster in found] == [("1", "mirrored", "twice")]
+
+
+def test_a_mirrored_thumbnail_must_be_alike_in_the_mirror() -> None:
+    base = np.random.default_rng(0).integers(0, 256, 256).astype(np.uint8)
+    other = mirror(base[None])[0]
+    assert correlate(base[None], other[None])[0] < ALIKE
+    signatures = Signatures(
+        pixels=np.arange(3, dtype=np.uint64),
+        picture=np.arange(3, dtype=np.uint64),
+        dhash=np.array([0, 2**40 - 1, 0], np.uint64),
+        mirrored=np.array([2**40 - 1, 0, 2**50 - 1], np.uint64),
+        thumbs=np.stack([base, other, other]),
+        leaves=np.zeros(3, dtype=bool),
+        broken={},
+    )
+    # 0 and 1 are near in the mirror, and look alike there; 0 and 2 are near without it, and do not.
+    assert find_copies(signatures, 0)[0].tolist() == [0, 0, 2]

@@ -1,7 +1,7 @@
 """What a picture is recognised by, and the search for pictures that are the same.
 
 Every face gives three small things: a digest of its pixels (the same pixels, whatever file they
-lie in), a 64-bit difference hash and a 16 × 16 grey thumbnail. Hashes that differ in a few bits
+lie in), a 64-bit difference hash (as it is and mirrored) and a 16 × 16 grey thumbnail. Hashes that differ in a few bits
 make candidates, the thumbnails decide: on 48 × 48 faces half of the candidates are other people.
 """
 
@@ -62,6 +62,7 @@ class Signature:
         pixels: 64 bits of the SHA-256 of the face's pixels and their shape.
         picture: the same of the whole picture; equal to `pixels` where there is no box.
         dhash: the difference hash of the face.
+        mirrored: the difference hash of the face seen in a mirror.
         thumb: uint8 (256,), the face as 16 × 16 grey pixels.
         leaves: whether the box leaves the picture in part.
     """
@@ -69,6 +70,7 @@ class Signature:
     pixels: int
     picture: int
     dhash: int
+    mirrored: int
     thumb: NDArray[np.uint8]
     leaves: bool = False
 
@@ -78,7 +80,7 @@ class Signatures:
     """What the faces of a dataset are recognised by, in row order; about 300 bytes a face.
 
     Attributes:
-        pixels, picture, dhash: uint64 (n,); see `Signature`.
+        pixels, picture, dhash, mirrored: uint64 (n,); see `Signature`.
         thumbs: uint8 (n, 256).
         leaves: bool (n,), whether the box leaves the picture in part.
         broken: why a row has no signature, by row; the values of such rows are 0.
@@ -87,6 +89,7 @@ class Signatures:
     pixels: Hashes
     picture: Hashes
     dhash: Hashes
+    mirrored: Hashes
     thumbs: NDArray[np.uint8]
     leaves: NDArray[np.bool_]
     broken: dict[int, str]
@@ -118,7 +121,7 @@ def dhash(image: Pixels) -> int:
     >>> dhash(np.full((20, 20, 3), 7, np.uint8))
     0
     """
-    return _dhash(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))  # type: ignore[arg-type]
+    return _look(image)[0]
 
 
 def sign_face(image: Pixels, box: Box | None = None) -> Signature:
@@ -167,6 +170,7 @@ def sign_faces(
         pixels=np.zeros(n, np.uint64),
         picture=np.zeros(n, np.uint64),
         dhash=np.zeros(n, np.uint64),
+        mirrored=np.zeros(n, np.uint64),
         thumbs=np.zeros((n, THUMB * THUMB), np.uint8),
         leaves=np.zeros(n, dtype=bool),
         broken={},
@@ -185,8 +189,8 @@ def sign_faces(
                     result.broken[row] = found
                 else:
                     result.pixels[row], result.picture[row] = found.pixels, found.picture
-                    result.dhash[row], result.thumbs[row] = found.dhash, found.thumb
-                    result.leaves[row] = found.leaves
+                    result.dhash[row], result.mirrored[row] = found.dhash, found.mirrored
+                    result.thumbs[row], result.leaves[row] = found.thumb, found.leaves
             if progress is not None:
                 progress(batch.stop)
     return result
@@ -214,13 +218,15 @@ def _digest(image: Pixels) -> int:
     return int.from_bytes(hashed.digest()[:8], "big")
 
 
-def _look(image: Pixels) -> tuple[int, NDArray[np.uint8]]:
+def _look(image: Pixels) -> tuple[int, int, NDArray[np.uint8]]:
+    """The difference hash as it is and mirrored, and the thumbnail."""
     grey: Pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
-    return _dhash(grey), resize_image(grey, THUMB, THUMB).reshape(-1)
-
-
-def _dhash(grey: Pixels) -> int:
     cells = resize_image(grey, 9, 8)
+    thumb = resize_image(grey, THUMB, THUMB).reshape(-1)
+    return _difference(cells), _difference(cells[:, ::-1]), thumb
+
+
+def _difference(cells: Pixels) -> int:
     return int.from_bytes(np.packbits(cells[:, :-1] > cells[:, 1:]).tobytes(), "big")
 
 
@@ -325,7 +331,7 @@ class Components:
 
 
 def find_copies(signatures: Signatures, near: int) -> tuple[Rows, bool]:
-    """Which faces are the same picture.
+    """Which faces are the same picture, as it is or mirrored.
 
     Args:
         signatures: of n faces.
@@ -340,15 +346,27 @@ def find_copies(signatures: Signatures, near: int) -> tuple[Rows, bool]:
     components.join_equal(signatures.pixels[rows], rows)
     firsts = components.labels == np.arange(len(components.labels))
     rows = np.flatnonzero(firsts & signatures.readable & ~signatures.blank)
-    search = NearSearch(signatures.dhash[rows], near)
-    for left, right in search.pairs():
+    n = len(rows)
+    both = np.concatenate([signatures.dhash[rows], signatures.mirrored[rows]])
+    search = NearSearch(both, near)
+    for pairs in search.pairs():
+        new = pairs[0] < n  # what is near in two mirrors is near without them
+        left, right = pairs[0][new], pairs[1][new]
         for start in range(0, len(left), 32_768):  # bounds the floats of the thumbnails
-            a, b = rows[left[start : start + 32_768]], rows[right[start : start + 32_768]]
+            part = slice(start, start + 32_768)
+            a, b, in_mirror = rows[left[part]], rows[right[part] % n], right[part] >= n
             apart = components.labels[a] != components.labels[b]
-            a, b = a[apart], b[apart]
-            alike = correlate(signatures.thumbs[a], signatures.thumbs[b]) >= ALIKE
+            a, b, in_mirror = a[apart], b[apart], in_mirror[apart]
+            others = signatures.thumbs[b]
+            others[in_mirror] = mirror(others[in_mirror])
+            alike = correlate(signatures.thumbs[a], others) >= ALIKE
             components.join(a[alike], b[alike])
     return components.labels, search.complete
+
+
+def mirror(thumbs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Thumbnails (m, 256) with left and right exchanged."""
+    return thumbs.reshape(-1, THUMB, THUMB)[:, :, ::-1].reshape(-1, THUMB * THUMB)
 
 
 def correlate(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float32]:
