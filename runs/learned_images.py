@@ -10,7 +10,6 @@ many there are, and how many faces of FER+ `predict` finds among them.
 from __future__ import annotations
 
 import argparse
-import base64
 import dataclasses
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import onnx
 from default_model import RECIPE, prepare
 from openaffect.images import pixel_hash
 from openaffect.inference import predict_dataset
-from openaffect.model import CARD_KEY, open_model
+from openaffect.model import CARD_KEY, Card, open_model
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe
 from openaffect.training.samples import choose_targets, hold_out
@@ -37,7 +36,7 @@ def main() -> None:
     recipe = load_recipe(RECIPE)
     learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
     hashes = np.unique([pixel_hash(dataset.image(int(row))) for row in learned.rows])
-    text = base64.b64encode(hashes.astype(">u4").tobytes()).decode()
+    text = Card.encode_learned(hashes)
 
     before = open_model(options.model)
     graph = onnx.load(str(options.model))

@@ -26,6 +26,8 @@ SMALLEST = {"alexnet": 63, "resnet-medium": 1, "resnet-small": 1, "vgg-study": 4
 LARGE = {"alexnet", "resnet50", "resnext50"}
 DEEP = {"efficientnet-b0", "efficientnet-b2"}
 
+IMAGES = np.array([3, 7], np.uint32)
+
 
 def mark(slow):
     return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in NAMES]
@@ -188,7 +190,7 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
         features = network.eval().backbone(normal)
         for head in (network.expression, network.affect):  # else all pictures give nearly the same
             head.weight.div_(4 * (features @ head.weight.T).std(dim=0, keepdim=True).T)
-    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {})
+    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, IMAGES)
     export_model(network, recipe, 1.5, facts, tmp_path / "model.onnx")
     pictures = random_pictures(3, recipe.size).round()
     found = open_model(tmp_path / "model.onnx").predict(

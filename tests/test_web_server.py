@@ -397,4 +397,4 @@ assert main(['serve', '--model', r'{model}']) == 1
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert 'pip install "openaffect[web]"' in done.stderr
+    assert '[web]"' in done.stderr

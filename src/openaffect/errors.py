@@ -22,8 +22,11 @@ The command line prints it on one line and ends with status 1.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
+_MAX_NAME = 100  # characters of a foreign name
 _MAX_REASON = 300  # characters of a foreign message that are repeated in ours
 
 
@@ -43,8 +46,9 @@ class UnknownName(InputError):  # noqa: N818 - named after what is wrong
     """
 
     def __init__(self, kind: str, name: object, known: Iterable[str], where: str = "") -> None:
-        choices = list(known)
-        near = difflib.get_close_matches(str(name).lower(), choices, n=1, cutoff=0.5)
+        choices, name = list(known), " ".join(str(name).split())
+        name = name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "…"
+        near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
         hint = f"; did you mean '{near[0]}'?" if near else "."
         place = f" in {where}" if where else ""
         super().__init__(f"unknown {kind} '{name}'{place}{hint} Known: {', '.join(choices)}")
@@ -84,15 +88,39 @@ class DestinationExists(OpenAffectError):  # noqa: N818
 class MissingExtra(OpenAffectError):  # noqa: N818
     """An optional part of openaffect is not installed.
 
-    >>> str(MissingExtra("train", "training"))
-    'training needs an extra that is not installed: pip install "openaffect[train]"'
+    The message has the command that works here: in a checkout it names the checkout.
     """
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(
-            f'{purpose} needs an extra that is not installed: pip install "openaffect[{extra}]"'
+            f"{purpose} needs an extra that is not installed: {install_command(extra)}"
         )
         self.extra = extra
+
+
+def install_command(extra: str) -> str:
+    """The command that adds an extra to this installation of openaffect."""
+    checkout = Path(__file__).resolve().parents[2]  # of src/openaffect/errors.py
+    if (checkout / "pyproject.toml").is_file():
+        place = "." if checkout == Path.cwd() else str(checkout)
+        return f'pip install -e "{place}[{extra}]"'
+    return f'pip install "{_installed_from() or "openaffect"}[{extra}]"'
+
+
+def _installed_from() -> str | None:
+    """The folder that openaffect was installed from by `pip install FOLDER`, if it is still there."""
+    # Slow to load, and needed for an error alone.
+    from importlib import metadata
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        text = metadata.distribution("openaffect").read_text("direct_url.json")
+        address = urlsplit(json.loads(text or "{}").get("url", ""))
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+    folder = Path(url2pathname(address.path))
+    return str(folder) if address.scheme == "file" and folder.is_dir() else None
 
 
 class MissingWeights(OpenAffectError):  # noqa: N818

@@ -110,6 +110,11 @@ class Card:
     made_by: str = f"openaffect {openaffect.__version__}"
     schema: int = CARD_VERSION
 
+    @staticmethod
+    def encode_learned(hashes: NDArray[np.integer]) -> str:
+        """The text of `learned` for hashes in any order, (n,)."""
+        return base64.b64encode(np.unique(hashes).astype(">u4").tobytes()).decode()
+
     def learned_hashes(self) -> NDArray[np.uint32]:
         """`learned` as sorted numbers, uint32 (n,)."""
         return np.frombuffer(base64.b64decode(self.learned), ">u4").astype(np.uint32)
@@ -260,9 +265,12 @@ def open_model(name: str | Path = "default", *, threads: int = 0, device: str = 
         raise FormatError(f"expected an ONNX model at {path}, but: {reason(error)}") from error
     if device == "cuda" and _CUDA not in session.get_providers():
         raise InputError(f"onnxruntime could not start its CUDA part for {path}; see its messages")
-    card = _read_card(session, path)
-    _check_fit(card, session, path)
-    return Model(path, card, session)
+    try:
+        card = _read_card(session, path)
+        _check_fit(card, session, path)
+        return Model(path, card, session)
+    except UnicodeDecodeError as error:  # in its metadata, or in the names of its outputs
+        raise FormatError(f"{path} holds names that are no text: {reason(error)}") from error
 
 
 def find_model(name: str | Path) -> Path:
@@ -291,10 +299,7 @@ def find_model(name: str | Path) -> Path:
 
 
 def _read_card(session: onnxruntime.InferenceSession, path: Path) -> Card:
-    try:
-        text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
-    except UnicodeDecodeError as error:
-        raise FormatError(f"the metadata of {path} is no text: {reason(error)}") from error
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
         raise FormatError(f"{path} has no card: openaffect cannot know its labels, size and crop")
     return Card.from_json(text, f"the card in {path}")

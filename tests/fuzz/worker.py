@@ -27,7 +27,10 @@ from openaffect.errors import OpenAffectError
 
 def try_case(door: Door, name: str, number: int, good: Path, own: Path) -> str | None:
     """What is wrong with how a case ended, or None."""
-    opening = door(good, own, random.Random(f"{name} {number}"))
+    try:
+        opening = door(good, own, random.Random(f"{name} {number}"))
+    except Exception as error:  # so that it is mended; the campaign goes on
+        return f"the harness fails: {type(error).__name__}: {error}"
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(printed):

@@ -652,7 +652,7 @@ def test_without_scikit_learn_the_extra_is_named():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
     )
-    assert 'pip install "openaffect[train]"' in done.stdout
+    assert '[train]"' in done.stdout
 
 
 @pytest.mark.parametrize("name", ["hog-svm", "hog-svr"])

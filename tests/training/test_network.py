@@ -23,6 +23,7 @@ from openaffect.training.samples import choose_targets
 from openaffect.training.to_onnx import Training, export_model
 from training.faces import centre_pieces, fast_recipe
 
+HASHES = np.array([3, 7], np.uint32)
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
 TARGETS = {
     "expression": ({}, 3, 0),
@@ -301,7 +302,7 @@ def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
         for head in (network.expression, network.affect, network.arousal):
             if head is not None:
                 head.weight.mul_(10)
-    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {})
+    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, HASHES)
     export_model(network.eval(), recipe, 1.5, facts, tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (3, 21, 21, 3), dtype=np.uint8)
     found = open_model(tmp_path / "model.onnx").predict(images)
@@ -344,7 +345,7 @@ def test_grey_and_own_centre_are_in_the_exported_graph(faces, tmp_path):
     recipe = fast_recipe(colours="grey", centring="picture")
     network = Network(recipe).eval()
     targets = choose_targets(faces, recipe)
-    training = Training(faces, "0" * 64, targets, 0, 0, 1, {})
+    training = Training(faces, "0" * 64, targets, 0, 0, 1, {}, HASHES)
     export_model(network, recipe, 1.0, training, tmp_path / "m.onnx")
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
     found = open_model(tmp_path / "m.onnx").predict(crops).probabilities

@@ -292,6 +292,5 @@ except MissingExtra as error:
 def test_without_the_extra_recipes_are_read_and_training_says_what_to_install():
     command = [sys.executable, "-c", WITHOUT_TORCH]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == (
-        'training needs an extra that is not installed: pip install "openaffect[train]"'
-    )
+    assert done.stdout.startswith("training needs an extra that is not installed: pip install")
+    assert '[train]"' in done.stdout

@@ -17,6 +17,7 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.faces.drawn import draw_face
 from openaffect.golden import draw_golden
+from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS
 from openaffect.model import Card, open_model
 from openaffect.training import loop, to_onnx
@@ -34,10 +35,12 @@ TARGETS = {
     "both": {"target": "both", "resize": 21, "dropout": 0.5},
 }
 
+IMAGES = np.array([3, 7], np.uint32)
+
 
 def training_of(dataset) -> Training:
     targets = choose_targets(dataset, fast_recipe())
-    return Training(dataset, dataset.fingerprint(), targets, 12, 2, 3, {"stop_f1": 0.5})
+    return Training(dataset, dataset.fingerprint(), targets, 12, 2, 3, {"stop_f1": 0.5}, IMAGES)
 
 
 def network_of(recipe) -> Network:
@@ -321,3 +324,13 @@ def test_the_golden_face_is_happy():
     assert drawn.shape == (8, 32, 32, 3)
     face = draw_face("happy", seed=7, size=256)
     assert np.array_equal(drawn[0], crop(face.image, Box(*face.box), card.crop, (32, 32)))
+
+
+def test_a_run_knows_the_images_that_it_learned_from(finished, faces):
+    model = open_model(finished)
+    made = predict_dataset(model, faces)
+    recipe = load_recipe(finished / "recipe.toml")
+    learned, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    assert np.flatnonzero(made.learned).tolist() == sorted(learned.rows.tolist())
+    assert len(held.rows) > 0
+    assert made.learned_warning() is not None

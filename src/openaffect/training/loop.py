@@ -466,6 +466,7 @@ class _Loop:
                 broken=len(self.reader.broken),
                 best_epoch=best,
                 scores={k: v for k, v in scores.items() if k.startswith("stop_")},
+                images=self.reader.hash_images(self.targets.rows),
             )
             export_model(network, self.recipe, temperature, facts, path)
         self.accelerator.wait_for_everyone()

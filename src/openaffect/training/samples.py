@@ -19,7 +19,7 @@ from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
-from openaffect.images import read_image
+from openaffect.images import pixel_hash, read_image
 from openaffect.labels import EMOTIONS, Expression, parse_labels
 from openaffect.training.augmentation import augment, draw_changes
 from openaffect.training.imbalance import epoch_rows
@@ -229,6 +229,8 @@ class CropReader:
         self._kept: NDArray[np.uint8] | None = None
         self._place: dict[int, int] = {}
         self._memory = memory
+        self._hashes = np.zeros(len(dataset), np.uint32)
+        self._hashed = np.zeros(len(dataset), dtype=bool)
 
     def face_id(self, row: int) -> str:
         """The id of a row."""
@@ -287,6 +289,17 @@ class CropReader:
             pass
         return np.array([self._ids[row] not in self.broken for row in rows], dtype=bool)
 
+    def hash_images(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The `pixel_hash` of the image of each row that can be read, uint32 (at most len(rows),).
+
+        Images that were read are not read again; those that another process read, or that were
+        read before a resume, are.
+        """
+        for _ in self._pool.map(self._read, rows[~self._hashed[rows]]):
+            pass
+        found: NDArray[np.uint32] = self._hashes[rows[self._hashed[rows]]]
+        return found
+
     def _get(self, row: int) -> NDArray[np.uint8] | None:
         place = self._place.get(row)
         if self._kept is None or place is None:
@@ -296,7 +309,10 @@ class CropReader:
     def _read(self, row: int) -> NDArray[np.uint8] | None:
         try:
             box = None if self._whole[row] else Box(*self._boxes[row].tolist())
-            return crop(read_image(self._paths[row]), box, self._rule, (self._size, self._size))
+            image = read_image(self._paths[row])
+            if not self._hashed[row]:
+                self._hashes[row], self._hashed[row] = pixel_hash(image), True
+            return crop(image, box, self._rule, (self._size, self._size))
         except (InputError, ValueError) as error:  # ValueError: numbers that are no box
             self.broken[self._ids[row]] = str(error)
             return None

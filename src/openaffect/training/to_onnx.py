@@ -40,6 +40,7 @@ class Training:
         broken: number of pictures that could not be read.
         best_epoch: from 1.
         scores: of that epoch on the held faces.
+        images: `pixel_hash` of the images that were learned from, uint32 (n,).
     """
 
     dataset: Dataset
@@ -49,6 +50,7 @@ class Training:
     broken: int
     best_epoch: int
     scores: dict[str, float]
+    images: NDArray[np.uint32]
 
 
 def fit_temperature(logits: Tensor, shares: Tensor) -> float:
@@ -154,6 +156,7 @@ def make_card(recipe: Recipe, temperature: float, training: Training, parameters
             "data": data_licence,
             "weights": f"as the data: {data_licence}{_beginning(recipe)}",
         },
+        learned=Card.encode_learned(training.images),
         protocol_warning=recipe.warning,
     )
 

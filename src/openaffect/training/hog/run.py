@@ -308,6 +308,7 @@ def _export(
         broken=len(reader.crops.broken),
         best_epoch=1,
         scores={k: v for k, v in fitted.row.items() if k.startswith("stop_")},
+        images=reader.crops.hash_images(fitted.learned.rows),
     )
     card = make_card(recipe, temperature, facts, folded.weights.size + folded.bias.size)
     more = {key: fitted.row[key] for key in ("components", "variance_kept", "converged")}
