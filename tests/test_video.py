@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -143,6 +144,25 @@ def test_a_truncated_video_gives_its_frames_and_then_says_so(frames, model, tmp_
     assert [row["frame"] for row in rows] == list(range(len(rows)))
     assert rows[-1]["status"] == "error"
     assert "truncated" in rows[-1]["error"] or "breaks off" in rows[-1]["error"]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi"])
+def test_a_video_that_begins_late_is_not_called_truncated(suffix, model, tmp_path):
+    path = tmp_path / f"late{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 200, 152, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((152, 200, 3), 90, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = 30_000 + 40 * number, Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    rows = look(path, model).table.to_pylist()
+    assert "error" not in [row["status"] for row in rows]
+    assert len(rows) == 20
 
 
 def test_a_whole_video_is_not_called_truncated(analysis, tmp_path, frames):

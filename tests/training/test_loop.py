@@ -178,6 +178,24 @@ def test_a_run_may_go_on_for_more_epochs(faces, tmp_path):
     assert load_recipe(tmp_path / "run" / "recipe.toml") == fast_recipe(epochs=3)
 
 
+def test_a_cosine_that_is_stretched_is_told_and_is_no_straight_run(faces, tmp_path):
+    cosine = {"schedule": "cosine", "warmup": 0}
+    told = []
+    train(faces, tmp_path / "run", fast_recipe(epochs=1, **cosine))
+    train(faces, tmp_path / "run", fast_recipe(epochs=2, **cosine), resume=True,
+          show=lambda moment: told.append(moment.note))  # fmt: skip
+    assert any("cosine" in note and "2 epochs" in note for note in told if note)
+    recipe = load_recipe(tmp_path / "run" / "recipe.toml")
+    assert recipe.extended_from == 1
+    assert recipe.sha256() != fast_recipe(epochs=2, **cosine).sha256()
+    # It is said once, remembered for ever, and hinders nothing.
+    told.clear()
+    train(faces, tmp_path / "run", fast_recipe(epochs=2, **cosine), resume=True,
+          show=lambda moment: told.append(moment.note))  # fmt: skip
+    assert not any("cosine" in note for note in told if note)
+    assert load_recipe(tmp_path / "run" / "recipe.toml").extended_from == 1
+
+
 def test_resuming_where_nothing_is_starts(faces, tmp_path):
     train(faces, tmp_path / "run", fast_recipe(epochs=1), resume=True)
     assert (tmp_path / "run" / "model.onnx").is_file()

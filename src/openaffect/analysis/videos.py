@@ -159,7 +159,9 @@ def _why_short(
     if stream.duration is not None and stream.time_base is not None:
         end = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - start
     elif container.duration is not None and len(container.streams) == 1:
-        end = container.duration / 1e6
+        # Matroska tells when it ends, also where it begins late; others tell how long they are.
+        begins = start if "matroska" in container.format.name else 0.0
+        end = container.duration / 1e6 - begins
     if end is None or last is None:
         return None
     step = 1 / float(stream.average_rate) if stream.average_rate else 0.0

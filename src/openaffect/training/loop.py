@@ -36,6 +36,7 @@ from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import (
     CHECKPOINT_VERSION,
     check_folder,
+    continue_recipe,
     lock_folder,
     prepare_folder,
     read_checkpoint,
@@ -114,6 +115,8 @@ def train(
     if main:
         for note in check_folder(run, recipe, resume=resume, overwrite=overwrite, change=change):
             show(Moment("reading", note=note))
+    if resume:
+        recipe = continue_recipe(run, recipe)
     with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.
         loop = _Loop(dataset, run, recipe, accelerator, show)

@@ -122,6 +122,8 @@ class Recipe:
         precision: `no` is float32; `fp16` and `bf16` are mixed.
         components, svm_c: of `hog`: PCA's components, and C of the SVM or SVR.
         seed: of everything random.
+        extended_from: epochs that the cosine schedule of a run was made for, before the run was
+            resumed with others; 0 if it never was. Written by `train --resume`, not by hand.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Recipe:
     components: int = 500
     svm_c: float = 0.01
     seed: int = 0
+    extended_from: int = 0
 
     def __post_init__(self) -> None:
         _check(self)
@@ -365,6 +368,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("mixup", lambda v: v >= 0, "at least 0"),
     ("mean", lambda v: len(v) == 3, "three numbers"),
     ("std", lambda v: len(v) == 3 and min(v) > 0, "three numbers above 0"),
+    ("extended_from", lambda v: v >= 0, "at least 0"),
     ("dropout", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("learning_rate", lambda v: v > 0, "above 0"),
     ("momentum", lambda v: 0 <= v < 1, "in [0, 1)"),

@@ -16,7 +16,7 @@ import csv
 import pickle
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ _DAMAGE = (
 )
 
 
-_FREE = ("epochs", "accumulate", "source", "recalled", "warning")
+_FREE = ("epochs", "accumulate", "source", "recalled", "warning", "extended_from")
 """What a run may go on with otherwise: how long, in how much memory, and what is told of it."""
 
 
@@ -86,7 +86,29 @@ def _check_recipe(run: Path, recipe: Recipe, change: Collection[str]) -> list[st
                 f"{run} was begun with {key} = {before[key]!r}, but the recipe now has "
                 f"{now[key]!r}; resume with the same recipe, or train into another folder"
             )
-    return [f"the run goes on with {key} = {now[key]!r}; it had {before[key]!r}" for key in changed]
+    notes = [
+        f"the run goes on with {key} = {now[key]!r}; it had {before[key]!r}" for key in changed
+    ]
+    if now["schedule"] == "cosine" and now["epochs"] != before["epochs"]:
+        notes.append(
+            f"the cosine schedule was made for {before['epochs']} epochs and now has "
+            f"{now['epochs']}: the learning rate jumps, and this is another training than one of "
+            f"{now['epochs']} epochs from the start; its recipe says so"
+        )
+    return notes
+
+
+def continue_recipe(run: Path, recipe: Recipe) -> Recipe:
+    """The recipe of a run that goes on; it remembers a cosine schedule that is stretched.
+
+    The learning rate of such a schedule depends on its end. A run that was trained to one end
+    and then to another is not the run of a recipe with the second one, and must not have its hash.
+    """
+    if not ((run / "recipe.toml").is_file() and (run / "checkpoint.pt").is_file()):
+        return recipe
+    before = load_recipe(run / "recipe.toml")
+    stretched = recipe.schedule == "cosine" and before.epochs != recipe.epochs
+    return replace(recipe, extended_from=before.epochs if stretched else before.extended_from)
 
 
 @contextlib.contextmanager
