@@ -40,7 +40,8 @@ test: install
 	$(RUN_TESTS) $(PYTEST)
 
 test-all: install
-	$(RUN_TESTS) -m "not gpu" --durations=25 $(PYTEST)
+	$(RUN_TESTS) -m "not gpu and not alone" --durations=25 $(PYTEST)
+	$(BIN)/python -m pytest -m "alone and not gpu" --durations=12 $(PYTEST)
 
 fuzz: install
 	cd tests && ../$(BIN)/python -m fuzz --count 100000 --minutes 5 --seed $(or $(SEED),0)

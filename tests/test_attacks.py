@@ -18,6 +18,7 @@ def test_there_are_attacks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_attack_fails(name: str) -> None:
     done = subprocess.run(

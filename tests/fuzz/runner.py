@@ -20,7 +20,11 @@ MEGABYTES = 2000
 
 @dataclass(frozen=True)
 class Result:
-    """How a case ended; `found` is None where nothing is wrong."""
+    """How a case ended; `found` is None where nothing is wrong.
+
+    `seconds` are of the processor, so that a busy machine makes no finding; a case that hangs is
+    given up after three times `SECONDS` by the clock.
+    """
 
     door: str
     number: int
@@ -65,12 +69,11 @@ class Worker:
         # The first answer of a process waits for its imports.
         ready, _, _ = select.select([self._process.stdout], [], [], 3 * SECONDS)
         line = self._process.stdout.readline() if ready else b""
-        seconds = time.monotonic() - start
         if not line:
             status = self._process.poll() if ready else None
             self._restart()
             found = f"it ended the process ({status})" if ready else "it hangs"
-            return Result(door, number, seconds, 0, found)
+            return Result(door, number, time.monotonic() - start, 0, found)
         answer = json.loads(line)
         found, peak = answer["found"], answer["peak_mb"]
         if peak > MEGABYTES:
