@@ -5,6 +5,7 @@
 #   make test               the fast tests, on all cores
 #   make test-all           all tests but those that need a GPU
 #   make fuzz               damaged inputs through every door, for a few minutes
+#   make mutants            which small faults in the code no test finds, in about half an hour
 #   make check              format, lint, types
 #   make docs               docs/cli.md from --help
 #   make web                the browser's part of `openaffect serve`, with npm
@@ -19,7 +20,7 @@ BACKEND := $(if $(filter cpu,$(TORCH)),--torch-backend cpu,)
 # Tests run on all cores; a file that takes long is shared out.
 RUN_TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install demo test test-all fuzz check docs web benchmarks clean
+.PHONY: install demo test test-all fuzz mutants check docs web benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +46,9 @@ test-all: install
 
 fuzz: install
 	cd tests && ../$(BIN)/python -m fuzz --count 100000 --minutes 5 --seed $(or $(SEED),0)
+
+mutants: install
+	$(BIN)/python runs/mutants.py .mutants
 
 check: install
 	$(BIN)/ruff format --check src tests benchmarks runs docs

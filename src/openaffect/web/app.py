@@ -49,7 +49,11 @@ _DESCRIPTION = """Facial expression, valence and arousal of the faces in picture
 A picture that cannot be read, or has no face, is a row with its `status`; the answer is 200.
 Pictures are not kept."""
 
-_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+_FILES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "format": "binary"},
+}
 _BODY = {
     "requestBody": {
         "required": True,
