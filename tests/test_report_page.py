@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import DestinationExists, InputError
 from openaffect.labels import EMOTIONS, LABEL_SETS, Expression
 from openaffect.predictions import Predictions
-from openaffect.reports import Report, evaluate, open_report
+from openaffect.reports import Report, compare, evaluate, open_report
 from openaffect.reports.plots import Line, curves_plot, reliability_plot
 from openaffect.reports.published import (
     AROUSAL,
@@ -404,3 +405,26 @@ def test_a_bin_says_which_way_it_errs() -> None:
     assert "gap over" in reliability_plot([{**shape, "accuracy": 0.5}])
     assert "gap under" in reliability_plot([{**shape, "accuracy": 0.9}])
     assert "gap" not in reliability_plot([{**shape, "count": 0, "accuracy": None}])
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_no_table_is_cut_at_1300_pixels(dataset: Dataset, tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("chromium is not installed")
+    report = score(dataset, predict(dataset))
+    report.save(tmp_path / "report")
+    names = ["imbalanced", "weighted-loss", "down-sampling", "up-sampling"]
+    compare([report] * 4, names=names, rounds=5).save(tmp_path / "compared.html")
+    find = "() => [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        for path in ("report/report.html", "compared.html"):
+            page.goto((tmp_path / path).as_uri())
+            beyond = page.evaluate(find)
+            assert beyond
+            assert max(beyond) <= 0
+        browser.close()
