@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from openaffect import console
+from openaffect import console, errors
 from openaffect.analysis.table import collect_rows
 from openaffect.cli import command_names, main
 from openaffect.dataset import open_dataset
@@ -292,7 +292,7 @@ sys.exit(main(['demo', r'{tmp_path}/demo']))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "openaffect[train]" in done.stderr
+    assert '[train]"' in done.stderr
     assert not (tmp_path / "demo").exists()
 
 
@@ -301,3 +301,15 @@ def test_a_run_that_is_not_there_is_not_resumed(tmp_path, capsys):
     assert main(["train", str(tmp_path / "d"), str(tmp_path / "rum"), "--resume"]) == 1
     assert "no run to resume" in capsys.readouterr().err
     assert not (tmp_path / "rum").exists()
+
+
+def test_a_missing_extra_names_the_command_that_works_here(monkeypatch, tmp_path):
+    checkout = Path(errors.__file__).resolve().parents[2]
+    monkeypatch.chdir(tmp_path)
+    assert f'pip install -e "{checkout}[web]"' in str(errors.MissingExtra("web", "serving"))
+    monkeypatch.chdir(checkout)
+    assert str(errors.MissingExtra("web", "serving")).endswith('pip install -e ".[web]"')
+    # A file of an installed package has no pyproject.toml two folders above its own.
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "a" / "b" / "errors.py"))
+    monkeypatch.setattr(errors, "_installed_from", lambda: None)
+    assert str(errors.MissingExtra("web", "serving")).endswith('pip install "openaffect[web]"')

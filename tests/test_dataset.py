@@ -356,7 +356,7 @@ def test_pandas_reads_it(dataset):
 
 def test_without_pandas_the_error_says_what_to_install(dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtra, match=r"openaffect\[pandas\]"):
+    with pytest.raises(MissingExtra, match=r"\[pandas\]"):
         dataset.to_pandas()
 
 

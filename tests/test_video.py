@@ -226,11 +226,11 @@ def test_an_animated_gif_is_its_first_frame(frames, model, tmp_path):
 
 def test_an_only_video_without_pyav_is_one_clear_error(film, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtra, match=r"openaffect\[video\]"):
+    with pytest.raises(MissingExtra, match=r"\[video\]"):
         look(film, model)
     rows = rows_of([film, film], model)
     assert [row["status"] for row in rows] == ["error"] * 2
-    assert "openaffect[video]" in rows[0]["error"]
+    assert "[video]" in rows[0]["error"]
 
 
 def test_frames_are_decoded_a_few_ahead_only(film, model, monkeypatch):
