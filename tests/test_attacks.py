@@ -26,7 +26,7 @@ def test_the_attack_fails(name: str) -> None:
         cwd=FOLDER.parent,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
