@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import onnx
@@ -288,3 +290,20 @@ def test_a_card_without_labels_of_the_field_is_refused_by_name(tmp_path, capsys)
     options[options.index("--labels") + 1] = "sad,hapy,neutral"
     assert main(["card", str(source), "-o", str(tmp_path / "o.onnx"), *options]) == 1
     assert "happy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["probabilities", "affect"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_golden_face_with_outputs_that_are_not_finite_is_another_copy(tmp_path, output, value):
+    source, _ = make_graph(tmp_path / "t.onnx")
+    model = adopt(source, tmp_path / "ours.onnx")
+    predict = model.predict
+
+    def damaged(crops):
+        outputs = predict(crops)
+        values = getattr(outputs, output).copy()
+        values[:, -1] = value
+        return dataclasses.replace(outputs, **{output: values})
+
+    model.predict = damaged
+    assert compare_golden(model) == float("inf")

@@ -39,7 +39,7 @@ def compare_golden(model: Model) -> float | None:
 
     Returns:
         At most `TOLERANCE` in a whole copy on a runtime that agrees; infinity if the outputs are
-        others than the card's; None if the card has no golden sample.
+        others than the card's, or not finite; None if the card has no golden sample.
     """
     golden = model.card.golden
     if golden is None:
@@ -52,7 +52,9 @@ def compare_golden(model: Model) -> float | None:
         k: len(v) for k, v in golden.outputs.items()
     }:
         return float("inf")
-    return max(float(np.abs(found[k] - np.array(v)).max()) for k, v in golden.outputs.items())
+    differences = np.concatenate([found[k] - np.array(v) for k, v in golden.outputs.items()])
+    # Python's max would pass over a NaN.
+    return float(np.abs(differences).max()) if np.isfinite(differences).all() else float("inf")
 
 
 def _draw(expression: Expression, seed: int, card: Card) -> NDArray[np.uint8]:
