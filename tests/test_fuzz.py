@@ -68,6 +68,17 @@ PLANTED = {
 
 
 @pytest.mark.slow
+def test_what_the_parent_holds_is_not_counted(tmp_path):
+    held = bytearray(b"a" * 1_500_000_000)
+    worker = Worker([sys.executable, "-m", "fuzz.planted", str(tmp_path)])
+    try:
+        assert worker.try_case("fine", 0).peak_mb < 1_000
+    finally:
+        worker.close()
+    assert len(held) == 1_500_000_000
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("door", PLANTED)
 def test_a_planted_fault_is_found(door, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "SECONDS", 8.0)
