@@ -42,12 +42,13 @@ def write_film(
     rotation: int | None = None,
     codec: str = "libx264",
     gop: int = 12,
+    container: str | None = None,
 ) -> Path:
     """Encode frames at 25 a second, or at the `times` in seconds."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+    with av.open(str(path), "w", format=container) as film:
+        stream = film.add_stream(codec, rate=25)
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = gop
         if codec == "libx264":
             stream.options = {"preset": "ultrafast", "crf": "12", "tune": "zerolatency"}
@@ -62,8 +63,8 @@ def write_film(
             if times is not None:
                 frame.pts = round(times[number] * CLOCK)
                 frame.time_base = Fraction(1, CLOCK)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode())
     return Path(path)
 
 

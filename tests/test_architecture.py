@@ -27,6 +27,7 @@ LAYERS = (
         "images",
         "image_headers",
         "weights",
+        "model_files",
         "metrics",
     },
     {"faces", "face_table"},

@@ -204,19 +204,26 @@ def test_a_graph_with_another_input_is_refused(tmp_path: Path) -> None:
         open_model(tmp_path / "m.onnx")
 
 
-def graph_of(path: Path, shape: list[Any] | None, *, extra_input: bool = False) -> Path:
+def graph_of(
+    path: Path,
+    shape: list[Any] | None,
+    *,
+    extra_input: bool = False,
+    batch: str | int = "n",
+    kind: int = TensorProto.FLOAT,
+) -> Path:
     """A model whose card promises `affect`, and whose graph gives zeros of another shape."""
     card = Card("odd", affect=True, size=(8, 8), labels=())
-    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, 8, 8])]
     if extra_input:
         inputs.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1]))
     nodes = [
         helper.make_node("Constant", [], ["zeros"], value=helper.make_tensor(
             "z", TensorProto.FLOAT, [3, 2], [0.0] * 6)),
-        helper.make_node("Identity", ["zeros"], ["affect"]),
+        helper.make_node("Cast", ["zeros"], ["affect"], to=kind),
         helper.make_node("Identity", ["image"], ["unused"]),
     ]  # fmt: skip
-    output = helper.make_tensor_value_info("affect", TensorProto.FLOAT, shape)
+    output = helper.make_tensor_value_info("affect", kind, shape)
     unused = helper.make_tensor_value_info("unused", TensorProto.FLOAT, None)
     graph = helper.make_graph(nodes, "g", inputs, [output, unused])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
@@ -237,6 +244,24 @@ def test_an_output_of_another_shape_than_the_card_says_is_refused(tmp_path: Path
     assert model.predict(crops).affect is not None
     with pytest.raises(FormatError, match=r"\(2, 2\)"):
         model.predict(crops[:2])
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.STRING, TensorProto.INT64])
+def test_outputs_of_another_type_are_refused_at_once(tmp_path: Path, kind: int) -> None:
+    with pytest.raises(FormatError, match=r"tensor\(float\).*'affect': 'tensor\("):
+        open_model(graph_of(tmp_path / "m.onnx", ["n", 2], kind=kind))
+
+
+def test_a_graph_of_several_faces_at_once_is_refused(tmp_path: Path) -> None:
+    assert open_model(graph_of(tmp_path / "one.onnx", ["n", 2], batch=1))
+    with pytest.raises(FormatError, match="takes 5 faces at once"):
+        open_model(graph_of(tmp_path / "five.onnx", ["n", 2], batch=5))
+
+
+@pytest.mark.parametrize("temperature", [0, -1.5])
+def test_a_temperature_is_above_0(file: Path, temperature: float) -> None:
+    with pytest.raises(FormatError, match="temperature above 0"):
+        open_model(with_card(file, _set(temperature=temperature)))
 
 
 def test_a_model_is_one_file(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +306,7 @@ def test_cuda_that_does_not_start_is_an_error_and_auto_takes_the_cpu(
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine may have CUDA")
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("openaffect.model.onnxruntime.get_available_providers", lambda: both)
+    monkeypatch.setattr("openaffect.model_files.onnxruntime.get_available_providers", lambda: both)
     with pytest.raises(InputError, match="CUDA"):
         open_model(file, device="cuda")
     assert open_model(file).device == "cpu"

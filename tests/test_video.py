@@ -11,11 +11,11 @@ import pytest
 
 from builders import tiny_model
 from film_builders import wandering, write_film, write_sound
-from openaffect.analysis import analyze, draw_folder, iterate_rows
+from openaffect.analysis import analyze, draw_folder, iterate_rows, videos
 from openaffect.analysis.pictures import Picture
 from openaffect.analysis.searching import FULL_EVERY, Search, follow, look_at
 from openaffect.analysis.tracking import Tracker
-from openaffect.analysis.videos import Video, is_video
+from openaffect.analysis.videos import SUFFIXES, Video, is_video
 from openaffect.errors import DestinationExists, InputError, MissingExtra
 from openaffect.images import encode_image, read_image
 from openaffect.model import open_model
@@ -207,11 +207,64 @@ def test_what_is_no_video_is_one_row(name, make, reason, film, model, tmp_path):
     assert reason in rows[0]["error"]
 
 
-def test_a_playlist_in_disguise_opens_no_address(model, tmp_path):
-    path = tmp_path / "list.mp4"
-    path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
-    row = rows_of([path, path], model)[0]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
+        "#EXTM3U\n#EXTINF:1,\none.mp4\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile one.mp4\n",
+        "v=0\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mkv"])
+def test_a_playlist_in_disguise_opens_nothing(text, suffix, film, model):
+    path = film.with_name(f"list{suffix}")
+    path.write_text(text)
+    row, *others = rows_of([path, path], model)
     assert row["status"] == "error"
+    assert "unreadable video" in row["error"]
+    assert len(others) == 1
+
+
+CODECS = {
+    ".webm": "libvpx",
+    ".wmv": "wmv2",
+    ".flv": "flv",
+    ".ogv": "libvpx",  # there is no encoder of Theora here
+    ".mjpeg": "mjpeg",
+    ".y4m": "rawvideo",
+    **dict.fromkeys((".mpg", ".mpeg"), "mpeg2video"),
+}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_suffix_has_its_demuxer(suffix, frames, model, tmp_path):
+    formats = {".ogv": "ogg", ".mts": "mpegts", ".m2ts": "mpegts", ".m4v": "mp4", ".mjpeg": "mjpeg"}
+    codec = CODECS.get(suffix, "mpeg4")
+    kind = formats.get(suffix)
+    path = write_film(tmp_path / f"x{suffix}", frames[:6], codec=codec, container=kind)
+    pictures = [*Video(str(path)).pictures(0)]
+    assert [picture.read().shape for picture in pictures] == [(150, 200, 3)] * 6
+
+
+def test_frames_are_bounded(film, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, "MAX_FRAME_PIXELS", 200 * 150)
+    assert {row["status"] for row in rows_of(film, model)} == {"ok"}
+    monkeypatch.setattr(videos, "MAX_FRAME_PIXELS", 200 * 150 - 1)
+    rows = rows_of([film, film], model)
+    assert [row["error"] for row in rows] == ["frames of 200 × 150; the limit is 29,999 pixels"] * 2
+    # Frames that become larger on the way.
+    small = write_film(tmp_path / "s.ts", wandering(12, (80, 60), 40), codec="libx264")
+    large = write_film(tmp_path / "l.ts", wandering(12), codec="libx264")
+    small.write_bytes(small.read_bytes() + large.read_bytes())
+    rows = rows_of(small, model)
+    assert [row["status"] for row in rows] == ["ok"] * 12 + ["error"] * 12
+    assert {row["error"] for row in rows[12:]} == {
+        "frames of 200 × 150; the limit is 29,999 pixels"
+    }
+    # FFmpeg itself stops at twice as many.
+    monkeypatch.setattr(videos, "MAX_FRAME_PIXELS", 200 * 150 // 2)
+    assert "broken frame (Invalid argument)" in {row["error"] for row in rows_of(small, model)}
 
 
 def test_an_animated_gif_is_its_first_frame(frames, model, tmp_path):

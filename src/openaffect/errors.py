@@ -46,8 +46,7 @@ class UnknownName(InputError):  # noqa: N818 - named after what is wrong
     """
 
     def __init__(self, kind: str, name: object, known: Iterable[str], where: str = "") -> None:
-        choices, name = list(known), " ".join(str(name).split())
-        name = name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "…"
+        choices, name = list(known), shorten(" ".join(str(name).split()), _MAX_NAME)
         near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
         hint = f"; did you mean '{near[0]}'?" if near else "."
         place = f" in {where}" if where else ""
@@ -139,4 +138,13 @@ def reason(error: BaseException) -> str:
     """
     text = str(getattr(error, "strerror", None) or error).strip()
     line = text.splitlines()[0].strip() if text else type(error).__name__
-    return line if len(line) <= _MAX_REASON else line[:_MAX_REASON] + "…"
+    return shorten(line)
+
+
+def shorten(text: str, length: int = _MAX_REASON) -> str:
+    """Foreign text for a message: cut where it is longer than `length` characters.
+
+    >>> shorten("abcdef", 3)
+    'abc…'
+    """
+    return text if len(text) <= length else text[:length] + "…"

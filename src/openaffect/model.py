@@ -21,30 +21,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 import openaffect
 from openaffect.documents import convert, decode_versioned
-from openaffect.errors import FormatError, InputError, UnknownName, reason
+from openaffect.errors import FormatError, InputError, reason
 from openaffect.faces.crops import CropRule
 from openaffect.images import Pixels
 from openaffect.labels import Expression, parse_expression
-
-# onnxruntime's errors share no base class but Exception. RuntimeError, ValueError: of its Python part.
-ORT_ERRORS = (
-    *(ort_errors.EPFail, ort_errors.EngineError, ort_errors.Fail, ort_errors.InvalidArgument),
-    *(ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NoModel),
-    *(ort_errors.NoSuchFile, ort_errors.NotFound, ort_errors.NotImplemented),
-    *(ort_errors.RuntimeException, RuntimeError, ValueError, MemoryError),
-)
+from openaffect.model_files import CUDA, ORT_ERRORS, open_session, read_model_file
 
 CARD_KEY = "openaffect"
 CARD_VERSION = 1
 
 _MAX_SIDE = 4096  # pixels of a crop
-
-DEVICES = ("auto", "cpu", "cuda")
-"""Where a model may run; `auto` is a CUDA device where there is one, else the CPU."""
+_FLOAT32 = "tensor(float)"
 
 _DEFAULT = Path(__file__).parent / "models" / "default.onnx"  # made by runs/default_model.py
 
@@ -153,6 +143,8 @@ def _check_values(card: Card, where: str) -> None:
         raise FormatError(f"'learned' in {where} is damaged: {reason(error)}") from error
     if (hashes[1:] < hashes[:-1]).any():
         raise FormatError(f"'learned' in {where} is not sorted")
+    if not card.temperature > 0:
+        raise FormatError(f"expected a temperature above 0 in {where}, got {card.temperature}")
     if card.golden is not None:
         parse_expression(card.golden.expression, where)
         if card.golden.seed < 0:
@@ -184,7 +176,7 @@ class Model:
     def __init__(self, path: Path, card: Card, session: onnxruntime.InferenceSession) -> None:
         self.path = path
         self.card = card
-        self.device = "cuda" if _CUDA in session.get_providers() else "cpu"
+        self.device = "cuda" if CUDA in session.get_providers() else "cpu"
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
         # A graph of one picture at a time, as some outside models are.
@@ -222,9 +214,9 @@ class Model:
         values = dict(zip(self._outputs, found, strict=True))
         for name, columns in _wanted_outputs(self.card).items():
             value = values[name]
-            if value.shape != (len(batch), columns) or value.dtype.kind != "f":
+            if value.shape != (len(batch), columns) or value.dtype != np.float32:
                 raise FormatError(
-                    f"expected the output '{name}' of {self.path} to be floats of shape "
+                    f"expected the output '{name}' of {self.path} to be float32 of shape "
                     f"({len(batch)}, {columns}), but got {value.dtype} {value.shape}"
                 )
         return Outputs(values.get("expression"), values.get("affect"))
@@ -237,34 +229,17 @@ def open_model(name: str | Path = "default", *, threads: int = 0, device: str = 
         name: the file, the folder of a run, or `default` for the model that the package carries
             (`./default`, or a `Path`, is a folder of that name).
         threads: for one prediction; 0 leaves the choice to onnxruntime.
-        device: one of `DEVICES`.
+        device: one of `model_files.DEVICES`.
 
     Raises:
-        FormatError: no such file, no ONNX, no card, a card that does not fit the graph, or
-            weights in another file.
+        FormatError: no such file, no ONNX, no card, a card that does not fit the graph, weights
+            in another file, or a graph with loops or local functions.
         UnknownName: no such device.
         InputError: `cuda`, and onnxruntime cannot use it.
         NewerSchema: the card is of a newer openaffect.
     """
     path = find_model(name)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # One file per model, or its hash would say nothing: no folder is searched for other weights.
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(path)
-    )
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=_providers(device))
-    except ORT_ERRORS as error:
-        if "external data" in str(error).lower() or "external tensor" in str(error):
-            raise FormatError(
-                f"the weights of {path} are in another file; a model is one file here: write it "
-                "anew by onnx.save(onnx.load(path), path)"
-            ) from error
-        raise FormatError(f"expected an ONNX model at {path}, but: {reason(error)}") from error
-    if device == "cuda" and _CUDA not in session.get_providers():
-        raise InputError(f"onnxruntime could not start its CUDA part for {path}; see its messages")
+    session = open_session(read_model_file(path), str(path), device=device, threads=threads)
     try:
         card = _read_card(session, path)
         _check_fit(card, session, path)
@@ -314,11 +289,17 @@ def _wanted_outputs(card: Card) -> dict[str, int]:
 def _check_fit(card: Card, session: onnxruntime.InferenceSession, path: Path) -> None:
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
+    types = {o.name: o.type for o in (*session.get_inputs(), *session.get_outputs())}
     width, height = card.size
     if [*inputs] != ["image"] or [*(inputs["image"] or [])][1:] != [3, height, width]:
         raise FormatError(
             f"the card of {path} expects an input 'image' of (n, 3, {height}, {width}), "
             f"but the graph has {inputs}"
+        )
+    if isinstance(inputs["image"][0], int) and inputs["image"][0] != 1:
+        raise FormatError(
+            f"the graph of {path} takes {inputs['image'][0]} faces at once and no other number; "
+            "export it with a batch of 1, or of any size"
         )
     wanted = _wanted_outputs(card)
     for name, count in wanted.items():
@@ -328,22 +309,8 @@ def _check_fit(card: Card, session: onnxruntime.InferenceSession, path: Path) ->
                 f"the card of {path} expects an output '{name}' of (n, {count}), "
                 f"but the graph has {outputs}"
             )
+    wrong = {name: types[name] for name in ("image", *wanted) if types[name] != _FLOAT32}
+    if wrong:
+        raise FormatError(f"expected {_FLOAT32} (32-bit floats) in {path}, but got {wrong}")
     if not wanted:
         raise FormatError(f"the card of {path} names neither labels nor affect")
-
-
-_CUDA = "CUDAExecutionProvider"
-
-
-def _providers(device: str) -> list[str]:
-    """The parts of onnxruntime that may run a model, the first one that can does."""
-    if device not in DEVICES:
-        raise UnknownName("device", device, DEVICES)
-    here = onnxruntime.get_available_providers()
-    if device == "cuda" and _CUDA not in here:
-        raise InputError(
-            "this onnxruntime has no CUDA: `pip uninstall onnxruntime`, then "
-            "`pip install onnxruntime-gpu` (the two overwrite each other)"
-        )
-    cuda = [_CUDA] if device != "cpu" and _CUDA in here else []
-    return [*cuda, "CPUExecutionProvider"]

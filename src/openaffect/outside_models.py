@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from openaffect.errors import FormatError, InputError, MissingExtra, reason
 from openaffect.faces.crops import CropRule
 from openaffect.golden import make_golden
 from openaffect.labels import Expression
-from openaffect.model import CARD_KEY, ORT_ERRORS, Card, Model, open_model
+from openaffect.model import CARD_KEY, Card, Model, open_model
+from openaffect.model_files import ORT_ERRORS, open_session, read_model_file
 from openaffect.storage import atomic_file
 
 if TYPE_CHECKING:
@@ -89,14 +89,9 @@ def describe_graph(path: str | Path) -> dict[str, dict[str, list[Any]]]:
     """The inputs and outputs of an ONNX file with their shapes, for whoever has to name them.
 
     Raises:
-        FormatError: no such file, or no ONNX.
+        FormatError: no such file, no ONNX, weights in another file, loops or local functions.
     """
-    if not Path(path).is_file():
-        raise FormatError(f"expected an ONNX model at {path}, but there is no such file")
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except ORT_ERRORS as error:
-        raise FormatError(f"expected an ONNX model at {path}, but: {reason(error)}") from error
+    session = open_session(read_model_file(path), str(path), device="cpu")
     return {
         "inputs": {value.name: list(value.shape) for value in session.get_inputs()},
         "outputs": {value.name: list(value.shape) for value in session.get_outputs()},

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fuzz.mutations import VALUES, mutate_bytes, mutate_json, mutate_text
+from model_builders import LOOPS, REFUSED
 from openaffect.documents import decode_json
 from openaffect.images import read_image
 from openaffect.labels import parse_expression
@@ -191,6 +192,33 @@ def model(good: Path, own: Path, rng: random.Random) -> Opening:
     return ["predict", str(own / "m.onnx"), str(good / "dataset"), "-o", str(own / "p.parquet")]
 
 
+def graph(good: Path, own: Path, rng: random.Random) -> Opening:
+    """A model with nodes that are refused, or with fields of its graph changed."""
+    model = onnx.load(str(good / "tiny.onnx"))
+    if rng.random() < 0.5:
+        rng.choice([change for changes in REFUSED.values() for change in changes])(model)
+    node = rng.choice(model.graph.node)
+    constant = rng.choice(model.graph.initializer)
+    match rng.randrange(6):
+        case 0:
+            node.op_type = rng.choice((*LOOPS, "If", "Identity", "Expand", "Nothing", ""))
+        case 1:
+            model.graph.node.remove(node)
+        case 2:
+            node.input[:] = [rng.choice(("image", "gone", *node.output)) for _ in node.input]
+        case 3:
+            constant.dims[:] = [rng.choice((0, -1, 3, 2**20, 2**62)) for _ in range(3)]
+        case 4:
+            constant.data_type = rng.choice((0, 7, 8, 11, 99))
+        case _:
+            shape = rng.choice((model.graph.input, model.graph.output))[0].type.tensor_type.shape
+            rng.choice(shape.dim).dim_value = rng.choice((-1, 0, 1, 5, 2**40))
+    (own / "m.onnx").write_bytes(model.SerializeToString())
+    if rng.random() < 0.5:
+        return ["card", str(own / "m.onnx")]
+    return ["predict", str(own / "m.onnx"), str(good / "dataset"), "-o", str(own / "p.parquet")]
+
+
 def recipe(_: Path, own: Path, rng: random.Random) -> Opening:
     text = load_recipe("resnet-small-imbalanced").to_toml().encode()
     (own / "r.toml").write_bytes(mutate_text(text, rng, '=\n"[]'))
@@ -215,7 +243,10 @@ def label(_: Path, __: Path, rng: random.Random) -> Opening:
 
 DOORS: dict[str, Door] = {
     **{door.__name__: door for door in (image, photo, video, addresses, archive, dataset)},
-    **{door.__name__: door for door in (dataset_info, predictions, analysis, report, card, model)},
+    **{
+        door.__name__: door
+        for door in (dataset_info, predictions, analysis, report, card, model, graph)
+    },
     **{door.__name__: door for door in (recipe, setting, document, label)},
     "affectnet": _import("affectnet", mutate_text, ".csv"),
     "affectnet8": _import("affectnet8", mutate_bytes, ".npy"),

@@ -195,6 +195,19 @@ def test_a_setting_without_a_sign_is_refused():
         load_recipe(NAME, ["epochs"])
 
 
+@pytest.mark.parametrize("setting", ["x" * 5000, f"epochs={'x' * 5000}"])
+def test_a_message_repeats_the_start_of_a_long_setting(setting):
+    with pytest.raises(InputError, match="xxx…") as caught:
+        load_recipe(NAME, [setting])
+    assert len(str(caught.value)) < 500
+
+
+def test_a_setting_that_is_no_utf8_is_refused():
+    assert load_recipe(NAME, ["warning=grün"]).warning == "grün"
+    with pytest.raises(InputError, match="UTF-8"):
+        load_recipe(NAME, ["warning=gr\udcfcn"])
+
+
 def test_label_sets_follow_the_target():
     assert [label.id for label in make(labels="sad,neutral").label_set] == [0, 2]
     assert len(make(labels=7).label_set) == 7

@@ -17,7 +17,7 @@ import numpy as np
 
 from openaffect.analysis.pictures import Picture, failing
 from openaffect.errors import ImageError, MissingExtra
-from openaffect.images import MAX_PIXELS, Pixels
+from openaffect.images import Pixels
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,6 +31,15 @@ SUFFIXES = (
     *(".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".mjpeg", ".y4m"),
 )
 """File endings of videos, in lower case."""
+
+# FFmpeg's names of the demuxers for the suffixes above. It chooses by content: among the others
+# are playlists, which open further files and addresses, and devices.
+_DEMUXERS = (
+    *("mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts", "asf", "flv", "ogg", "mjpeg"),
+    *("yuv4mpegpipe", "m4v", "h264", "hevc"),
+)
+MAX_FRAME_PIXELS = 40_000_000
+"""The largest frame that is decoded; one of 8K has 33 million pixels."""
 
 _SLACK_S = 0.5  # a video may end this much before it says, or a hundredth of its length
 _thread = threading.local()
@@ -97,9 +106,16 @@ def _read_video(path: str) -> Iterator[_Read]:
         yield None, reason
         return
     try:
-        # Nothing inside a video may make FFmpeg open an address.
-        options = {"protocol_whitelist": "file"}
+        options = {
+            "protocol_whitelist": "file",
+            "format_whitelist": ",".join(_DEMUXERS),
+            # For the codecs that look for the streams, before `_decode` sets it for its own.
+            **_codec_limits(),
+        }
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except av.error.ArgumentError:  # a demuxer that is not among ours
+        yield None, "unreadable video (a playlist, or another kind of file that is not opened)"
+        return
     except (av.FFmpegError, ValueError) as error:
         yield None, f"unreadable video ({_reason(error)})"
         return
@@ -107,7 +123,20 @@ def _read_video(path: str) -> Iterator[_Read]:
         if not container.streams.video:
             yield None, "the file holds no video stream"
             return
-        yield from _decode(av, container, container.streams.video[0])
+        stream = container.streams.video[0]
+        if stream.width * stream.height > MAX_FRAME_PIXELS:
+            yield None, _too_large(stream.width, stream.height)
+            return
+        yield from _decode(av, container, stream)
+
+
+def _codec_limits() -> dict[str, str]:
+    """What FFmpeg itself refuses to decode, with room for codecs that count whole blocks."""
+    return {"max_pixels": str(2 * MAX_FRAME_PIXELS)}
+
+
+def _too_large(width: int, height: int) -> str:
+    return f"frames of {width} × {height}; the limit is {MAX_FRAME_PIXELS:,} pixels"
 
 
 def _why_unreadable(path: str) -> str | None:
@@ -118,6 +147,7 @@ def _why_unreadable(path: str) -> str | None:
 
 def _decode(av: ModuleType, container: InputContainer, stream: VideoStream) -> Iterator[_Read]:
     stream.thread_type = "AUTO"
+    stream.codec_context.options = _codec_limits()
     start = (container.start_time or 0) / 1e6
     last: float | None = None
     count = 0
@@ -173,8 +203,8 @@ def _why_short(
 def _to_pixels(frame: VideoFrame) -> Pixels:
     """A decoded frame as RGB uint8 (h, w, 3), turned as the video says."""
     av = require_av()
-    if frame.width * frame.height > MAX_PIXELS:
-        raise ImageError(f"a frame of {frame.width} × {frame.height}; the limit is {MAX_PIXELS:,}")
+    if frame.width * frame.height > MAX_FRAME_PIXELS:
+        raise ImageError(_too_large(frame.width, frame.height))
     if not hasattr(_thread, "reformatter"):
         # A converter that is kept costs less than one a frame; it is not for several threads.
         _thread.reformatter = av.video.reformatter.VideoReformatter()

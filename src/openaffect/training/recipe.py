@@ -17,7 +17,7 @@ from typing import Any
 
 from openaffect import lookup
 from openaffect.documents import decode_toml, read_bytes
-from openaffect.errors import FormatError, InputError, UnknownName
+from openaffect.errors import FormatError, InputError, UnknownName, shorten
 from openaffect.faces.crops import CropRule
 from openaffect.labels import Expression, parse_labels
 
@@ -250,7 +250,9 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
-            raise InputError(f"expected a setting as key=value, but got '{setting}'")
+            raise InputError(f"expected a setting as key=value, but got '{shorten(setting)}'")
+        if not value.isascii():
+            _refuse_no_text(value)
         values[key.strip()] = _parse_value(value.strip())
     try:
         recipe = make_recipe(values, where)
@@ -294,6 +296,13 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
     )
 
 
+def _refuse_no_text(value: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+        raise InputError(f"expected a setting in UTF-8, but got {shorten(value)!r}") from None
+
+
 def _parse_value(text: str) -> Any:
     try:
         return decode_toml(f"value = {text}", text)["value"]
@@ -319,7 +328,7 @@ def _typed(key: str, value: Any, kind: str) -> Any:
         return _single(value, kind)
     except TypeError:
         raise InputError(
-            f"expected recipe key '{key}' to be {_KINDS[kind]}, but got {value!r}"
+            f"expected recipe key '{key}' to be {_KINDS[kind]}, but got {shorten(repr(value))}"
         ) from None
 
 
