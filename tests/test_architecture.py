@@ -27,6 +27,7 @@ LAYERS = (
         "images",
         "image_headers",
         "weights",
+        "texts",
         "model_files",
         "metrics",
     },

@@ -31,6 +31,8 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from openaffect.texts import counted
+
 if TYPE_CHECKING:
     from openaffect.training.moment import Moment
 
@@ -226,7 +228,7 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
             if bars is None and moment.phase == "training" and not tasks:
                 # A log file should not stay empty until the first epoch ends.
                 tasks["said"] = None
-                steps = f"{moment.epochs} epochs of {moment.steps:,} steps"
+                steps = f"{counted(moment.epochs, 'epoch')} of {counted(moment.steps, 'step')}"
                 console.print(Text(f"{printable(name)}: training, {steps}"))
             if moment.row is not None:
                 console.print(Text(f"{printable(name)}: {_epoch_line(moment)}"))

@@ -62,8 +62,8 @@ def test_votes_take_affectnets_order_and_join_by_name(tmp_path):
         "the folder of its split is not here": 1,
     }
     assert summary.notes == [
-        "1 names occur twice; the last row of each counts",
-        "FER2013Test is not here: 1 rows left out",
+        "the last row counts of 1 name that came twice",
+        "FER2013Test is not here: 1 row left out",
     ]
     assert rows["a.png"]["valence"] is None
 
@@ -173,7 +173,7 @@ def test_the_known_counts(test_data, tmp_path, label, train, validation):
     uncertain = summary.classes["train", "uncertain"] + summary.classes["validation", "uncertain"]
     assert uncertain == train + validation + others
     assert summary.rejected["row without a picture name"] == 158
-    assert summary.notes == ["3 names occur twice; the last row of each counts"]
+    assert summary.notes == ["the last row counts of 3 names that came twice"]
 
 
 def _tied(votes):

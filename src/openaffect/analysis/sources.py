@@ -76,6 +76,22 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
     return _list_path(str(named))
 
 
+def count_photos(named: Named | Iterable[Named]) -> int | None:
+    """How many pictures a user names, as far as that can be told before they are read.
+
+    It lists the files of folders and patterns. None where a video or a camera is among them, or
+    an iterable that gives its sources only once.
+    """
+    if isinstance(named, Iterable) and not isinstance(named, str | list | tuple | np.ndarray):
+        return None
+    count = 0
+    for source in list_sources(named):
+        if not isinstance(source, Photo):
+            return None
+        count += 1
+    return count
+
+
 def _list_many(many: Iterable[Named]) -> Iterator[Source]:
     arrays = 0
     for named in many:

@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
 import pyarrow as pa
 
 import openaffect
@@ -19,6 +18,7 @@ from openaffect.dataset import write_table
 from openaffect.errors import InputError
 from openaffect.labels import Expression
 from openaffect.storage import atomic_file
+from openaffect.texts import shorten_float32
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +221,7 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _shorten(value: Any) -> Any:
     if isinstance(value, float):
-        return float(str(np.float32(value)))
+        return shorten_float32(value)
     if isinstance(value, list):
         return [_shorten(item) for item in value]
     return value

@@ -256,21 +256,30 @@ def open_unfinished(
     """
     check_suffix(path)
     folder = unfinished_folder(path)
-    goes_on = resume and (folder / "plan.json").exists()
     # A run that is killed after its file was made, and before its folder was removed, goes on.
-    if path.exists() and not overwrite and not goes_on:
-        raise DestinationExists(path)
-    if (folder / "plan.json").exists():
+    if refuse_unfinished(path, resume=resume, overwrite=overwrite):
         if resume:
             _check_plan(folder, asked)
             return Unfinished(folder, schema, _read_state(folder / "state.json"))
-        if not overwrite:
-            raise DestinationExists(f"an unfinished run for {path}", "go on with it by --resume, ")
+    elif path.exists() and not overwrite:
+        raise DestinationExists(path)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     _write_json(folder / "plan.json", asked)
     return Unfinished(folder, schema, [])
+
+
+def refuse_unfinished(path: str | Path, *, resume: bool, overwrite: bool) -> bool:
+    """Whether there is an unfinished run for a path.
+
+    Raises:
+        DestinationExists: there is, and neither `resume` nor `overwrite` says what to do with it.
+    """
+    unfinished = (unfinished_folder(path) / "plan.json").exists()
+    if unfinished and not resume and not overwrite:
+        raise DestinationExists(f"an unfinished run for {path}", "go on with it by --resume, ")
+    return unfinished
 
 
 def _check_plan(folder: Path, asked: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -27,6 +28,12 @@ __all__ = [
     "serving",
     "tuning",
 ]
+
+for _command in app.registered_commands:
+    # The first paragraph, whole: the parser would cut it to one line.
+    _command.short_help = (
+        (inspect.getdoc(_command.callback) or "").partition("\n\n")[0].replace("\n", " ")
+    )
 
 
 def command_names() -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from openaffect import console
 from openaffect.errors import DestinationExists, InputError
+from openaffect.texts import counted
 
 if TYPE_CHECKING:
     from openaffect.analysis import Analysis, Camera, TrackSummary
@@ -59,11 +60,13 @@ class Task:
             check_suffix(self.output)
         if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"expected --report to end in .html, but got {self.report}")
-        from openaffect.analysis.unfinished import unfinished_folder
+        if self.output is not None:
+            from openaffect.analysis.unfinished import refuse_unfinished
 
-        # What is made before the table may be there already when a killed run goes on.
-        if self.resume and self.output is not None and unfinished_folder(self.output).exists():
-            return
+            choices = {"resume": self.resume, "overwrite": self.overwrite}
+            # What is made before the table may be there already when a killed run goes on.
+            if refuse_unfinished(self.output, **choices) and self.resume:
+                return
         for path in (self.output, self.report, self.drawings):
             if path is not None and path.exists() and not self.overwrite and not _is_empty(path):
                 raise DestinationExists(path)
@@ -98,7 +101,7 @@ def run(task: Task, model: Model, choices: Choices) -> None:
     def make(analysis: Analysis) -> None:
         _make_extras(analysis, task)
 
-    with console.progress_bar("analysing") as progress:
+    with console.progress_bar("analyzing", _count(task)) as progress:
         if task.output is None:
             if task.live:
                 raise InputError("--camera with --report needs -o, which keeps the rows")
@@ -117,7 +120,7 @@ def run(task: Task, model: Model, choices: Choices) -> None:
                     **choices,
                 )
     if task.output is not None:
-        console.note(f"{len(analysis):,} rows in {task.output}")
+        console.note(f"{counted(len(analysis), 'row')} in {task.output}")
     else:
         _print_rows(task, analysis.rows())
         make(analysis)
@@ -161,10 +164,17 @@ def _make_extras(analysis: Analysis, task: Task) -> None:
                 progress=progress,
             )
         drawn = sum(path is not None for path in made.values())
-        console.note(f"{drawn:,} {'drawing' if drawn == 1 else 'drawings'} in {task.drawings}")
+        console.note(f"{counted(drawn, 'drawing')} in {task.drawings}")
     if task.report is not None:
         write_page(analysis, task.report, overwrite=task.overwrite or task.resume)
         console.note(f"report: {task.report}")
+
+
+def _count(task: Task) -> int | None:
+    """The number of photos, for a bar that somebody sees; None for videos and cameras."""
+    from openaffect.analysis.sources import count_photos
+
+    return count_photos(task.source) if sys.stderr.isatty() else None
 
 
 def _print_stream(task: Task, model: Model, choices: Choices) -> None:
@@ -180,7 +190,7 @@ def _print_stream(task: Task, model: Model, choices: Choices) -> None:
             console.note("stopped")
         return
     tally = _Tally()
-    with console.progress_bar("analysing") as progress:
+    with console.progress_bar("analyzing", _count(task)) as progress:
         rows = tally.count(iterate_rows(task.source, model, progress=progress, **choices))
         if task.json:
             _print_json(rows)
@@ -237,10 +247,10 @@ class _Printed:
         self._totals = Totals()
         self._failed: list[list[object]] = []
         for row in rows:
-            if row["frame"] is None:
-                self._photos.append(_photo_cells(row))
-            elif row["status"] == "error":
+            if row["status"] == "error":
                 self._failed.append([row["source"], row["frame"], row["error"]])
+            elif row["frame"] is None:
+                self._photos.append(_photo_cells(row))
             else:
                 self._totals.add(row)
 
@@ -254,13 +264,15 @@ class _Printed:
             heads = ["source", "track", "frames", "seconds", "expression", "share"]
             cells = [_track_cells(track) for track in tracks]
             console.print_table([*heads, "valence", "arousal"], cells)
-        if self._failed:
+        if any(frame is not None for _, frame, _ in self._failed):
             console.print_table(["source", "frame", "error"], self._failed)
+        elif self._failed:
+            console.print_table(["source", "error"], [[s, error] for s, _, error in self._failed])
 
 
 def _photo_cells(row: Row) -> list[object]:
     if row["status"] != "ok":
-        return [row["source"], row["error"] or row["status"], "", "", "", ""]
+        return [row["source"], row["status"].replace("_", " "), "", "", "", ""]
     box = " ".join(f"{value:.0f}" for value in row["box"])
     return [row["source"], row["expression"] or "–", *_numbers(row), box]
 

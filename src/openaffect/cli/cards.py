@@ -12,6 +12,7 @@ from openaffect import console
 from openaffect.cli.options import AsJson, Overwrite, app, flatten
 from openaffect.errors import InputError
 from openaffect.labels import Expression
+from openaffect.texts import counted
 
 _NEEDED = ("--size", "--channels", "--scale", "--mean", "--std", "--margin", "--licence")
 
@@ -126,7 +127,7 @@ def _show(path: str | Path, json: bool) -> None:
     else:
         facts.pop("golden")
         facts["learned"] = (
-            f"{len(model.card.learned_hashes()):,} images" if facts["learned"] else ""
+            counted(len(model.card.learned_hashes()), "image") if facts["learned"] else ""
         )
         console.print_facts(flatten(facts))
     if difference is None:

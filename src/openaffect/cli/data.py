@@ -19,6 +19,7 @@ from openaffect.cli.options import (
     print_classes,
     read_pairs,
 )
+from openaffect.texts import counted
 
 
 @app.command()
@@ -114,12 +115,14 @@ def import_(
             }
         )
         return
-    console.say(f"{summary.rows:,} faces in {dataset}, pictures in {made.images_folder}")
+    console.say(f"{counted(summary.rows, 'face')} in {dataset}, pictures in {made.images_folder}")
     print_classes(dataset)
     for reason, count in summary.rejected.most_common():
-        console.warn(f"{count:,} rows rejected: {reason} (named in {dataset}/rejected.csv)")
+        console.warn(
+            f"{counted(count, 'row')} rejected: {reason} (named in {dataset}/rejected.csv)"
+        )
     for what, count in summary.warnings.most_common():
-        console.warn(f"{count:,} faces kept although: {what}")
+        console.warn(f"{counted(count, 'face')} kept although: {what}")
     for text in summary.notes:
         console.note(f"note: {text}")
 
@@ -145,9 +148,9 @@ def export(
     summary = export_dataset(
         format, open_dataset(dataset), destination, overwrite=overwrite, **read_pairs(option)
     )
-    console.say(f"{summary.rows:,} faces in {destination}")
+    console.say(f"{counted(summary.rows, 'face')} in {destination}")
     for reason, count in summary.left_out.most_common():
-        console.warn(f"{count:,} rows left out: {reason}")
+        console.warn(f"{counted(count, 'row')} left out: {reason}")
     if summary.dropped:
         console.warn(f"columns that {format} cannot hold: {', '.join(summary.dropped)}")
     for text in summary.notes:
@@ -225,7 +228,7 @@ def check(
         clean = clean_dataset(
             opened, result, write, duplicates=duplicates, leaks=leaks, overwrite=overwrite
         )
-        text = f"{len(clean):,} of {len(opened):,} faces in {write}"
+        text = f"{len(clean):,} of {counted(len(opened), 'face')} in {write}"
         (console.note if json else console.say)(text)
 
 

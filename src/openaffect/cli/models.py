@@ -20,6 +20,7 @@ from openaffect.cli.options import (
     open_chosen_model,
 )
 from openaffect.errors import InputError
+from openaffect.texts import counted
 
 
 @app.command()
@@ -107,13 +108,15 @@ def predict(
             f"{made.errors[0]}"
         )
     made.save(output, overwrite=overwrite)
-    console.say(f"{len(made):,} predictions in {output}")
+    console.say(f"{counted(len(made), 'prediction')} in {output}")
     learned = made.learned_warning()
     if learned is not None:
         console.warn(learned)
     if failed:
         first = failed[0]
-        console.warn(f"{len(failed):,} faces failed, first {made.ids[first]}: {made.errors[first]}")
+        console.warn(
+            f"{counted(len(failed), 'face')} failed, first {made.ids[first]}: {made.errors[first]}"
+        )
 
 
 @app.command()
@@ -212,7 +215,7 @@ def print_report(data: dict[str, Any]) -> None:
     """What was scored, what to know of it, and the scores."""
     protocol = data["protocol"]
     console.say(
-        f"{protocol['rows']:,} faces of {protocol['dataset']}, split {protocol['split']}, "
+        f"{counted(protocol['rows'], 'face')} of {protocol['dataset']}, split {protocol['split']}, "
         f"{len(protocol['labels'])} expressions, {protocol['n_failed']:,} failed"
     )
     for text in data["warnings"]:

@@ -19,6 +19,7 @@ from openaffect.formats._sources import choose
 from openaffect.images import check_header
 from openaffect.schemas import FACES
 from openaffect.storage import open_file
+from openaffect.texts import counted
 
 IMAGES = ("copy", "link", "none")
 """What an export does with pictures: copies, symbolic links, or labels only."""
@@ -69,7 +70,7 @@ def note_origins(dataset: Dataset, summary: ExportSummary, implied: str = "human
         count = count_other_origins(dataset, column, implied)
         if count:
             summary.notes.append(
-                f"{column} of {count:,} rows is not '{implied}', which this format cannot say"
+                f"{column} of {counted(count, 'row')} is not '{implied}', which this format cannot say"
             )
 
 

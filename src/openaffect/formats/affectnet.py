@@ -41,6 +41,7 @@ from openaffect.formats._sources import (
 from openaffect.formats._tables import Cells, read_lines
 from openaffect.images import image_size
 from openaffect.labels import parse_expression
+from openaffect.texts import counted
 
 LAYOUT = (
     "Manually_Annotated_file_lists/training.csv or validation.csv (or "
@@ -237,14 +238,16 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
 
 def _write_notes(summary: ExportSummary, counts: Mapping[str, int]) -> None:
     if counts["no split"]:
-        summary.notes.append(f"{counts['no split']:,} rows without a split went to training.csv")
+        summary.notes.append(
+            f"{counted(counts['no split'], 'row')} without a split went to training.csv"
+        )
     if counts["no box"]:
         summary.notes.append(
-            f"{counts['no box']:,} rows without a box got the whole picture as box"
+            f"{counted(counts['no box'], 'row')} without a box got the whole picture as box"
         )
     if counts["other origin"]:
         summary.notes.append(
-            f"the origin of {counts['other origin']:,} rows is not what their list implies "
+            f"the origin of {counted(counts['other origin'], 'row')} is not what their list implies "
             "(human; model for the automatically annotated)"
         )
 

@@ -51,6 +51,7 @@ from openaffect.formats._sources import (
 )
 from openaffect.images import encode_image, read_image
 from openaffect.labels import EMOTIONS, Expression, parse_expression
+from openaffect.texts import counted
 
 LAYOUT = "train_set/ or val_set/ with images/N.jpg and annotations/N_exp.npy, N_val, N_aro, N_lnd"
 LICENCE: str | None = _affectnet.LICENCE
@@ -221,7 +222,7 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, picture: st
     else:
         (folder / "ids.csv").unlink()
     if no_split:
-        summary.notes.append(f"{no_split:,} rows without a split were written to train_set")
+        summary.notes.append(f"{counted(no_split, 'row')} without a split went to train_set")
 
 
 class _Numbering:

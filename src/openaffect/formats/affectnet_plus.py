@@ -50,6 +50,7 @@ from openaffect.formats._sources import (
 )
 from openaffect.labels import parse_expression
 from openaffect.storage import open_file
+from openaffect.texts import counted, shorten_float32
 
 LAYOUT = "human_annotated/train_set/ or validation_set/ with images/ and annotations/<id>.json"
 LICENCE: str | None = _affectnet.LICENCE
@@ -106,7 +107,9 @@ def _note_unlabelled(source: Source, writer: DatasetWriter) -> None:
     if folder.is_dir():
         with os.scandir(folder) as entries:
             count = sum(1 for _ in entries)
-        writer.note(f"no_human_annotated has {count:,} pictures without annotations: left out")
+        writer.note(
+            f"no_human_annotated has {counted(count, 'picture')} without annotations: left out"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,7 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
         target.write_text(json.dumps(_annotation(row)), encoding="utf-8")
         summary.rows += 1
     if no_split:
-        summary.notes.append(f"{no_split:,} rows without a split were written to train_set")
+        summary.notes.append(f"{counted(no_split, 'row')} without a split went to train_set")
 
 
 def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,15 +236,10 @@ def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(meta, dict):  # as a table of other people may have it
         raise InputError(f"meta-data in extra of {row['face_id']} is not an object")
     if row["landmarks"] is not None:
-        meta["landmarks"] = [_short(value) for value in row["landmarks"]]
+        meta["landmarks"] = [shorten_float32(value) for value in row["landmarks"]]
     for name in ("valence", "arousal"):
-        meta[name] = ABSENT if row[name] is None else _short(row[name])
+        meta[name] = ABSENT if row[name] is None else shorten_float32(row[name])
     data: dict[str, Any] = {"human-label": parse_expression(row["expression"]).id}
     if row["soft_label"] is not None:
-        data["soft-label"] = [_short(value) for value in row["soft_label"]]
+        data["soft-label"] = [shorten_float32(value) for value in row["soft_label"]]
     return {**data, **extra, "meta-data": meta}
-
-
-def _short(value: float) -> float:
-    """The number whose text is the shortest that gives the same float32."""
-    return float(str(np.float32(value)))

@@ -46,6 +46,7 @@ from openaffect.formats._sources import (
 from openaffect.formats._tables import TABLES, open_table
 from openaffect.images import image_size
 from openaffect.schemas import FACES, ORIGINS, SPLITS
+from openaffect.texts import float32_text
 
 LAYOUT = "one .csv file whose header names a column of pictures (image, path, file, filename …)"
 LICENCE: str | None = None
@@ -359,7 +360,7 @@ def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float):
-        return str(np.float32(value))  # the shortest text that gives the same float32 back
+        return float32_text(value)
     if isinstance(value, list):
         return ";".join(map(_cell, value))
     return str(value)

@@ -36,6 +36,7 @@ from openaffect.formats._sources import (
 )
 from openaffect.formats._tables import Cells, read_lines
 from openaffect.labels import EMOTIONS, EXPRESSIONS, Expression
+from openaffect.texts import counted
 
 LAYOUT = "fer2013new.csv with FER2013Train/, FER2013Valid/ or FER2013Test/ (beside it or in data/)"
 LICENCE: str | None = "pictures: FER2013, research use; votes: FER+, MIT"
@@ -105,9 +106,9 @@ def read(
             row = _face(source, usage, name, votes, judge, derived=affect == "derived")
             writer.add(row, where)
     if repeated:
-        writer.note(f"{repeated} names occur twice; the last row of each counts")
+        writer.note(f"the last row counts of {counted(repeated, 'name')} that came twice")
     for usage, count in absent.items():
-        writer.note(f"{_USAGES[usage][1]} is not here: {count:,} rows left out")
+        writer.note(f"{_USAGES[usage][1]} is not here: {counted(count, 'row')} left out")
 
 
 def plurality(votes: Sequence[int]) -> Expression:
@@ -234,12 +235,12 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
     if unlike["plurality"]:
         how = "label=majority gives them back" if not unlike["majority"] else "they are lost"
         summary.notes.append(
-            f"the expression of {unlike['plurality']:,} rows is not the plurality of their votes: {how}"
+            f"the expression of {counted(unlike['plurality'], 'row')} is not the plurality of their votes: {how}"
         )
     if others:
-        summary.notes.append(f"votes for 'none' of {others:,} rows have no column here")
+        summary.notes.append(f"votes for 'none' of {counted(others, 'row')} have no column here")
     if no_split:
-        summary.notes.append(f"{no_split:,} rows without a split were written as Training")
+        summary.notes.append(f"{counted(no_split, 'row')} without a split went to Training")
 
 
 def _name(row: dict[str, Any]) -> str:

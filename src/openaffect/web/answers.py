@@ -11,6 +11,7 @@ from openaffect.analysis.table import ERROR, NO_FACE_FOUND, OK
 from openaffect.faces import Face
 from openaffect.inference import Verdicts, sorted_labels
 from openaffect.model import Card
+from openaffect.texts import shorten_float32
 from openaffect.web.looking import Look, Wishes
 
 Row = dict[str, Any]
@@ -152,8 +153,8 @@ def fill_rows(look: Look, verdicts: Verdicts | None, detector: str, wishes: Wish
 def _describe(face: Face) -> Row:
     box = face.box
     return {
-        "box": tuple(map(_shorten, (box.x, box.y, box.w, box.h))),
-        "score": _shorten(face.score),
+        "box": tuple(map(shorten_float32, (box.x, box.y, box.w, box.h))),
+        "score": shorten_float32(face.score),
         "detector": face.detector,
     }
 
@@ -166,15 +167,10 @@ def _judge(verdicts: Verdicts, number: int, min_confidence: float) -> Row:
     if verdicts.probabilities is not None:
         shares = verdicts.probabilities[number]
         best = int(np.argmax(shares))  # the first of equals, and the columns go by id
-        row |= {f"p_{k}": _shorten(v) for k, v in zip(verdicts.labels, shares, strict=True)}
-        row["confidence"] = _shorten(shares[best])
+        row |= {f"p_{k}": shorten_float32(v) for k, v in zip(verdicts.labels, shares, strict=True)}
+        row["confidence"] = shorten_float32(shares[best])
         if shares[best] >= min_confidence:
             row["expression"] = verdicts.labels[best].value
     if verdicts.affect is not None:
-        row["valence"], row["arousal"] = map(_shorten, verdicts.affect[number])
+        row["valence"], row["arousal"] = map(shorten_float32, verdicts.affect[number])
     return row
-
-
-def _shorten(value: float) -> float:
-    """The shortest digits that give the same float32 back, as in an analysis table."""
-    return float(str(np.float32(value)))

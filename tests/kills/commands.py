@@ -1,0 +1,80 @@
+"""Every command that writes, over small inputs; all that it writes lies in `out`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from builders import tiny_model
+from fuzz.corpus import write_corpus
+from openaffect.cli import main
+
+SMALL = ("--set", "epochs=2", "--set", "batch_size=8", "--set", "size=32", "--set", "stop_on=0.2")
+ADOPTED = (
+    *("--labels", "8", "--expression", "expression", "--scores", "probabilities"),
+    *("--affect", "affect", "--size", "32", "--channels", "rgb", "--scale", "1", "--mean", "0"),
+    *("--std", "1", "--margin", "0", "--licence", "MIT"),
+)
+PHOTOS = ("in/images/a.png", "in/images/a.jpg", "in/videos/b.avi")
+LOOK = ("--model", "in/tiny.onnx", "--detector", "haar")
+
+COMMANDS: dict[str, Sequence[str]] = {
+    "import-csv": ("import", "csv", "in/csv", "out/d"),
+    "import-archive": ("import", "folders", "in/archives/a.zip", "out/d"),
+    "export-csv": ("export", "csv", "in/dataset", "out/e"),
+    "export-affectnet8": ("export", "affectnet8", "in/dataset", "out/e"),
+    "draw": ("draw", "6", "out/d", "--size", "48"),
+    "split": ("split", "in/faces", "out/d", "--test", "10%", "--validation", "10%", "--redo"),
+    "check": ("check", "in/dataset", "--write", "out/d", "--duplicates", "drop"),
+    "train": ("train", "in/faces", "out/run", *SMALL),
+    "train-hog": ("train", "in/faces", "out/run", "--recipe", "hog-svm", "--set", "stop_on=0.2"),
+    "tune": (
+        *("tune", "in/faces", "out/s", "--search", "learning_rate=0.01,0.001", "--trials", "2"),
+        *("--no-prune", *SMALL, "--set", "epochs=1"),
+    ),
+    "paper": (
+        "paper",
+        "in/faces",
+        "out/p",
+        "--rows",
+        "svm",
+        "--rounds",
+        "20",
+        "--draws",
+        "5",
+        "--set",
+        "stop_on=0.2",
+    ),
+    "predict": ("predict", "in/tiny.onnx", "in/dataset", "-o", "out/p.parquet"),
+    "evaluate": (
+        *("evaluate", "in/dataset", "in/p.parquet", "-o", "out/r", "--split", "all"),
+        *("--rounds", "20", "--draws", "5"),
+    ),
+    "compare": ("compare", "in/report", "in/report", "-o", "out/c.html", "--rounds", "20"),
+    "card": ("card", "in/tiny.onnx", "-o", "out/m.onnx", *ADOPTED),
+    "analyze": (
+        *("analyze", *PHOTOS, *LOOK, "-o", "out/a.parquet", "--report", "out/a.html"),
+        *("--every", "3", "--draw", "out/drawn"),
+    ),
+    "analyze-jsonl": ("analyze", *PHOTOS, *LOOK, "-o", "out/a.jsonl", "--every", "3"),
+    "demo": ("demo", "out/demo", "--faces", "200", "--epochs", "1"),
+}
+# What is no command here: `weights` and `info` write nothing of their own (the download is tested
+# with `atomic_file`), `serve` writes nothing, `study` is `paper` over other recipes.
+OTHERS = {"weights", "info", "serve", "study"}
+
+
+def write_inputs(folder: Path) -> None:
+    """Write what the commands read into `folder/in`."""
+    (folder / "in").mkdir()
+    write_corpus(folder / "in")
+    tiny_model(folder / "in" / "tiny.onnx")
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["draw", "96", "in/drawn", "--size", "32"]) == 0
+        split = ["--test", "20%", "--validation", "20%"]
+        assert main(["split", "in/drawn", "in/faces", *split]) == 0
+    finally:
+        os.chdir(here)
