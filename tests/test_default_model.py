@@ -27,7 +27,7 @@ def test_it_is_whole_and_its_card_says_what_it_is_and_is_not_for():
     assert set(model.card.labels) == set(EMOTIONS)
     assert model.card.affect
     assert compare_golden(model) <= TOLERANCE
-    assert model.card.trained_on["affect_origin"] == ["derived"]
+    assert model.card.affect_origins == ["derived"]
     assert "Not to be used to judge a person" in model.card.notes
     assert {"accuracy", "f1", "ece"} <= set(model.card.scores["ferplus_validation"])
     assert "Apache-2.0" in model.card.licences["weights"]

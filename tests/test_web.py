@@ -81,6 +81,7 @@ def test_the_rows_are_those_of_an_analysis_table(client, model, face, tmp_path):
     assert (picture["width"], picture["height"], picture["faces_found"]) == (256, 256, 1)
     assert answer["model"]["name"] == "tiny"
     assert answer["model"]["labels"] == list(EMOTIONS)
+    assert answer["model"]["affect_origins"] == []
 
 
 def test_pictures_are_answered_in_their_order_and_a_bad_one_is_a_row(client, face):

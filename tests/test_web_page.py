@@ -211,6 +211,14 @@ def page(chromium):
 
 @pytest.mark.browser
 @pytest.mark.slow
+def test_the_page_says_that_the_default_models_affect_was_derived(page):
+    with running(make_app(open_model(), detector="haar")) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.locator("#model", has_text="nobody rated them").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
 def test_pictures_are_shown_with_what_the_server_says(page, model, scene, tmp_path):
     good, bad = tmp_path / "scene.png", tmp_path / "<b>note.txt"
     good.write_bytes(encode_image(scene, ".png"))

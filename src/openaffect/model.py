@@ -109,6 +109,12 @@ class Card:
         """`learned` as sorted numbers, uint32 (n,)."""
         return np.frombuffer(base64.b64decode(self.learned), ">u4").astype(np.uint32)
 
+    @property
+    def affect_origins(self) -> list[str]:
+        """What valence and arousal were learned from, such as `human`; [] where that is not known."""
+        origins = self.trained_on.get("affect_origin")
+        return [str(origin) for origin in origins] if isinstance(origins, list) else []
+
     def to_json(self) -> str:
         """The text of the card."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=1)

@@ -39,6 +39,10 @@ class ModelFacts(BaseModel):
     sha256: str = Field(description="Of the model's file.")
     labels: list[str] = Field(description="Its classes, in the order of the `p_` columns.")
     affect: bool = Field(description="Whether it gives valence and arousal.")
+    affect_origins: list[str] = Field(
+        description="What its valence and arousal were learned from: `human` for ratings, `derived` "
+        "for the class means of the expressions; empty where its card does not say."
+    )
     size: tuple[int, int] = Field(description="Width and height of a crop, in pixels.")
     protocol_warning: str = Field(description="A habit of the training that flatters scores.")
 

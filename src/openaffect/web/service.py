@@ -145,6 +145,7 @@ def _facts(model: Model) -> ModelFacts:
         sha256=describe_model(model)["model_sha256"],
         labels=[label.value for label in sorted_labels(card)],
         affect=card.affect,
+        affect_origins=card.affect_origins,
         size=card.size,
         protocol_warning=card.protocol_warning,
     )

@@ -38,9 +38,11 @@ async function load() {
 }
 
 function describe({ models: [{ card }], detector }) {
+  const derived = [].concat(card.trained_on.affect_origin ?? []).includes("derived");
+  const origin = derived ? " (derived from the expressions; nobody rated them)" : "";
   const kinds = [
     card.labels.length ? `${card.labels.length} expressions` : "",
-    card.affect ? "valence and arousal" : "",
+    card.affect ? `valence and arousal${origin}` : "",
   ].filter(Boolean);
   find("model").textContent = `Model ${card.name}: ${kinds.join(", ")} from crops of ${card.size[0]} × ${card.size[1]} pixels. Detector of this server: ${detector}.`;
   find("warning").hidden = !card.protocol_warning;
