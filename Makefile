@@ -5,6 +5,7 @@
 #   make test               the fast tests, on all cores
 #   make test-all           all tests but those that need a GPU
 #   make fuzz               damaged inputs through every door, for a few minutes
+#   make kills              every command killed at each of its file events, and given again
 #   make mutants            which small faults in the code no test finds, in about half an hour
 #   make check              format, lint, types
 #   make docs               docs/cli.md from --help
@@ -20,7 +21,7 @@ BACKEND := $(if $(filter cpu,$(TORCH)),--torch-backend cpu,)
 # Tests run on all cores; a file that takes long is shared out.
 RUN_TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install demo test test-all fuzz mutants check docs web benchmarks clean
+.PHONY: install demo test test-all fuzz kills mutants check docs web benchmarks clean
 
 install: $(VENV)/.installed
 
@@ -46,6 +47,9 @@ test-all: install
 
 fuzz: install
 	cd tests && ../$(BIN)/python -m fuzz --count 100000 --minutes 5 --seed $(or $(SEED),0)
+
+kills: install
+	cd tests && ../$(BIN)/python -m kills --count $(or $(COUNT),100000) --seed $(or $(SEED),0)
 
 mutants: install
 	$(BIN)/python runs/mutants.py .mutants

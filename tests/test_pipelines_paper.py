@@ -319,8 +319,8 @@ def test_a_folder_with_other_things_is_left_alone(faces: Dataset, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("left", ["paper.html", "paper.json"])
-def test_a_folder_that_a_kill_left_between_page_and_json_is_its_own(
+@pytest.mark.parametrize("left", ["paper.html", "paper.json", ".paper.html.partial-host.7.1.0"])
+def test_a_folder_that_a_kill_left_while_its_page_was_written_is_its_own(
     tmp_path: Path, left: str
 ) -> None:
     (tmp_path / left).write_text("")

@@ -161,6 +161,15 @@ def recover_folder(path: str | Path) -> None:
     _remove_leftovers(path)
 
 
+def is_temporary(path: str | Path) -> bool:
+    """Whether a path is the temporary one of a writer, which a kill may have left behind.
+
+    >>> is_temporary("tables/.paper.html.partial-host.7.1.0"), is_temporary("tables/.hidden")
+    (True, False)
+    """
+    return re.fullmatch(rf"\..+\.({_PARTIAL}|{_OLD}).+", Path(path).name) is not None
+
+
 def sync(path: str | Path) -> None:
     """Have the system put a file, or the names in a folder, on disk."""
     if os.name == "nt" and os.path.isdir(path):

@@ -24,11 +24,14 @@ def take(folder: Path) -> dict[str, str]:
 def _content(path: Path) -> bytes:
     if path.name in _WITH_TIMES:
         return b""
-    if path.name == "log.csv":
+    if path.name in ("log.csv", "trials.csv"):
         with path.open(newline="", encoding="utf-8") as file:
             rows = [
                 {name: value for name, value in row.items() if not name.endswith("seconds")}
                 for row in csv.DictReader(file)
             ]
         return repr(rows).encode()
-    return path.read_bytes()
+    data = path.read_bytes()
+    if path.stem == "paper":  # it says which rows an earlier call made
+        data = data.replace(b"run by an earlier call", b"run").replace(b'"kept"', b'"done"')
+    return data

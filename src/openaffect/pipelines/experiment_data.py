@@ -14,7 +14,7 @@ from openaffect.errors import InputError
 from openaffect.labels import EXPRESSIONS, Expression
 from openaffect.pipelines.experiments import Outcome
 from openaffect.reports import Comparison, Report, compare
-from openaffect.storage import atomic_file
+from openaffect.storage import atomic_file, is_temporary
 
 
 def claim_folder(folder: Path, manifest: str) -> None:
@@ -27,7 +27,7 @@ def claim_folder(folder: Path, manifest: str) -> None:
     known = {manifest, str(Path(manifest).with_suffix(".html"))}
     if folder.is_file() or (
         folder.is_dir()
-        and any(folder.iterdir())
+        and not all(map(is_temporary, folder.iterdir()))
         and not any((folder / name).is_file() for name in known)
     ):
         raise InputError(
