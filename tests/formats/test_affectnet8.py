@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import time
 
 import numpy as np
 import pytest
@@ -232,6 +233,18 @@ def test_the_fast_reader_agrees_with_numpy(tmp_path_factory, values):
         assert got == expected[0]
     else:
         np.testing.assert_equal(got, float(expected[0]))
+
+
+@pytest.mark.parametrize("shape", ["1" * 60, "1L" * 40, "1 " * 40, "1," * 5000 + "x"])
+def test_a_damaged_shape_is_refused_at_once(tmp_path, shape):
+    """A pattern that could match many digits in many ways took for ever."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}\n".encode()
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    start = time.process_time()
+    with pytest.raises(ValueError, match="header"):
+        read_npy(str(path))
+    assert time.process_time() - start < 1
 
 
 def test_export_gives_numbers_back_and_maps_foreign_ids(tmp_path):

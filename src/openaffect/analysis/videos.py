@@ -17,6 +17,7 @@ import numpy as np
 
 from openaffect.analysis.pictures import Picture, failing
 from openaffect.errors import ImageError, MissingExtra
+from openaffect.extras import needs
 from openaffect.images import Pixels
 
 if TYPE_CHECKING:
@@ -60,10 +61,8 @@ def require_av() -> ModuleType:
     Raises:
         MissingExtra: it is not installed.
     """
-    try:
+    with needs("video", "reading videos"):
         import av
-    except ModuleNotFoundError:
-        raise MissingExtra("video", "reading videos") from None
     return av
 
 
@@ -124,6 +123,9 @@ def _read_video(path: str) -> Iterator[_Read]:
             yield None, "the file holds no video stream"
             return
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            yield None, "the video is of an unknown codec"
+            return
         if stream.width * stream.height > MAX_FRAME_PIXELS:
             yield None, _too_large(stream.width, stream.height)
             return

@@ -28,7 +28,8 @@ MAX_BYTES = 1 << 16
 
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[iufSUO]\d*)', 'fortran_order': (False|True), "
-    rb"'shape': \(((?:\d{1,9}L?,? ?)*)\),? ?\}\s*"
+    # A comma ends each number but the last: with all optional, many digits take for ever.
+    rb"'shape': \(((?:\d{1,9}L?, ?)*(?:\d{1,9}L?)?)\),? ?\}\s*"
 )
 """What every writer of plain arrays writes; those of several fields have no value for us."""
 
