@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from openaffect.curation import check_dataset
-from openaffect.curation.hashing import NearSearch, count_bits
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.faces.near_search import NearSearch, count_bits
 
 
 def make_dataset(folder: Path, n: int) -> Dataset:

@@ -19,20 +19,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from openaffect.curation.hashing import (
+from openaffect.curation.checking import sign_dataset
+from openaffect.dataset import Dataset
+from openaffect.faces.near_search import (
     ALIKE,
     Components,
     NearSearch,
     Rows,
-    Signatures,
-    correlate,
     count_bits,
     find_copies,
-    mirror,
-    sign_face,
-    sign_faces,
 )
-from openaffect.dataset import Dataset
+from openaffect.faces.signatures import Signatures, correlate, mirror, sign_face
 from openaffect.formats import import_dataset
 from openaffect.images import Pixels, encode_image, read_image, resize_image
 
@@ -49,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset, _ = import_dataset("ferplus", archive, Path(folder) / "dataset")
         start = time.perf_counter()
-        signatures = sign_faces(dataset)
+        signatures = sign_dataset(dataset)
         print(f"{len(dataset):,} faces, signed in {time.perf_counter() - start:.0f} s")
         print_correlations(signatures)
         print_distances(dataset, signatures)

@@ -15,23 +15,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from openaffect.curation import CheckResult, check_dataset
-from openaffect.curation.hashing import (
-    ALIKE,
-    Components,
-    NearSearch,
-    Signatures,
-    correlate,
-    count_bits,
-    dhash,
-    find_copies,
-    mirror,
-    sign_face,
-)
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import ImageError, InputError
 from openaffect.faces.boxes import Box
 from openaffect.faces.drawn import draw_faces
+from openaffect.faces.near_search import ALIKE, Components, NearSearch, count_bits, find_copies
+from openaffect.faces.signatures import Signatures, correlate, dhash, mirror, sign_face
 from openaffect.images import encode_image
 from openaffect.labels import Expression
 

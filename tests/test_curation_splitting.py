@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openaffect import schemas
+from openaffect import schemas, tables
 from openaffect.curation import Amount, parse_amount, plan_split, split_dataset
 from openaffect.curation.splitting import draw_groups
 from openaffect.dataset import Dataset, DatasetInfo, open_dataset
@@ -39,7 +39,7 @@ def table(
         }
     )
     return Dataset(
-        Path("DATASET"), DatasetInfo("rows"), schemas.conform(faces, schemas.FACES, "the test")
+        Path("DATASET"), DatasetInfo("rows"), tables.conform(faces, schemas.FACES, "the test")
     )
 
 

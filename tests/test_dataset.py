@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from format_builders import make_dataset
-from openaffect import schemas
-from openaffect.dataset import Dataset, DatasetInfo, iterate_rows, open_dataset, save_dataset
+from openaffect import tables
+from openaffect.dataset import Dataset, DatasetInfo, open_dataset, save_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import (
     DestinationExists,
@@ -28,6 +28,7 @@ from openaffect.errors import (
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EXPRESSIONS
+from openaffect.tables import iterate_rows
 
 
 @pytest.fixture(scope="module")
@@ -410,7 +411,7 @@ def test_a_table_read_in_portions_is_the_table_that_was_written(tmp_path):
     names = pa.array([f"face {number}" for number in range(rows)])
     table = pa.table({"face_id": names, "box": column})
     pq.write_table(table, tmp_path / "faces.parquet", row_group_size=9_000)
-    read = schemas.read_parquet(tmp_path / "faces.parquet", "a table")
+    read = tables.read_parquet(tmp_path / "faces.parquet", "a table")
     assert read["box"].num_chunks > 1
     assert read.equals(table)
     dataset = Dataset(tmp_path, DatasetInfo("portions"), read)
@@ -422,4 +423,4 @@ def test_a_table_read_in_portions_is_the_table_that_was_written(tmp_path):
 def test_a_table_without_rows_is_read(tmp_path):
     table = pa.table({"face_id": pa.array([], pa.string())})
     pq.ParquetWriter(tmp_path / "empty.parquet", table.schema).close()
-    assert schemas.read_parquet(tmp_path / "empty.parquet", "a table").equals(table)
+    assert tables.read_parquet(tmp_path / "empty.parquet", "a table").equals(table)

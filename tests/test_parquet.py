@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from format_builders import make_dataset
-from openaffect import schemas
+from openaffect import tables
 from openaffect.errors import FormatError
 
 
@@ -38,7 +38,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path) -> None:
     for seed in range(600):
         (tmp_path / "x.parquet").write_bytes(damage(data, seed))
         try:
-            schemas.read_parquet(tmp_path / "x.parquet", "a table").to_pylist()
+            tables.read_parquet(tmp_path / "x.parquet", "a table").to_pylist()
             outcomes["read"] += 1
         except FormatError as error:
             outcomes["one line" if "\n" not in str(error) else "lines"] += 1
@@ -51,8 +51,8 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, names: list[str]) -
     table = pa.table([pa.array([1])] * len(names), names=names)
     pq.write_table(table, tmp_path / "x.parquet")
     with pytest.raises(FormatError, match=f"two columns of one name: {names[-1]}"):
-        schemas.read_parquet(tmp_path / "x.parquet", "a table")
-    some = schemas.read_parquet(tmp_path / "x.parquet", "a table", lambda name: name == "z")
+        tables.read_parquet(tmp_path / "x.parquet", "a table")
+    some = tables.read_parquet(tmp_path / "x.parquet", "a table", lambda name: name == "z")
     assert some.column_names == []
 
 
@@ -60,7 +60,7 @@ def test_only_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.parquet")
     for path, what in (("pipe.parquet", "a pipe"), ("", "a folder"), ("none", "no such file")):
         with pytest.raises(FormatError, match=what):
-            schemas.read_parquet(tmp_path / path, "a table")
+            tables.read_parquet(tmp_path / path, "a table")
 
 
 def test_the_types_and_the_metadata_of_a_file_come_back(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_types_and_the_metadata_of_a_file_come_back(tmp_path: Path) -> None:
         }
     ).replace_schema_metadata({"k": "v"})
     pq.write_table(table, tmp_path / "x.parquet")
-    found = schemas.read_parquet(tmp_path / "x.parquet", "a table")
+    found = tables.read_parquet(tmp_path / "x.parquet", "a table")
     assert found.schema.metadata == table.schema.metadata
     assert found.drop_columns("list").schema == table.drop_columns("list").schema
     assert found.to_pylist() == table.to_pylist()
@@ -139,7 +139,7 @@ def test_a_small_file_of_a_huge_table_is_refused_in_little_memory(
     program = (
         "import sys; from openaffect import schemas\n"
         "from openaffect.errors import FormatError\n"
-        "try: schemas.read_parquet(sys.argv[1], 'a table')\n"
+        "try: tables.read_parquet(sys.argv[1], 'a table')\n"
         "except FormatError as error: print(error)\n"
         "status = open('/proc/self/status').read()\n"
         "print(status.split('VmHWM:')[1].split()[0])\n"
@@ -161,17 +161,17 @@ def test_a_small_file_of_a_huge_table_is_refused_in_little_memory(
 def test_a_table_that_compresses_well_is_read(tmp_path: Path) -> None:
     table = pa.table({"face_id": [f"f{n}" for n in range(200_000)], "x": [0.0] * 200_000})
     pq.write_table(table, tmp_path / "x.parquet", compression="zstd")
-    assert schemas.read_parquet(tmp_path / "x.parquet", "a table").equals(table)
+    assert tables.read_parquet(tmp_path / "x.parquet", "a table").equals(table)
 
 
 def test_rows_of_portions_are_counted_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pq.write_table(pa.table({"a": ["x" * 100] * 1000}), tmp_path / "x.parquet", row_group_size=100)
-    monkeypatch.setattr(schemas, "_PORTION", 100)
-    monkeypatch.setattr(schemas, "_MAX_GROWTH", 0)
-    monkeypatch.setattr(schemas, "_FREE_BYTES", 105_000)
-    assert len(schemas.read_parquet(tmp_path / "x.parquet", "a table")) == 1000
-    monkeypatch.setattr(schemas, "_FREE_BYTES", 95_000)
+    monkeypatch.setattr(tables, "_PORTION", 100)
+    monkeypatch.setattr(tables, "_MAX_GROWTH", 0)
+    monkeypatch.setattr(tables, "_FREE_BYTES", 105_000)
+    assert len(tables.read_parquet(tmp_path / "x.parquet", "a table")) == 1000
+    monkeypatch.setattr(tables, "_FREE_BYTES", 95_000)
     with pytest.raises(FormatError, match="out of all proportion"):
-        schemas.read_parquet(tmp_path / "x.parquet", "a table")
+        tables.read_parquet(tmp_path / "x.parquet", "a table")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openaffect.labels import Expression
+from openaffect.labels import EMOTIONS, Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +63,21 @@ def inside_disc(valence: ArrayLike, arousal: ArrayLike, slack: float = 1e-3) -> 
     """Whether points lie inside the unit disc, give or take the rounding of printed labels."""
     radius = np.hypot(np.asarray(valence, dtype=float), np.asarray(arousal, dtype=float))
     result: NDArray[np.bool_] = radius <= 1.0 + slack
+    return result
+
+
+def affect_from_soft_labels(shares: ArrayLike) -> NDArray[np.float64]:
+    """Valence and arousal of soft labels: `CLASS_MEANS`, weighted by the shares.
+
+    Args:
+        shares: of ids 0–7, (…, 8).
+
+    Returns:
+        float64 (…, 2).
+
+    >>> affect_from_soft_labels([0, 0.5, 0.5, 0, 0, 0, 0, 0]).round(4).tolist()
+    [0.0135, -0.0935]
+    """
+    means = np.array([CLASS_MEANS[label] for label in EMOTIONS])
+    result: NDArray[np.float64] = np.asarray(shares, dtype=np.float64) @ means
     return result

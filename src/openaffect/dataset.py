@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import openaffect
-from openaffect import schemas
+from openaffect import schemas, tables
 from openaffect.documents import decode_json, decode_versioned, read_bytes
 from openaffect.errors import FormatError, InputError
 from openaffect.face_table import check_faces, float_lists
@@ -42,6 +43,15 @@ from openaffect.storage import atomic_folder, read_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ALONE = "\0"
+"""Starts the key of a row without a group; see `group_key`."""
+
+
+def group_key(face_id: str, group: str | None) -> str:
+    """What no split may separate: a row's group, or `ALONE` and its face_id."""
+    return f"{ALONE}{face_id}" if group is None else group
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +223,27 @@ class Dataset:
             faces = self.faces.append_column(name, [values])
         return dataclasses.replace(self, faces=faces)
 
+    def group_keys(self) -> list[str]:
+        """What no split may separate, of every row: see `group_key`."""
+        groups = self.faces["group"].to_pylist()
+        return list(map(group_key, self.ids, groups))
+
+    def class_counts(self) -> dict[tuple[str | None, str | None], int]:
+        """Number of faces by split and expression, in the order of splits and ids; null is last."""
+        pairs = zip(
+            self.faces["split"].to_pylist(), self.faces["expression"].to_pylist(), strict=True
+        )
+        counts = Counter(pairs)
+        order = itertools.product((*schemas.SPLITS, None), (*map(str, EXPRESSIONS), None))
+        return {pair: counts[pair] for pair in order if counts[pair]}
+
     def to_pandas(self) -> pd.DataFrame:
         """The table as a pandas DataFrame.
 
         Raises:
             MissingExtra: pandas is not installed.
         """
-        return schemas.to_pandas(self.faces)
+        return tables.to_pandas(self.faces)
 
     def fingerprint(self) -> str:
         """SHA-256 over the rows, whatever their order; see `RowsHash`."""
@@ -296,14 +320,14 @@ def _read_dataset(path: Path) -> Dataset:
     if os.path.exists(images) and not os.path.isdir(images):
         raise InputError(f"expected a folder under 'images' in {where}, but {images} is a file")
     where = str(path / "faces.parquet")
-    faces = schemas.read_parquet(where, "the faces of a dataset")
-    faces = schemas.conform(faces, schemas.FACES, where)
+    faces = tables.read_parquet(where, "the faces of a dataset")
+    faces = tables.conform(faces, schemas.FACES, where)
     check_faces(faces, where)
     annotations = None
     if (path / "annotations.parquet").exists():
         where = str(path / "annotations.parquet")
-        annotations = schemas.read_parquet(where, "the annotations of a dataset")
-        annotations = schemas.conform(annotations, schemas.ANNOTATIONS, where)
+        annotations = tables.read_parquet(where, "the annotations of a dataset")
+        annotations = tables.conform(annotations, schemas.ANNOTATIONS, where)
     return Dataset(path, info, faces, annotations)
 
 
@@ -341,32 +365,14 @@ def save_dataset(
     )
     check_links(path)
     with atomic_folder(path, overwrite=overwrite) as folder:
-        write_table(dataset.faces, folder / "faces.parquet")
+        tables.write_table(dataset.faces, folder / "faces.parquet")
         if dataset.annotations is not None:
-            write_table(dataset.annotations, folder / "annotations.parquet")
+            tables.write_table(dataset.annotations, folder / "annotations.parquet")
         for name, text in (files or {}).items():
             (folder / name).write_text(text, encoding="utf-8")
         write_info(info, folder, annotations=dataset.annotations is not None)
     record_link(dataset.images_folder, path)
     return open_dataset(path)
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table as one Parquet file with the settings that all of openaffect's tables share."""
-    with parquet_writer(path, table.schema) as writer:
-        writer.write_table(table, row_group_size=65_536)
-
-
-def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer with the settings that all of openaffect's tables share."""
-    # Dictionaries pay for names; on ids, paths and coordinates they cost time and give nothing.
-    names = [
-        field.name
-        for field in schema
-        if pa.types.is_string(field.type) and field.name not in ("face_id", "image", "url", "extra")
-    ]
-    # LZ4 reads faster than Zstandard, in somewhat larger files.
-    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=names)
 
 
 def write_info(info: DatasetInfo, folder: Path, *, annotations: bool) -> None:
@@ -405,9 +411,3 @@ faces = load_dataset("path/of/this/folder", split="all_splits")
 train = faces.filter(lambda face: face["split"] == "train")
 ```
 """
-
-
-def iterate_rows(table: pa.Table, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a table as dictionaries, a few thousand in memory at a time."""
-    for batch in table.select(list(columns)).to_batches(max_chunksize=4096):
-        yield from batch.to_pylist()

@@ -25,19 +25,14 @@ from numpy.typing import NDArray
 
 from openaffect import schemas
 from openaffect.circumplex import REGIONS, Region, inside_disc
-from openaffect.dataset import (
-    DatasetInfo,
-    RowsHash,
-    parquet_writer,
-    write_info,
-    write_table,
-)
+from openaffect.dataset import DatasetInfo, RowsHash, write_info
 from openaffect.errors import InputError
 from openaffect.face_row import FaceRow, RejectRow, check_row, normalize_soft_label
 from openaffect.faces.crops import CropRule
 from openaffect.image_links import check_links, record_link
 from openaffect.images import check_header, encode_image, image_size
 from openaffect.storage import atomic_folder
+from openaffect.tables import parquet_writer, write_table
 
 BATCH = 4096
 _SHOWN = 1_000  # characters of an id or a reason in rejected.csv

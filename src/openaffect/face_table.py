@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from openaffect import schemas
+from openaffect import schemas, tables
 from openaffect.errors import InputError
 from openaffect.labels import EXPRESSIONS
 
@@ -27,7 +27,7 @@ def check_faces(faces: pa.Table, where: str) -> None:
     folder; boxes have a size, landmarks are numbers, soft labels sum to 1; valence and arousal
     are both there or neither, in [−1, 1].
     """
-    schemas.reject_repeated(faces, "face_id", where)
+    tables.reject_repeated(faces, "face_id", where)
     for column, allowed in (
         ("expression", EXPRESSIONS),
         ("split", schemas.SPLITS),

@@ -8,12 +8,9 @@ cannot be read, or on which the model's outputs are not finite, is a failed row 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +22,7 @@ from openaffect.faces.crops import crop, crop_window
 from openaffect.images import MAX_PIXELS, Pixels, pixel_hash
 from openaffect.labels import Expression
 from openaffect.model import Card, Model, Outputs
+from openaffect.parallel import map_in_order
 from openaffect.predictions import Predictions
 
 NOT_FINITE = "the model gave values that are not finite"
@@ -35,8 +33,6 @@ OUTSIDE = "the model gave valence or arousal outside [-1, 1]"
 
 _SUM_SLACK = 1e-3
 _AFFECT_SLACK = 1e-3  # of float32 and of other runtimes
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,38 +211,6 @@ def describe_model(model: Model) -> dict[str, Any]:
         "size": list(card.size),
         "temperature": card.temperature,
     }
-
-
-def map_in_order(
-    function: Callable[[_Item], _Result],
-    items: Iterable[_Item],
-    *,
-    workers: int | None = None,
-    ahead: int = 0,
-) -> Iterator[_Result]:
-    """The results of a function over items, computed by threads, in the order of the items.
-
-    Args:
-        function: called in a thread; what it raises is raised here.
-        items: taken lazily.
-        workers: number of threads; None for one a processor.
-        ahead: items taken beyond those that the threads work on; this bounds the memory.
-
-    >>> list(map_in_order(str.upper, "abc"))
-    ['A', 'B', 'C']
-    """
-    count = workers or os.cpu_count() or 1
-    pending: deque[Future[_Result]] = deque()
-    pool = ThreadPoolExecutor(count)
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= count + ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _take_row(

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.errors import FormatError, InputError, MissingExtra, reason
+from openaffect.errors import FormatError, InputError, reason
+from openaffect.extras import needs
 from openaffect.faces.crops import CropRule
 from openaffect.golden import make_golden
 from openaffect.labels import Expression
@@ -132,11 +133,9 @@ def adopt_model(
         DestinationExists: `destination` exists and `overwrite` is false.
         MissingExtra: the extra `card` is not installed.
     """
-    try:
+    with needs("card", "a card for an outside model"):
         import onnx
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise MissingExtra("card", "a card for an outside model") from error
     offers = describe_graph(source)
     card = Card(
         name=name,

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import openaffect
-from openaffect import schemas
-from openaffect.dataset import Dataset, write_table
+from openaffect import schemas, tables
+from openaffect.dataset import Dataset
 from openaffect.documents import decode_json, decode_versioned
 from openaffect.errors import FormatError, InputError, MismatchError
 from openaffect.labels import EMOTIONS, EXPRESSIONS, Expression, parse_expression
@@ -130,7 +130,7 @@ class Predictions:
             DestinationExists: `path` exists and `overwrite` is false.
         """
         with atomic_file(path, overwrite=overwrite) as temporary:
-            write_table(self.to_table(), temporary)
+            tables.write_table(self.to_table(), temporary)
 
 
 def open_predictions(path: str | Path) -> Predictions:
@@ -145,7 +145,7 @@ def open_predictions(path: str | Path) -> Predictions:
             or arousal of another scale.
         NewerSchema: written by a newer openaffect.
     """
-    return read_predictions(schemas.read_parquet(path, "predictions", _is_ours), str(path))
+    return read_predictions(tables.read_parquet(path, "predictions", _is_ours), str(path))
 
 
 def _is_ours(column: str) -> bool:
@@ -197,23 +197,23 @@ def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) ->
 def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:
     """Predictions from an Arrow table; see `open_predictions`."""
     given = [name for name in table.column_names if _is_ours(name)]
-    schemas.reject_doubled(given, where)
+    tables.reject_doubled(given, where)
     if "face_id" not in given:
         raise FormatError(
             f"expected a column 'face_id' in {where}, which names the face of each prediction; "
             f"it has {_few(table.column_names)}"
         )
-    ids = schemas.cast(table["face_id"], pa.string(), "face_id", where)
+    ids = tables.cast(table["face_id"], pa.string(), "face_id", where)
     if ids.null_count:
         raise FormatError(
             f"column 'face_id' of {where} is null in {ids.null_count:,} of {len(ids):,} rows"
         )
     table = table.select(given).set_column(given.index("face_id"), "face_id", ids)
-    schemas.reject_repeated(table, "face_id", where)
+    tables.reject_repeated(table, "face_id", where)
     made_with = _read_metadata(table, where)
     errors: list[str | None] = [None] * len(table)
     if "error" in given:
-        errors = schemas.cast(table["error"], pa.string(), "error", where).to_pylist()
+        errors = tables.cast(table["error"], pa.string(), "error", where).to_pylist()
     notes: list[str] = []
     labels, probabilities = _read_probabilities(table, where)
     choices = None
@@ -247,7 +247,7 @@ def _few(names: Sequence[str]) -> str:
 def _read_learned(table: pa.Table, where: str) -> NDArray[np.bool_] | None:
     if "learned" not in table.column_names:
         return None
-    values = schemas.cast(table["learned"], pa.bool_(), "learned", where).fill_null(False)
+    values = tables.cast(table["learned"], pa.bool_(), "learned", where).fill_null(False)
     found: NDArray[np.bool_] = values.to_numpy().astype(bool)
     return found
 
@@ -299,12 +299,12 @@ def _read_metadata(table: pa.Table, where: str) -> dict[str, Any]:
 def _read_choices(column: pa.ChunkedArray, where: str, notes: list[str]) -> NDArray[np.int8]:
     """AffectNet's id of each expression, −1 where it is null; names, or numbers with a note."""
     if pa.types.is_dictionary(column.type):
-        column = schemas.cast(column, column.type.value_type, "expression", where)
+        column = tables.cast(column, column.type.value_type, "expression", where)
     if pa.types.is_floating(column.type):  # pandas makes floats of numbers where some are missing
         column = pc.if_else(pc.is_nan(column), None, column)
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     kind = pa.int64() if is_number else pa.string()
-    column = schemas.cast(column, kind, "expression", where)
+    column = tables.cast(column, kind, "expression", where)
     known = column.unique().drop_null()
     ids = np.array([parse_expression(value, where).id for value in known.to_pylist()], np.int8)
     names = [] if is_number else known.to_pylist()
@@ -330,7 +330,7 @@ def _read_probabilities(
         return (), None
     labels = tuple(sorted(columns, key=lambda label: label.id))
     names = [columns[label] for label in labels]
-    arrays = [schemas.cast(table[name], pa.float64(), name, where) for name in names]
+    arrays = [tables.cast(table[name], pa.float64(), name, where) for name in names]
     nulls = np.stack([a.is_null().to_numpy() for a in arrays], axis=1)
     values = np.stack([a.to_numpy() for a in arrays], axis=1)
     ids = table["face_id"]
@@ -363,7 +363,7 @@ def _read_affect(table: pa.Table, where: str, notes: list[str]) -> NDArray[np.fl
         return None
     if not all(present):
         raise FormatError(f"{where} has only one of the columns valence and arousal")
-    columns = [schemas.cast(table[name], pa.float64(), name, where).to_numpy() for name in axes]
+    columns = [tables.cast(table[name], pa.float64(), name, where).to_numpy() for name in axes]
     affect = np.stack(columns, axis=1)
     if (np.isnan(affect[:, 0]) != np.isnan(affect[:, 1])).any():
         raise InputError(f"{where} has rows with only one of valence and arousal")

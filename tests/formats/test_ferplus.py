@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from format_builders import put_picture
-from openaffect.circumplex import CLASS_MEANS
+from openaffect.circumplex import CLASS_MEANS, affect_from_soft_labels
 from openaffect.errors import FormatError, UnknownName
 from openaffect.formats import export_dataset, import_dataset
-from openaffect.formats.ferplus import derive_affect, majority, plurality
+from openaffect.formats.ferplus import majority, plurality
 from openaffect.labels import EMOTIONS, Expression
 
 HEADER = (
@@ -106,7 +106,7 @@ def test_derived_affect_is_the_weighted_class_mean(tmp_path):
     shares[1], shares[6] = 0.75, 0.25
     happy, anger = CLASS_MEANS[Expression.HAPPY], CLASS_MEANS[Expression.ANGER]
     expected = tuple(0.75 * h + 0.25 * a for h, a in zip(happy, anger, strict=True))
-    assert derive_affect(shares) == pytest.approx(expected)
+    assert tuple(affect_from_soft_labels(shares)) == pytest.approx(expected)
     source = make_source(tmp_path / "fer")
     dataset, _ = import_dataset("ferplus", source, tmp_path / "d", affect="derived")
     rows = rows_of(dataset)

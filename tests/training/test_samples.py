@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openaffect.dataset import Dataset
+from openaffect.dataset import Dataset, group_key
 from openaffect.errors import InputError
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.training.samples import (
@@ -173,15 +173,14 @@ def test_class_counts_have_the_names_in_order_and_zeros(tmp_path):
 
 
 class Rows:
-    """The two columns that `hold_out` looks at."""
+    """What `hold_out` looks at of a dataset."""
 
     def __init__(self, ids: list[str], groups: list[str | None]) -> None:
         self.ids = ids
-        self.faces = {"group": self}
         self.groups = groups
 
-    def to_pylist(self) -> list[str | None]:
-        return self.groups
+    def group_keys(self) -> list[str]:
+        return list(map(group_key, self.ids, self.groups))
 
 
 def held_ids(

@@ -30,11 +30,11 @@ from openaffect.images import Pixels
 from openaffect.inference import (
     Verdicts,
     describe_model,
-    map_in_order,
     predict_crops,
     sorted_labels,
 )
 from openaffect.model import Model, open_model
+from openaffect.parallel import map_in_order
 
 Row = dict[str, Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -18,7 +18,7 @@ from openaffect.analysis.pictures import read_photo
 from openaffect.analysis.table import Analysis
 from openaffect.errors import DestinationExists, ImageError, InputError
 from openaffect.images import encode_image
-from openaffect.inference import map_in_order
+from openaffect.parallel import map_in_order
 from openaffect.storage import atomic_file
 
 _KEPT = (".jpg", ".jpeg", ".png")

@@ -15,7 +15,7 @@ from openaffect.analysis.pictures import Picture
 from openaffect.analysis.videos import Video, require_av
 from openaffect.errors import ImageError
 from openaffect.images import Pixels, resize_image
-from openaffect.inference import map_in_order
+from openaffect.parallel import map_in_order
 from openaffect.storage import atomic_file
 
 if TYPE_CHECKING:

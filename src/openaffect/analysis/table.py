@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pyarrow as pa
 
 import openaffect
-from openaffect import schemas
-from openaffect.dataset import write_table
+from openaffect import schemas, tables
 from openaffect.errors import InputError
 from openaffect.labels import Expression
 from openaffect.storage import atomic_file
@@ -122,7 +121,7 @@ class Analysis:
         Raises:
             MissingExtra: pandas is not installed.
         """
-        return schemas.to_pandas(self.table)
+        return tables.to_pandas(self.table)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the table, whole or not at all, in the format of the path's ending.
@@ -138,7 +137,7 @@ class Analysis:
         check_suffix(path)
         with atomic_file(path, overwrite=overwrite) as temporary:
             if path.suffix.lower() == ".parquet":
-                write_table(self.table, temporary)
+                tables.write_table(self.table, temporary)
             else:
                 write = _TEXT_WRITERS[path.suffix.lower()]
                 with open(temporary, "w", encoding="utf-8", newline="") as file:

@@ -14,13 +14,18 @@ from numpy.typing import NDArray
 
 from openaffect import schemas
 from openaffect.circumplex import REGIONS, inside_disc
-from openaffect.curation.hashing import Rows, Signatures, find_copies, sign_faces
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
+from openaffect.faces.near_search import Rows, find_copies
+from openaffect.faces.signatures import THUMB, Signature, Signatures, sign_picture
 from openaffect.labels import Expression
+from openaffect.parallel import map_in_order
 
 MAX_NEAR = 8
 """The largest distance of near copies; beyond it most candidates are other faces."""
+
+
+_AHEAD = 1024  # pictures in flight, so that memory does not grow with the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,7 @@ def check_dataset(
         raise InputError(f"expected near, in bits, from 0 to {MAX_NEAR}, but got {near}")
     if workers is not None and workers < 1:
         raise InputError(f"expected one worker or more, but got {workers}")
-    signatures = sign_faces(dataset, workers=workers, progress=progress)
+    signatures = sign_dataset(dataset, workers=workers, progress=progress)
     labels, complete = find_copies(signatures, near)
     ids = np.array(dataset.ids, dtype=object)
     images = dataset.faces["image"].to_pylist()
@@ -203,7 +208,7 @@ def check_dataset(
                 "box leaves the picture": signatures.leaves,
             }.items()
         },
-        classes=count_classes(dataset),
+        classes=dataset.class_counts(),
         nulls={field.name: dataset.faces[field.name].null_count for field in schemas.FACES},
     )
 
@@ -239,22 +244,53 @@ def odd_labels(dataset: Dataset) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def count_classes(dataset: Dataset) -> dict[tuple[str | None, str | None], int]:
-    """Number of faces by split and expression, in the order of splits and ids; null comes last."""
-    counts = collections.Counter(
-        zip(
-            dataset.faces["split"].to_pylist(),
-            dataset.faces["expression"].to_pylist(),
-            strict=True,
-        )
+def sign_dataset(
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Signatures:
+    """Decode every picture of a dataset once and keep what its faces are recognized by.
+
+    Args:
+        dataset: whose pictures are read; a picture that cannot be read is never an error.
+        workers: threads that decode; as many as there are processors by default.
+        progress: called now and then with the number of pictures done.
+    """
+    n = len(dataset)
+    images = dataset.faces["image"].combine_chunks().dictionary_encode()
+    codes = images.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    names = images.dictionary.to_pylist()
+    starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    boxes = dataset.lists("box")
+    result = Signatures(
+        pixels=np.zeros(n, np.uint64),
+        picture=np.zeros(n, np.uint64),
+        dhash=np.zeros(n, np.uint64),
+        mirrored=np.zeros(n, np.uint64),
+        thumbs=np.zeros((n, THUMB * THUMB), np.uint8),
+        leaves=np.zeros(n, dtype=bool),
+        broken={},
     )
-    splits, names = (*schemas.SPLITS, None), (*Expression, None)
-    order = itertools.product(splits, names)
-    return {
-        (split, None if name is None else str(name)): counts[split, name]
-        for split, name in order
-        if counts[split, name]
-    }
+
+    def work(number: int) -> list[tuple[int, Signature | str]]:
+        rows = order[starts[number] : starts[number + 1]].tolist()
+        path = dataset.images_folder / names[number]
+        return list(zip(rows, sign_picture(path, boxes[rows]), strict=True))
+
+    signed = map_in_order(work, range(len(names)), workers=workers, ahead=_AHEAD)
+    for done, faces in enumerate(signed, 1):
+        for row, found in faces:
+            if isinstance(found, str):
+                result.broken[row] = found
+            else:
+                result.pixels[row], result.picture[row] = found.pixels, found.picture
+                result.dhash[row], result.mirrored[row] = found.dhash, found.mirrored
+                result.thumbs[row], result.leaves[row] = found.thumb, found.leaves
+        if progress is not None and (done % _AHEAD == 0 or done == len(names)):
+            progress(done)
+    return result
 
 
 def _named(ids: NDArray[np.object_], mask: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from openaffect.curation.checking import CheckResult, Cluster
-from openaffect.dataset import Dataset, save_dataset
+from openaffect.dataset import ALONE, Dataset, group_key, save_dataset
 from openaffect.errors import InputError, MismatchError, UnknownName
+from openaffect.faces.near_search import Components
 
 POLICIES = ("keep", "drop")
 """What may happen to copies."""
@@ -110,37 +112,30 @@ def join_groups(
     A joined group has the smallest name among those that meet, or `same-as:` and the smallest
     face_id where none had a name. Ids in links that are not among `ids` are passed over.
     """
-    parents: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        parents.setdefault(node, node)
-        while parents[node] != node:
-            parents[node] = parents[parents[node]]
-            node = parents[node]
-        return node
-
-    # A node is a group's name after "g" or, for a row without one, its id after "f": "g" must
-    # win, so the smaller of (no name, text) becomes the root.
-    nodes = {
-        face_id: f"f{face_id}" if group is None else f"g{group}"
-        for face_id, group in zip(ids, groups, strict=True)
-    }
-    linked = set()
-    for link in links:
-        members = list(dict.fromkeys(nodes[face_id] for face_id in link if face_id in nodes))
-        if len(members) < 2:
-            continue
-        linked.update(members)
-        for member in members[1:]:
-            one, other = sorted((root(members[0]), root(member)), key=lambda n: (n[0] == "f", n))
-            parents[other] = one
+    keys = list(map(group_key, ids, groups))
+    of_ids = dict(zip(ids, keys, strict=True))
+    pairs = [
+        (members[0], member)
+        for link in links
+        if (members := [of_ids[face_id] for face_id in link if face_id in of_ids])
+        for member in members[1:]
+        if member != members[0]
+    ]
+    # The first of a component names it: names of groups come before ids.
+    names = sorted({*itertools.chain(*pairs)}, key=lambda key: (key.startswith(ALONE), key))
+    places = {name: place for place, name in enumerate(names)}
+    components = Components(len(names))
+    components.join(
+        np.array([places[one] for one, _ in pairs], np.int64),
+        np.array([places[other] for _, other in pairs], np.int64),
+    )
     joined: list[str | None] = []
-    for face_id, group in zip(ids, groups, strict=True):
-        if nodes[face_id] not in linked:
+    for key, group in zip(keys, groups, strict=True):
+        if key not in places:
             joined.append(group)
             continue
-        top = root(nodes[face_id])
-        joined.append(top[1:] if top[0] == "g" else GROUP_PREFIX + top[1:])
+        top = names[components.labels[places[key]]]
+        joined.append(GROUP_PREFIX + top.removeprefix(ALONE) if top.startswith(ALONE) else top)
     return joined
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from openaffect.circumplex import CLASS_MEANS
+from openaffect.circumplex import affect_from_soft_labels
 from openaffect.dataset import Dataset
 from openaffect.labels import EMOTIONS
 
@@ -23,14 +23,13 @@ def derive_affect(dataset: Dataset) -> Dataset:
     Returns:
         The same rows; the dataset's files are not touched.
     """
-    means = np.array([CLASS_MEANS[label] for label in EMOTIONS])
     shares = dataset.lists("soft_label").astype(np.float64)
     ids = dataset.expression_ids
     named = np.isnan(shares[:, 0]) & (ids >= 0) & (ids < len(EMOTIONS))
     shares[named] = np.eye(len(EMOTIONS))[ids[named]]
     known = dataset.affect.astype(np.float64)
     lacking = np.isnan(known[:, 0]) & ~np.isnan(shares[:, 0])
-    known[lacking] = shares[lacking] @ means
+    known[lacking] = affect_from_soft_labels(shares[lacking])
     origins = dataset.faces["affect_origin"].to_pylist()
     columns = {
         "valence": [None if np.isnan(v) else v for v in known[:, 0]],

@@ -30,9 +30,8 @@ def assign_folds(dataset: Dataset, folds: int, *, seed: int = 0) -> NDArray[np.i
         InputError: fewer than two folds, or fewer groups than folds.
     """
     groups: dict[str, list[int]] = {}
-    names = dataset.faces["group"].to_pylist()
-    for row, (face_id, name) in enumerate(zip(dataset.ids, names, strict=True)):
-        groups.setdefault(f"f{face_id}" if name is None else f"g{name}", []).append(row)
+    for row, key in enumerate(dataset.group_keys()):
+        groups.setdefault(key, []).append(row)
     if folds < 2 or len(groups) < folds:
         raise InputError(
             f"expected at least 2 folds and no more than the {len(groups)} groups of "

@@ -161,7 +161,9 @@ def plan_split(
             )
     chosen_labels = None if labels is None else tuple(map(str, parse_labels(labels)))
     classes = _classes(dataset, chosen_labels)
-    groups = _group_rows(dataset)
+    groups: dict[str, list[int]] = {}
+    for row, key in enumerate(dataset.group_keys()):
+        groups.setdefault(key, []).append(row)
     free = {name: rows for name, rows in groups.items() if not any(old[r] in DRAWN for r in rows)}
     contents = {name: _count([classes[row] for row in rows]) for name, rows in sorted(free.items())}
     wanted = _targets(amounts, contents.values(), chosen_labels or _occurring(classes), dataset)
@@ -180,7 +182,7 @@ def plan_split(
             for row in free[group]:
                 splits[row] = split
     crossing = sorted(
-        name[1:] for name, rows in groups.items() if len({splits[row] for row in rows} - {None}) > 1
+        name for name, rows in groups.items() if len({splits[row] for row in rows} - {None}) > 1
     )
     return SplitPlan(tuple(splits), wanted, drawn, tuple(crossing))
 
@@ -261,15 +263,6 @@ def _occurring(classes: Iterable[ClassName]) -> tuple[ClassName, ...]:
 def _count(classes: Sequence[ClassName]) -> dict[ClassName, int]:
     # A Counter for each of 300,000 groups would take seconds.
     return {name: classes.count(name) for name in dict.fromkeys(classes) if name != NOT_COUNTED}
-
-
-def _group_rows(dataset: Dataset) -> dict[str, list[int]]:
-    """The rows of every group: `g` and its name, or `f` and the face_id where it has none."""
-    groups: dict[str, list[int]] = {}
-    names = dataset.faces["group"].to_pylist()
-    for row, (face_id, name) in enumerate(zip(dataset.ids, names, strict=True)):
-        groups.setdefault(f"f{face_id}" if name is None else f"g{name}", []).append(row)
-    return groups
 
 
 def _targets(

@@ -13,12 +13,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from openaffect.dataset import Dataset, iterate_rows
+from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.formats._sources import choose
 from openaffect.images import check_header
 from openaffect.schemas import FACES
 from openaffect.storage import open_file
+from openaffect.tables import iterate_rows
 from openaffect.texts import counted
 
 IMAGES = ("copy", "link", "none")

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import pyarrow as pa
 
-from openaffect import schemas
+from openaffect import tables
 from openaffect.documents import decode_json
 from openaffect.errors import FormatError, reason
 from openaffect.face_row import RejectRow
@@ -228,7 +228,7 @@ def _json_records(path: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]
 
 def _parquet_records(path: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]]:
     try:
-        table = schemas.read_parquet(path, "a table")
+        table = tables.read_parquet(path, "a table")
         if len(set(table.column_names)) < len(table.column_names):
             raise FormatError(f"two columns of {path} have the same name")
         table = table.select([field.name for field in table.schema if _is_simple(field.type)])

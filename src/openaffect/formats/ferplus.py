@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from openaffect.circumplex import CLASS_MEANS
+from openaffect.circumplex import affect_from_soft_labels
 from openaffect.dataset import Dataset
 from openaffect.dataset_writer import DatasetWriter
 from openaffect.errors import FormatError
@@ -136,14 +136,6 @@ def majority(votes: Sequence[int]) -> Expression:
     return EXPRESSIONS[kept.index(best)] if 2 * best > sum(kept) else Expression.UNCERTAIN
 
 
-def derive_affect(shares: Sequence[float]) -> tuple[float, float]:
-    """AffectNet's class means of valence and arousal, weighted by the shares of ids 0–7."""
-    means = [CLASS_MEANS[expression] for expression in EMOTIONS]
-    valence = sum(share * mean[0] for share, mean in zip(shares, means, strict=True))
-    arousal = sum(share * mean[1] for share, mean in zip(shares, means, strict=True))
-    return valence, arousal
-
-
 def _last_lines(table: Path) -> dict[str, int]:
     return {cells[1]: n for n, cells in _rows(table) if not isinstance(cells, RejectRow)}
 
@@ -188,7 +180,7 @@ def _face(
     emotions = votes[: len(EMOTIONS)]
     total = sum(emotions)
     shares = [vote / total for vote in emotions] if total else None
-    affect = derive_affect(shares) if derived and shares else (None, None)
+    affect = affect_from_soft_labels(shares).tolist() if derived and shares else (None, None)
     return FaceRow(
         face_id=name,
         image=find_picture(source.prefix, image) or image,

@@ -13,10 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from openaffect import schemas
+from openaffect import tables
 from openaffect.dataset import open_dataset
 from openaffect.errors import FormatError
-from openaffect.labels import EXPRESSIONS
 from openaffect.model import find_model, open_model
 from openaffect.predictions import open_predictions
 from openaffect.reports import open_report
@@ -81,9 +80,8 @@ def _find_inside(path: Path) -> dict[str, str]:
 def _describe_dataset(path: Path) -> dict[str, Any]:
     dataset = open_dataset(path)
     faces = dataset.faces
-    pairs = zip(faces["split"].to_pylist(), faces["expression"].to_pylist(), strict=True)
-    counts = Counter(pairs)
-    splits = [s for s in ("train", "validation", "test", None) if any(k[0] == s for k in counts)]
+    counts = dataset.class_counts()
+    splits = dict.fromkeys(split for split, _ in counts)
     return {
         "kind": "dataset",
         "path": str(path),
@@ -96,9 +94,9 @@ def _describe_dataset(path: Path) -> dict[str, Any]:
         },
         "classes": {
             str(split or "no split"): {
-                str(label or "no label"): counts[split, label]
-                for label in (*EXPRESSIONS, None)
-                if counts[split, label]
+                str(label or "no label"): count
+                for (of_split, label), count in counts.items()
+                if of_split == split
             }
             for split in splits
         },
@@ -154,13 +152,13 @@ def _describe_model(path: Path) -> dict[str, Any]:
 
 def _describe_table(path: Path) -> dict[str, Any]:
     """Of an analysis if it has the columns of one, else of predictions."""
-    table = schemas.read_parquet(path, "predictions or an analysis", _ANALYSIS.__contains__)
+    table = tables.read_parquet(path, "predictions or an analysis", _ANALYSIS.__contains__)
     if set(table.column_names) != _ANALYSIS:
         return _describe_predictions(path)
     where = str(path)
     table = pa.table(
         {
-            n: schemas.cast(table[n], pa.string(), n, where)
+            n: tables.cast(table[n], pa.string(), n, where)
             for n in ("source", "status", "expression")
         }
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +14,11 @@ from openaffect.face_row import FaceRow
 from openaffect.faces.drawn import DrawnFace, draw_face
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.parallel import map_in_order
 from openaffect.schemas import SPLITS
 
 LICENCE = "CC0-1.0"
-_CHUNK = 16
+_FEW = 16  # faces
 
 _Job = tuple[str, int, int, int]  # expression, seed, number, size
 
@@ -64,7 +63,9 @@ def draw_dataset(
         overwrite=overwrite,
     ) as writer:
         jobs = [(label.value, seed, n, size) for n, (_, label) in enumerate(plan)]
-        for number, (face, data) in enumerate(_draw_all(jobs, workers or os.cpu_count() or 1)):
+        crew = 1 if len(jobs) <= _FEW else workers  # processes take time to start
+        drawn = map_in_order(_draw, jobs, workers=crew, ahead=_FEW, engine="processes")
+        for number, (face, data) in enumerate(drawn):
             image = f"{number // 1000:03d}/{number:06d}.png"
             target = writer.images_folder / image
             target.parent.mkdir(exist_ok=True)
@@ -116,14 +117,6 @@ def _plan(
     ]
     order = np.random.default_rng((seed, 1)).permutation(len(rows))
     return [rows[number] for number in order]
-
-
-def _draw_all(jobs: list[_Job], workers: int) -> Iterator[tuple[DrawnFace, bytes]]:
-    if workers == 1 or len(jobs) <= _CHUNK:
-        yield from map(_draw, jobs)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_draw, jobs, chunksize=_CHUNK)
 
 
 def _draw(job: _Job) -> tuple[DrawnFace, bytes]:

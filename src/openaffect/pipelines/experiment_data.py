@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
-from openaffect.labels import EXPRESSIONS, Expression
+from openaffect.labels import Expression
 from openaffect.pipelines.experiments import Outcome
 from openaffect.reports import Comparison, Report, compare
 from openaffect.storage import atomic_file, is_temporary
@@ -80,6 +78,5 @@ def compare_rows(outcomes: Sequence[Outcome], part: str, rounds: int) -> Compari
 
 def count_classes(dataset: Dataset, split: str, labels: Sequence[Expression]) -> dict[str, int]:
     """Faces of each expression in a split."""
-    inside = np.array([name == split for name in dataset.faces["split"].to_pylist()])
-    counts = np.bincount(dataset.expression_ids[inside] + 1, minlength=len(EXPRESSIONS) + 1)
-    return {label.value: int(counts[label.id + 1]) for label in labels}
+    counts = dataset.class_counts()
+    return {label.value: counts.get((split, label.value), 0) for label in labels}

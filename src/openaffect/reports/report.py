@@ -20,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 
 import openaffect
-from openaffect.dataset import Dataset, write_table
+from openaffect.dataset import Dataset
 from openaffect.documents import decode_json, decode_versioned, read_bytes
 from openaffect.errors import FormatError, InputError
 from openaffect.reports.layout import Layout, check_layout
 from openaffect.reports.page import render_page
 from openaffect.reports.rows import ScoredRows
-from openaffect.schemas import read_parquet
 from openaffect.storage import atomic_folder, read_folder
+from openaffect.tables import read_parquet, write_table
 
 SCHEMA = 1
 

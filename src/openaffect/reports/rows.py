@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from openaffect import schemas
+from openaffect import tables
 from openaffect.dataset import Dataset
 from openaffect.errors import FormatError, InputError, MismatchError, UnknownName
 from openaffect.face_table import float_lists
@@ -136,7 +136,7 @@ class ScoredRows:
             raise FormatError(
                 f"expected the scored rows of a report in {where}; it lacks {lacking}"
             )
-        schemas.reject_doubled(table.column_names, where)
+        tables.reject_doubled(table.column_names, where)
         table = _conform(table, chosen, where)
         expressions = table["expression"].to_pylist()
         position = {label.value: number for number, label in enumerate(chosen)}
@@ -373,7 +373,7 @@ def _conform(table: pa.Table, labels: Sequence[Expression], where: str) -> pa.Ta
         for name, kind in kinds.items()
         if name in table.column_names or name == "predicted_arousal"
     ]
-    return schemas.conform(table, pa.schema(fields), where)
+    return tables.conform(table, pa.schema(fields), where)
 
 
 def _nullable(values: Floats) -> pa.Array:

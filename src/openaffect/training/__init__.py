@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openaffect.dataset import Dataset
-from openaffect.errors import InputError, MissingExtra
+from openaffect.errors import InputError
+from openaffect.extras import needs
 from openaffect.training.recipe import RESCUING, Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from openaffect.training.moment import Moment
-
-_EXTRA = (
-    *("torch", "torchvision", "accelerate", "timm", "onnx", "onnxscript", "filelock"),
-    *("sklearn", "scipy"),
-)
 
 
 def train(
@@ -41,7 +36,7 @@ def train(
     Raises:
         MissingExtra: the extra `train` is not installed.
     """
-    with _explained():
+    with needs("train", "training"):
         if recipe.method == "hog":
             from openaffect.training.hog.run import train as train_machine
         else:
@@ -71,19 +66,8 @@ def require_training() -> None:
     Raises:
         MissingExtra: the extra `train` is not installed.
     """
-    with _explained():
+    with needs("train", "training"):
         import openaffect.training.loop  # noqa: F401
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """A library that is missing, as the extra that brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".", maxsplit=1)[0] not in _EXTRA:
-            raise
-        raise MissingExtra("train", "training") from error
 
 
 __all__ = ["RESCUING", "Recipe", "load_recipe", "recipe_names", "require_training", "train"]

@@ -21,6 +21,7 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.images import pixel_hash, read_image
 from openaffect.labels import EMOTIONS, Expression, parse_labels
+from openaffect.parallel import map_in_order
 from openaffect.training.augmentation import augment, draw_changes
 from openaffect.training.imbalance import epoch_rows
 from openaffect.training.recipe import Recipe
@@ -168,9 +169,8 @@ def hold_out(
     Raises:
         InputError: too few faces to hold any out.
     """
-    groups = dataset.faces["group"].to_pylist()
-    ids = dataset.ids
-    keys = [groups[row] or f"\0{ids[row]}" for row in targets.rows]
+    of_rows = dataset.group_keys()
+    keys = [of_rows[row] for row in targets.rows]
     classes: dict[str, Counter[int]] = {}
     for key, label in zip(keys, targets.classes.tolist(), strict=True):
         classes.setdefault(key, Counter())[label] += 1
@@ -353,13 +353,7 @@ def iterate_batches(
             recipe, targets, reader, steps[number], (epoch, start + number), rank, world
         )
 
-    with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(make, 0) if steps else None
-        for number in range(len(steps)):
-            assert following is not None
-            batch = following.result()
-            following = ahead.submit(make, number + 1) if number + 1 < len(steps) else None
-            yield batch
+    yield from map_in_order(make, range(len(steps)), workers=1, ahead=1)
 
 
 def _make_batch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openaffect.errors import MissingExtra
+from openaffect.extras import needs
 from openaffect.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openaffect.model import Model
-
-_EXTRA = ("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn")
 
 __all__ = ["Limits", "make_app", "serve"]
 
@@ -34,10 +32,8 @@ def make_app(
     Raises:
         MissingExtra: the extra `web` is not installed.
     """
-    try:
+    with needs("web", "serving"):
         from openaffect.web.app import make_app as make
-    except ModuleNotFoundError as error:
-        raise _explained(error) from error
     return make(model, detector=detector, token=token, limits=limits, hosts=hosts, origins=origins)
 
 
@@ -57,10 +53,8 @@ def serve(
     Raises:
         MissingExtra: the extra `web` is not installed.
     """
-    try:
+    with needs("web", "serving"):
         from openaffect.web.server import serve as run
-    except ModuleNotFoundError as error:
-        raise _explained(error) from error
     run(
         model,
         host=host,
@@ -71,8 +65,3 @@ def serve(
         origins=origins,
         ready=ready,
     )
-
-
-def _explained(error: ModuleNotFoundError) -> Exception:
-    name = (error.name or "").split(".", maxsplit=1)[0]
-    return MissingExtra("web", "serving") if name in _EXTRA else error

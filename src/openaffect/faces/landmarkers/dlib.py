@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.errors import MissingExtra
+from openaffect.extras import needs
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop, crop_window
 from openaffect.faces.detectors import Framing
@@ -60,10 +61,8 @@ def locate(image: Pixels, box: Box) -> NDArray[np.float32]:
 @functools.cache
 def _predictor() -> tuple[Any, Any]:
     """The predictor, which any thread may call, and the module dlib; loading takes a second."""
-    try:
+    with needs("landmarks", "finding landmarks with dlib"):
         import dlib
-    except ImportError:
-        raise MissingExtra("landmarks", "finding landmarks with dlib") from None
     return dlib.shape_predictor(str(_predictor_file())), dlib
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from openaffect.dataset import Dataset
-from openaffect.errors import InputError, MissingExtra
+from openaffect.errors import InputError
+from openaffect.extras import needs
 from openaffect.training.recipe import Recipe
 from openaffect.training.samples import choose_targets, hold_out
 from openaffect.training.tuning.space import Choices, Range, Space, check_space, default_space
@@ -26,8 +27,6 @@ from openaffect.training.tuning.study import Study, Trial
 
 if TYPE_CHECKING:
     from openaffect.training.moment import Moment
-
-_EXTRA = ("optuna", "sqlalchemy", "torch", "filelock")
 
 
 def tune(
@@ -84,12 +83,8 @@ def tune(
             "ccc: --set stop_metric=f1"
         )
     checked = check_space(default_space(recipe) if space is None else space, recipe)
-    try:
+    with needs("tune", "parameter search"):
         from openaffect.training.tuning import search
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".", maxsplit=1)[0] not in _EXTRA:
-            raise
-        raise MissingExtra("tune", "parameter search") from error
     # Told before a file is made: a dataset that this recipe cannot learn from.
     hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
     wanted = Study(
