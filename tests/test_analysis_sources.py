@@ -15,8 +15,8 @@ from PIL import Image
 
 from builders import tiny_model
 from film_builders import wandering, write_film
-from openaffect.analysis import Camera, addresses, analyze, analyze_to_file, iterate_rows
-from openaffect.analysis.addresses import hide_password
+from openaffect.addresses import hide_password
+from openaffect.analysis import Camera, analyze, analyze_to_file, iterate_rows, pictures
 from openaffect.errors import InputError
 from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
@@ -77,8 +77,14 @@ def look(source, model, **choices):
     return analyze(source, model, detector="haar", **choices).table.to_pylist()
 
 
+def allowed(server):
+    """What lets this test, and nobody else, read from the server."""
+    host, _, port = server.removeprefix("http://").partition(":")
+    return [(host, int(port))]
+
+
 def test_a_photo_at_an_address_is_a_photo(server, face, model):
-    rows = look([face, f"{server}/a.png?size=1", f"{server}/to"], model)
+    rows = look([face, f"{server}/a.png?size=1", f"{server}/to"], model, allow=allowed(server))
     assert [row["status"] for row in rows] == ["ok"] * 3
     assert rows[1]["source"] == f"{server}/a.png?size=1"
     assert rows[1]["box"] == rows[2]["box"] == rows[0]["box"]
@@ -98,9 +104,9 @@ def test_a_photo_at_an_address_is_a_photo(server, face, model):
     ],
 )
 def test_what_an_address_does_wrong_is_a_row(path, reason, server, model, monkeypatch):
-    monkeypatch.setattr(addresses, "MOST_BYTES", 100_000)
-    monkeypatch.setattr(addresses, "MOST_SECONDS", 0.3)
-    row = look(server + path, model)[0]
+    monkeypatch.setattr(pictures, "MAX_DOWNLOAD", 100_000)
+    monkeypatch.setattr(pictures, "MAX_SECONDS", 0.3)
+    row = look(server + path, model, allow=allowed(server))[0]
     assert row["status"] == "error"
     assert any(text in row["error"] for text in reason.split("|"))
 
@@ -122,7 +128,7 @@ def test_a_password_is_in_no_row(model):
 def test_a_list_mixes_paths_and_addresses(server, face, model, tmp_path):
     (tmp_path / "a.png").write_bytes(encode_image(face))
     (tmp_path / "list.txt").write_text(f"a.png\n{server}/b.png\n\ngone.png\n")
-    rows = look(tmp_path / "list.txt", model)
+    rows = look(tmp_path / "list.txt", model, allow=allowed(server))
     assert [row["status"] for row in rows] == ["ok", "ok", "error"]
     assert rows[1]["source"] == f"{server}/b.png"
 

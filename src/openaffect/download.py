@@ -17,28 +17,33 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from openaffect.addresses import MAX_REDIRECTS, Allowed, check_number, check_url
 from openaffect.errors import DownloadError, reason
 
-_SCHEMES = ("http", "https")
 _CHUNK = 1 << 16
 
 
-def download(url: str, *, max_bytes: int, seconds: float) -> bytes:
+def download(url: str, *, max_bytes: int, seconds: float, allow: Allowed = ()) -> bytes:
     """The bytes that a web address answers with.
 
+    Where the environment names a proxy (`https_proxy`), it makes the connections and looks names
+    up; addresses and redirects are checked as they are written then.
+
     Args:
-        url: http or https; redirects are followed to such addresses only.
+        url: http or https, on the public internet; redirects are followed to such addresses only.
         max_bytes: the largest answer that is read.
         seconds: for connections, redirects, headers and body together.
+        allow: numbers and ports that may be opened although they are not public.
 
     Raises:
-        DownloadError: another scheme, no or a bad answer, too slow, or too large.
+        DownloadError: an address that `addresses` refuses, no or a bad answer, too slow, or too
+            large.
     """
     deadline = _Deadline(seconds)
     try:
-        _check_scheme(url)
+        check_url(url, allow)
         request = urllib.request.Request(url, headers={"User-Agent": "openaffect"})
-        with _opener(deadline).open(request, timeout=seconds) as answer:
+        with _opener(deadline, allow).open(request, timeout=seconds) as answer:
             parts: list[bytes] = []
             size = 0
             while part := answer.read1(_CHUNK):
@@ -109,62 +114,80 @@ class _Deadline:
 class _Watched(http.client.HTTPConnection):
     """A connection whose socket the deadline knows from its first moment on."""
 
-    def __init__(self, *args: Any, deadline: _Deadline, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, deadline: _Deadline, allow: Allowed, proxied: bool, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
-        self._deadline = deadline
+        self._deadline, self._allow, self._proxied = deadline, allow, proxied
         self._create_connection = self._connect_watched
 
-    def _connect_watched(self, *args: Any, **options: Any) -> socket.socket:
-        connection = socket.create_connection(*args, **options)
-        self._deadline.watch(connection)
-        return connection
+    def _connect_watched(
+        self, address: tuple[str, int], *args: Any, **options: Any
+    ) -> socket.socket:
+        found = [address] if self._proxied else self._look_up(*address)
+        for place, number in enumerate(found, 1):
+            try:
+                connection = socket.create_connection(number, *args, **options)
+            except OSError:
+                if place == len(found):
+                    raise
+            else:
+                self._deadline.watch(connection)
+                return connection
+        raise OSError(f"the name {address[0]} stands for no computer")
+
+    def _look_up(self, host: str, port: int) -> list[tuple[str, int]]:
+        """The numbers that a name stands for, each of them checked; these are connected to."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        numbers = dict.fromkeys(str(entry[4][0]) for entry in found)
+        for number in numbers:
+            check_number(number, port, self._allow)
+        return [(number, port) for number in numbers]
 
 
 class _WatchedTLS(_Watched, http.client.HTTPSConnection):
     pass
 
 
-class _HTTP(urllib.request.HTTPHandler):
-    def __init__(self, deadline: _Deadline) -> None:
+class _Web(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens http and https by watched connections."""
+
+    def __init__(self, deadline: _Deadline, allow: Allowed) -> None:
         super().__init__()
-        self._deadline = deadline
+        self._options: dict[str, Any] = {"deadline": deadline, "allow": allow}
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Watched, req, deadline=self._deadline)  # type: ignore[arg-type]
-
-
-class _HTTPS(urllib.request.HTTPSHandler):
-    def __init__(self, deadline: _Deadline) -> None:
-        super().__init__()
-        self._deadline = deadline
+        proxied = req.has_proxy()
+        return self.do_open(_Watched, req, proxied=proxied, **self._options)  # type: ignore[arg-type]
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_WatchedTLS, req, deadline=self._deadline)  # type: ignore[arg-type]
+        # urllib keeps a tunnel through a proxy where only it looks.
+        proxied = req.has_proxy() or getattr(req, "_tunnel_host", None) is not None
+        return self.do_open(_WatchedTLS, req, proxied=proxied, **self._options)  # type: ignore[arg-type]
 
 
-class _SameSchemes(urllib.request.HTTPRedirectHandler):
-    """Follows a server only to other web addresses, never to files or FTP."""
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server only to addresses that may be opened, and not far."""
+
+    max_redirections = MAX_REDIRECTS
+
+    def __init__(self, allow: Allowed) -> None:
+        self._allow = allow
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        _check_scheme(newurl)
+        check_url(newurl, self._allow)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_scheme(url: str) -> None:
-    scheme = urllib.parse.urlsplit(url).scheme.lower()
-    if scheme not in _SCHEMES:
-        raise DownloadError(f"expected an http or https address, but got {scheme}://")
-
-
-def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
+def _opener(deadline: _Deadline, allow: Allowed) -> urllib.request.OpenerDirector:
     """One that knows the web and nothing else: urllib's own also opens files, FTP and data."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        *(urllib.request.ProxyHandler(), _HTTP(deadline), _HTTPS(deadline)),
+        *(urllib.request.ProxyHandler(), _Web(deadline, allow)),
         *(urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor()),
-        _SameSchemes(),
+        _CheckedRedirects(allow),
     ):
         opener.add_handler(handler)
     return opener

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from openaffect.addresses import Allowed
 from openaffect.download import download
 from openaffect.errors import DownloadError, MissingWeights, UnknownName
 from openaffect.storage import atomic_file
@@ -97,10 +98,15 @@ def require_weights(name: str) -> Path:
     return path
 
 
-def download_weights(name: str, timeout: float = 30.0) -> Path:
+def download_weights(name: str, timeout: float = 30.0, allow: Allowed = ()) -> Path:
     """Fetch a weights file into the weights folder, check its SHA-256, and return its path.
 
     A file that is already here and whole is not fetched again.
+
+    Args:
+        name: a key of `WEIGHTS`.
+        timeout: in seconds, for all of it.
+        allow: see `addresses.Allowed`.
 
     Raises:
         MissingWeights: the address did not answer, or sent something else.
@@ -111,7 +117,7 @@ def download_weights(name: str, timeout: float = 30.0) -> Path:
     weights = known_weights(name)
     path = weights_folder() / weights.file
     try:
-        data = download(weights.url, max_bytes=_MAX_BYTES, seconds=timeout)
+        data = download(weights.url, max_bytes=_MAX_BYTES, seconds=timeout, allow=allow)
     except DownloadError as error:
         raise MissingWeights(
             f"could not fetch {weights.url} ({error}); "

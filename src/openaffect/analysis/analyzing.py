@@ -16,15 +16,15 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from openaffect.addresses import Allowed
 from openaffect.analysis.cameras import Camera
 from openaffect.analysis.pictures import Photo, Picture, Source
 from openaffect.analysis.searching import Look, Search, follow, look_at
 from openaffect.analysis.smoothing import Smoother
 from openaffect.analysis.sources import Named, list_sources
-from openaffect.analysis.table import ERROR, NO_FACE_FOUND, OK, Analysis, collect_rows
+from openaffect.analysis.table import Analysis, collect_rows
 from openaffect.analysis.tracking import PATIENCE, Tracker
 from openaffect.errors import InputError
-from openaffect.faces.boxes import Face
 from openaffect.faces.finding import resolve_detector
 from openaffect.images import Pixels
 from openaffect.inference import (
@@ -35,8 +35,8 @@ from openaffect.inference import (
 )
 from openaffect.model import Model, open_model
 from openaffect.parallel import map_in_order
+from openaffect.recognition import OK, Row, begin_rows, describe_shares, fill_row
 
-Row = dict[str, Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _USUAL_RATE = 25.0  # frames a second of a video that tells no times, for smoothing
 
@@ -57,6 +57,8 @@ class Choices(TypedDict, total=False):
         full_size: search every frame of a video at full size: slower, see `searching`.
         batch_size: faces that the model sees at once; 32 by default.
         workers: threads that read pictures and find faces; None for one a processor.
+        allow: numbers and ports of computers that addresses may lead to although they are not on
+            the public internet, such as `[("192.168.1.5", 8080)]`; none by default.
     """
 
     detector: str
@@ -69,6 +71,7 @@ class Choices(TypedDict, total=False):
     full_size: bool
     batch_size: int
     workers: int | None
+    allow: Allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ class Plan:
     full_size: bool = False
     batch_size: int = 32
     workers: int | None = None
+    allow: Allowed = ()
 
     def __post_init__(self) -> None:
         for name in ("min_confidence", "min_score"):
@@ -221,7 +225,7 @@ def iterate_done(
     count = 1 if live else plan.workers or os.cpu_count() or 1
     looks = map_in_order(
         lambda picture: look_at(picture, search),
-        _stream(list_sources(source), start, plan.every),
+        _stream(list_sources(source, plan.allow), start, plan.every),
         workers=count,
         ahead=0 if live else 2 * count,
     )
@@ -285,8 +289,6 @@ def _judge(
 def _rows_of(look: Look, model: Model, detector: str) -> list[Row]:
     """The rows of a picture, as far as they are known before the model has seen the crops."""
     picture = look.picture
-    # A file name need not be text; a table needs text.
-    source = _SURROGATE.sub("\ufffd", picture.source)
     names = (
         *("source", "frame", "time_s", "face_index", "track_id", "status", "error"),
         *("box", "score", "detector", "landmarks"),
@@ -294,30 +296,17 @@ def _rows_of(look: Look, model: Model, detector: str) -> list[Row]:
         *("expression", "confidence", "valence", "arousal"),
     )
     empty: Row = dict.fromkeys(names)
-    empty |= {"source": source, "frame": picture.frame, "time_s": picture.time_s}
-    if look.error is not None:
-        return [empty | {"status": ERROR, "error": look.error}]
-    if not look.faces:
-        return [empty | {"status": NO_FACE_FOUND, "detector": detector}]
+    empty |= {"frame": picture.frame, "time_s": picture.time_s}
+    # A file name need not be text; a table needs text.
+    source = _SURROGATE.sub("\ufffd", picture.source)
+    begun = begin_rows(source, look.faces, look.crops, detector=detector, error=look.error)
+    rows = [empty | row for row in begun]
     tracks = look.tracks if look.tracks is not None else [None] * len(look.faces)
-    rows = []
-    for number, (face, crop, track) in enumerate(zip(look.faces, look.crops, tracks, strict=True)):
-        row = empty | _describe_face(face) | {"face_index": number, "track_id": track}
-        if isinstance(crop, str):
-            row |= {"status": ERROR, "error": crop}
-        rows.append(row)
+    for row, face, track in zip(rows, look.faces, tracks, strict=False):
+        row["track_id"] = track
+        if face.landmarks is not None:
+            row["landmarks"] = face.landmarks.ravel().tolist()
     return rows
-
-
-def _describe_face(face: Face) -> Row:
-    box = face.box
-    return {
-        "status": OK,
-        "box": [float(box.x), float(box.y), float(box.w), float(box.h)],
-        "score": float(face.score),
-        "detector": face.detector,
-        "landmarks": None if face.landmarks is None else face.landmarks.ravel().tolist(),
-    }
 
 
 class _Finisher:
@@ -342,21 +331,15 @@ class _Finisher:
         return waiting
 
     def _fill(self, row: Row, verdicts: Verdicts, number: int) -> None:
-        error = verdicts.errors[number]
-        if error is not None:
-            row |= {"status": ERROR, "error": error}
+        if not self._plan.smooth or row["track_id"] is None or verdicts.errors[number] is not None:
+            fill_row(row, verdicts, number, min_confidence=self._plan.min_confidence)
             return
         parts = [p[number] for p in (verdicts.probabilities, verdicts.affect) if p is not None]
-        values = np.concatenate(parts)
-        if self._plan.smooth and row["track_id"] is not None:
-            time_s = row["frame"] / _USUAL_RATE if row["time_s"] is None else row["time_s"]
-            values = self._smoother.update(row["track_id"], time_s, values)
+        time_s = row["frame"] / _USUAL_RATE if row["time_s"] is None else row["time_s"]
+        values = self._smoother.update(row["track_id"], time_s, np.concatenate(parts))
         if verdicts.probabilities is not None:
             shares = values[: len(verdicts.labels)]
-            best = int(np.argmax(shares))  # the first of equals, and the columns go by id
-            row |= {f"p_{k}": float(v) for k, v in zip(verdicts.labels, shares, strict=True)}
-            row["confidence"] = float(shares[best])
-            if row["confidence"] >= self._plan.min_confidence:
-                row["expression"] = verdicts.labels[best].value
+            least = self._plan.min_confidence
+            row |= describe_shares(verdicts.labels, shares, min_confidence=least)
         if verdicts.affect is not None:
             row["valence"], row["arousal"] = map(float, values[-2:])

@@ -9,7 +9,7 @@ from functools import partial
 
 import cv2
 
-from openaffect.analysis.addresses import hide_password
+from openaffect.addresses import hide_password
 from openaffect.analysis.pictures import Picture, failing
 from openaffect.errors import InputError
 from openaffect.images import Pixels

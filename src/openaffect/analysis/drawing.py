@@ -28,10 +28,10 @@ from openaffect.analysis.strokes import (
     segment,
     text_mask,
 )
-from openaffect.analysis.table import NO_FACE_FOUND
 from openaffect.faces.boxes import Box
 from openaffect.images import Pixels, read_image
 from openaffect.labels import Expression
+from openaffect.recognition import NO_FACE_FOUND
 
 Row: TypeAlias = Mapping[str, Any]
 

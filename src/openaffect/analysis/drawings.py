@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from openaffect.analysis.addresses import is_address, read_address
+from openaffect.addresses import Allowed, is_address
 from openaffect.analysis.drawing import draw_analysis
 from openaffect.analysis.drawn_video import draw_video
-from openaffect.analysis.pictures import read_photo
+from openaffect.analysis.pictures import read_photo, read_web_photo
 from openaffect.analysis.table import Analysis
 from openaffect.errors import DestinationExists, ImageError, InputError
 from openaffect.images import encode_image
@@ -31,6 +31,7 @@ def draw_folder(
     *,
     overwrite: bool = False,
     workers: int | None = None,
+    allow: Allowed = (),
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Path | None]:
     """Draw every photo and video of an analysis into a folder, each file whole or not at all.
@@ -44,6 +45,7 @@ def draw_folder(
         folder: made if it is not there.
         overwrite: replace drawings that are there; a source itself is never replaced.
         workers: threads; None for one a processor.
+        allow: of addresses; see `Choices`.
         progress: called with the number of photos, and of frames of videos, done so far.
     Returns:
         For every source its drawing, or None where it cannot be read.
@@ -62,7 +64,7 @@ def draw_folder(
 
     def draw(item: tuple[str, list[_Row]]) -> Path | None:
         source, rows = item
-        return _draw_photo(source, rows, targets[source], overwrite)
+        return _draw_photo(source, rows, targets[source], overwrite, allow)
 
     photos = ((s, list(rows)) for s, rows in _groups(analysis) if s not in videos)
     names = [source for source in targets if source not in videos]
@@ -97,10 +99,12 @@ def _groups(analysis: Analysis) -> Iterator[tuple[str, Iterable[_Row]]]:
             yield source, rows
 
 
-def _draw_photo(source: str, rows: list[_Row], target: Path, overwrite: bool) -> Path | None:
+def _draw_photo(
+    source: str, rows: list[_Row], target: Path, overwrite: bool, allow: Allowed
+) -> Path | None:
     web = is_address(source) and not os.path.exists(source)
     try:
-        image = read_address(source) if web else read_photo(source)
+        image = read_web_photo(source, allow) if web else read_photo(source)
     except ImageError:
         return None
     data = encode_image(draw_analysis(image, rows), target.suffix)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from openaffect.analysis.summary import Totals, TrackSummary
-from openaffect.analysis.table import ERROR, NO_FACE_FOUND, OK, Analysis
+from openaffect.analysis.table import Analysis
 from openaffect.analysis.timeline import COLOURS, Course, timeline_plot
 from openaffect.errors import DestinationExists
 from openaffect.labels import EMOTIONS
+from openaffect.recognition import ERROR, NO_FACE_FOUND, OK
 from openaffect.reports.markup import document, number, section, table, wide
 from openaffect.storage import atomic_file
 

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openaffect import errors
-from openaffect.errors import ImageError
+from openaffect.addresses import Allowed, hide_password
+from openaffect.download import download
+from openaffect.errors import DownloadError, ImageError
 from openaffect.images import Pixels, check_header, read_image
+
+MAX_DOWNLOAD = 50_000_000
+"""The largest answer of a web address that is read, in bytes."""
+
+MAX_SECONDS = 30.0
+"""How long such an answer may take in all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +79,24 @@ def failing(reason: str) -> Callable[[], Pixels]:
         raise ImageError(reason)
 
     return read
+
+
+def read_web_photo(address: str, allow: Allowed = ()) -> Pixels:
+    """The photo at a web address, RGB uint8 (h, w, 3), upright, known by its content.
+
+    Args:
+        address: http or https, on the public internet.
+        allow: see `addresses.Allowed`.
+
+    Raises:
+        ImageError: an address that is not opened, no or a bad answer, too slow, too large, or no
+            picture.
+    """
+    try:
+        data = download(address, max_bytes=MAX_DOWNLOAD, seconds=MAX_SECONDS, allow=allow)
+    except DownloadError as error:
+        raise ImageError(str(error)) from None
+    return read_image(data, where=hide_password(address))
 
 
 def read_photo(path: str) -> Pixels:

@@ -24,8 +24,8 @@ from openaffect.errors import ImageError
 from openaffect.faces.boxes import Box, Face
 from openaffect.faces.finding import LANDMARKERS, find_faces
 from openaffect.images import Pixels, resize_image
-from openaffect.inference import take_crop
 from openaffect.model import Card
+from openaffect.recognition import cut_faces
 
 SMALL_SIDE = 320
 """Long side, in pixels, at which most frames of a video are searched."""
@@ -76,13 +76,6 @@ class Search:
         landmarker = lookup.load(LANDMARKERS, self.landmarks, "landmarker")
         return replace(face, landmarks=landmarker.locate(pixels, face.box))
 
-    def cut(self, pixels: Pixels, face: Face) -> Pixels | str:
-        """The crop of a face, or why there is none."""
-        try:
-            return take_crop(pixels, face.box, self.card)
-        except ImageError as error:
-            return str(error)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
@@ -124,7 +117,7 @@ def look_at(picture: Picture, search: Search) -> Look:
 def _finish(look: Look, pixels: Pixels, faces: Sequence[Face], search: Search) -> Look:
     """The look with its faces, their landmarks and crops."""
     located = [search.locate(pixels, face) for face in faces]
-    crops = [search.cut(pixels, face) for face in located]
+    crops = cut_faces(pixels, located, search.card)
     return replace(look, faces=located, crops=crops, searched=True)
 
 
@@ -140,7 +133,7 @@ def follow(look: Look, tracker: Tracker, search: Search) -> Look:
     if not search.full_size:
         found = _find_missing(pixels, look.faces, tracker, search)
         located = [search.locate(pixels, face) for face in found]
-        pairs += [(face, search.cut(pixels, face)) for face in located]
+        pairs += zip(located, cut_faces(pixels, located, search.card), strict=True)
         pairs.sort(key=lambda pair: -pair[0].box.area)
     tracks = tracker.update([face.box for face, _ in pairs])
     faces, crops = [face for face, _ in pairs], [crop for _, crop in pairs]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from openaffect import errors
+from openaffect.addresses import Allowed, hide_password, is_address
 from openaffect.analysis import videos
-from openaffect.analysis.addresses import hide_password, is_address, read_address
 from openaffect.analysis.cameras import Camera
-from openaffect.analysis.pictures import Photo, Source, failing, read_photo
+from openaffect.analysis.pictures import Photo, Source, failing, read_photo, read_web_photo
 from openaffect.analysis.videos import Video, is_video
 from openaffect.errors import ImageError, InputError
 from openaffect.image_headers import foreign_format, sniff_format
@@ -39,7 +39,7 @@ _FOREIGN_SUFFIXES = (
 )
 
 
-def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
+def list_sources(named: Named | Iterable[Named], allow: Allowed = ()) -> Iterator[Source]:
     """The photos, videos and cameras that a user names, in that order, taken lazily.
 
     Args:
@@ -48,6 +48,7 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
             path or address a line, relative to that file; an http(s) address of a photo; a camera;
             an array (h, w), (h, w, 3), (h, w, 4) or (n, h, w, 3) of uint8; a PIL image; or an
             iterable of these.
+        allow: of addresses; see `Choices`.
 
     Raises:
         InputError: the only thing that was named holds no picture. Among several it becomes
@@ -58,7 +59,7 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
         if not named:
             raise InputError("expected photos or videos to analyse, but got an empty list")
         if len(named) > 1:
-            return _list_many(named)
+            return _list_many(named, allow)
         named = named[0]
     if isinstance(named, np.ndarray | Image.Image):
         return _list_arrays(named, 0)
@@ -67,13 +68,13 @@ def list_sources(named: Named | Iterable[Named]) -> Iterator[Source]:
     if not isinstance(named, str | Path):
         if not isinstance(named, Iterable) or isinstance(named, bytes):
             raise InputError(_expected(named))
-        return _list_many(named)
+        return _list_many(named, allow)
     reason = _why_none(str(named))
     if reason is not None:
         raise InputError(f"expected photos or videos at {named}, but {reason}")
     if is_video(str(named)):
         videos.require_av()
-    return _list_path(str(named))
+    return _list_path(str(named), allow)
 
 
 def count_photos(named: Named | Iterable[Named]) -> int | None:
@@ -92,7 +93,7 @@ def count_photos(named: Named | Iterable[Named]) -> int | None:
     return count
 
 
-def _list_many(many: Iterable[Named]) -> Iterator[Source]:
+def _list_many(many: Iterable[Named], allow: Allowed) -> Iterator[Source]:
     arrays = 0
     for named in many:
         if isinstance(named, np.ndarray | Image.Image):
@@ -105,7 +106,7 @@ def _list_many(many: Iterable[Named]) -> Iterator[Source]:
         else:
             reason = _why_none(str(named))
             if reason is None:
-                yield from _list_path(str(named))
+                yield from _list_path(str(named), allow)
             else:
                 yield Photo(str(named), failing(reason))
 
@@ -138,26 +139,26 @@ def _from_pillow(image: Image.Image, name: str) -> Pixels:
     return read_image(np.asarray(upright), where=name)
 
 
-def _list_path(path: str) -> Iterator[Source]:
+def _list_path(path: str, allow: Allowed) -> Iterator[Source]:
     """The photos and videos of a path that `_why_none` has nothing against."""
     if os.path.isdir(path):
-        yield from map(_one, _walk(path))
+        yield from (_one(found, allow) for found in _walk(path))
     elif os.path.exists(path) and path.lower().endswith(".txt"):
         folder = os.path.dirname(path)
         for line in _lines(path):
-            yield _one(line if is_address(line) else os.path.join(folder, line))
+            yield _one(line if is_address(line) else os.path.join(folder, line), allow)
     elif _is_pattern(path) and not is_address(path):
-        yield from map(_one, _matches(path))
+        yield from (_one(found, allow) for found in _matches(path))
     else:
-        yield _one(path)
+        yield _one(path, allow)
 
 
-def _one(path: str) -> Source:
+def _one(path: str, allow: Allowed) -> Source:
     """The source at a path or address that names one file."""
     if is_address(path) and not os.path.exists(path):
         if is_video(path.partition("?")[0]):
             return Photo(hide_password(path), failing("a video at an address; download it first"))
-        return Photo(hide_password(path), partial(read_address, path))
+        return Photo(hide_password(path), partial(read_web_photo, path, allow))
     return Video(path) if is_video(path) else Photo(path, partial(read_photo, path))
 
 

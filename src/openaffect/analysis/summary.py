@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from openaffect.analysis.table import OK
+from openaffect.recognition import OK
 
 Row = Mapping[str, Any]
 

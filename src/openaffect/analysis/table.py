@@ -16,14 +16,12 @@ import openaffect
 from openaffect import schemas, tables
 from openaffect.errors import InputError
 from openaffect.labels import Expression
+from openaffect.recognition import ERROR, NO_FACE_FOUND, OK
 from openaffect.storage import atomic_file
 from openaffect.texts import shorten_float32
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OK, NO_FACE_FOUND, ERROR = "ok", "no_face_found", "error"
-"""The values of the column `status`."""
 
 _BATCH = 1024
 _METADATA = "openaffect"

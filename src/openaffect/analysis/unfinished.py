@@ -27,7 +27,6 @@ from openaffect.analysis.analyzing import (
     Done,
     Plan,
     Position,
-    Row,
     as_model,
     describe_run,
     iterate_done,
@@ -45,6 +44,7 @@ from openaffect.errors import (
 )
 from openaffect.inference import sorted_labels
 from openaffect.model import Model
+from openaffect.recognition import Row
 from openaffect.storage import atomic_file, sync
 
 _FLUSH_ROWS = 4096

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, Field, create_model
 
-from openaffect.analysis.table import ERROR, NO_FACE_FOUND, OK
-from openaffect.faces import Face
 from openaffect.inference import Verdicts, sorted_labels
 from openaffect.model import Card
+from openaffect.recognition import ERROR, NO_FACE_FOUND, OK, Row, begin_rows, fill_row
 from openaffect.texts import shorten_float32
 from openaffect.web.looking import Look, Wishes
-
-Row = dict[str, Any]
 
 
 class Health(BaseModel):
@@ -135,46 +131,16 @@ def fill_rows(look: Look, verdicts: Verdicts | None, detector: str, wishes: Wish
         detector: the name of the one that looked.
         wishes: of the request.
     """
-    if look.error is not None:
-        return [{"source": look.name, "status": ERROR, "error": look.error}]
-    if not look.faces:
-        return [{"source": look.name, "status": NO_FACE_FOUND, "detector": detector}]
-    rows = []
-    judged = 0
-    for number, (face, crop) in enumerate(zip(look.faces, look.crops, strict=True)):
-        row: Row = {"source": look.name, "face_index": number, "status": OK}
-        if face is not None:
-            row |= _describe(face)
-        if isinstance(crop, str):
-            row |= {"status": ERROR, "error": crop}
-        elif verdicts is not None:
-            row |= _judge(verdicts, judged, wishes.min_confidence)
-            judged += 1
-        rows.append(row)
-    return rows
+    rows = begin_rows(look.name, look.faces, look.crops, detector=detector, error=look.error)
+    judged = [row for row in rows if row["status"] == OK]
+    if verdicts is not None:
+        for number, row in enumerate(judged):
+            fill_row(row, verdicts, number, min_confidence=wishes.min_confidence)
+    return [{name: _shorten(value) for name, value in row.items()} for row in rows]
 
 
-def _describe(face: Face) -> Row:
-    box = face.box
-    return {
-        "box": tuple(map(shorten_float32, (box.x, box.y, box.w, box.h))),
-        "score": shorten_float32(face.score),
-        "detector": face.detector,
-    }
-
-
-def _judge(verdicts: Verdicts, number: int, min_confidence: float) -> Row:
-    error = verdicts.errors[number]
-    if error is not None:
-        return {"status": ERROR, "error": error}
-    row: Row = {}
-    if verdicts.probabilities is not None:
-        shares = verdicts.probabilities[number]
-        best = int(np.argmax(shares))  # the first of equals, and the columns go by id
-        row |= {f"p_{k}": shorten_float32(v) for k, v in zip(verdicts.labels, shares, strict=True)}
-        row["confidence"] = shorten_float32(shares[best])
-        if shares[best] >= min_confidence:
-            row["expression"] = verdicts.labels[best].value
-    if verdicts.affect is not None:
-        row["valence"], row["arousal"] = map(shorten_float32, verdicts.affect[number])
-    return row
+def _shorten(value: Any) -> Any:
+    """Numbers with the fewest digits that give the same float32 back, as a table holds them."""
+    if isinstance(value, float):
+        return shorten_float32(value)
+    return tuple(map(_shorten, value)) if isinstance(value, list) else value

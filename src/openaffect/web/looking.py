@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from openaffect.errors import ImageError
 from openaffect.faces import Face, find_faces
 from openaffect.images import Pixels, header_size, read_image
-from openaffect.inference import take_crop
 from openaffect.model import Card
+from openaffect.recognition import cut_faces
 from openaffect.web.uploads import Upload
 
 _HUGE = 16_000_000  # pixels
@@ -79,15 +79,8 @@ def look_at(upload: Upload, card: Card, detector: str, wishes: Wishes, max_pixel
         return Look(upload.name, error=str(error))
     size = (pixels.shape[1], pixels.shape[0])
     if wishes.crops:
-        return Look(upload.name, None, size, 1, (None,), (take_crop(pixels, None, card),))
+        return Look(upload.name, None, size, 1, (None,), tuple(cut_faces(pixels, (None,), card)))
     faces = find_faces(pixels, detector, min_score=wishes.min_score)
     kept = faces[: wishes.max_faces]
-    crops = tuple(_crop(pixels, face, card) for face in kept)
+    crops = tuple(cut_faces(pixels, kept, card))
     return Look(upload.name, None, size, len(faces), kept, crops)
-
-
-def _crop(pixels: Pixels, face: Face, card: Card) -> Pixels | str:
-    try:
-        return take_crop(pixels, face.box, card)
-    except ImageError as error:
-        return str(error)
