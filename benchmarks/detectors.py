@@ -144,8 +144,8 @@ def print_framing(name: str, boxes: list[Box | None], yunet: list[Box | None]) -
             (
                 b.w / a.w,
                 b.h / a.h,
-                (b.centre[0] - a.centre[0]) / a.w,
-                (b.centre[1] - a.centre[1]) / a.h,
+                (b.center[0] - a.center[0]) / a.w,
+                (b.center[1] - a.center[1]) / a.h,
             )
             for a, b in pairs
         ]
@@ -223,7 +223,7 @@ def only_face(photo: Pixels) -> Box | None:
 
 
 def place_face(photo: Pixels, face: Box, size: int, side: int) -> tuple[Pixels, Box]:
-    """The photo shrunk or enlarged so that its face is `size` pixels high, on a grey square."""
+    """The photo shrunk or enlarged so that its face is `size` pixels high, on a gray square."""
     factor = size / face.h
     small = resize_image(photo, round(photo.shape[1] * factor), round(photo.shape[0] * factor))
     height, width = small.shape[:2]
@@ -237,7 +237,7 @@ def place_face(photo: Pixels, face: Box, size: int, side: int) -> tuple[Pixels, 
 
 def print_face_sizes(photos: Sequence[Pixels]) -> None:
     """How large faces may be for one pass; the truth is what both passes find in the photo."""
-    print("yunet, one pass, photos on grey: face height, share found (IoU > 0.4), their median IoU")
+    print("yunet, one pass, photos on gray: face height, share found (IoU > 0.4), their median IoU")
     known = [(photo, box) for photo in photos if (box := only_face(photo))]
     for size in (10, 16, 20, 24, 32, 50, 100, 200, 300, 450, 640):
         ious = np.empty(len(known))

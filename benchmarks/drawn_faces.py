@@ -51,8 +51,8 @@ def main() -> None:
     cascade = cv2.CascadeClassifier(name)
 
     def haar(image: np.ndarray) -> bool:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        return len(cascade.detectMultiScale(grey, 1.1, 3)) > 0
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return len(cascade.detectMultiScale(gray, 1.1, 3)) > 0
 
     print(f"Haar finds {found_share(haar):.1%} of {FRONTAL} frontal faces")
     weights = Path(os.environ.get("OPENAFFECT_WEIGHTS", "")) / "yunet_n_320_320.onnx"

@@ -3,7 +3,7 @@
 Loader: 224 × 224 JPEGs from disk to uint8 batches on one thread, against `cv2.imdecode` alone (flip
 only), and against torchvision's ImageFolder with Pillow, RandomResizedCrop, flip, ToTensor and
 Normalize (random resized crop + flip). Step: the loop's own against a bare torch loop, both on
-pictures in memory, the same net, batch and optimiser. Ratios of one run, interleaved.
+pictures in memory, the same net, batch and optimizer. Ratios of one run, interleaved.
 """
 
 from __future__ import annotations
@@ -119,17 +119,17 @@ def step_bare(dataset: Dataset, chosen: Recipe, steps: int) -> float:
     images, _ = reader.read(targets.rows)
     reader.close()
     network = Network(chosen).train()
-    optimiser = torch.optim.AdamW(network.parameters(), chosen.learning_rate)
+    optimizer = torch.optim.AdamW(network.parameters(), chosen.learning_rate)
     pictures = torch.from_numpy(images).permute(0, 3, 1, 2)  # channels last, as ours
     truth = torch.from_numpy(targets.classes)
     times = []
     for step in range(steps):
         began = time.perf_counter()
         rows = torch.arange(64) + 64 * (step % (len(truth) // 64))
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         logits, _ = network(pictures[rows].float())
         torch.nn.functional.cross_entropy(logits, truth[rows]).backward()
-        optimiser.step()
+        optimizer.step()
         times.append(time.perf_counter() - began)
     return statistics.median(times[3:])
 
@@ -153,7 +153,7 @@ def compare_steps(folder: Path) -> None:
         resize=48,
         size=48,
         epochs=1,
-        optimiser="adamw",
+        optimizer="adamw",
         learning_rate=0.001,
         flip=False,
         checkpoint_steps=1000,

@@ -1,4 +1,4 @@
-"""Make the README's picture: drawn faces, analysed by a model that `make demo` trained.
+"""Make the README's picture: drawn faces, analyzed by a model that `make demo` trained.
 
     python docs/make_pictures.py demo/imbalanced/run
 
@@ -24,7 +24,7 @@ SIZE, COLUMNS = 512, 4
 
 
 def main(run: str) -> None:
-    """Draw one face of each expression, analyse it, and write the sheet."""
+    """Draw one face of each expression, analyze it, and write the sheet."""
     model = open_model(run)
     tiles = []
     for number, expression in enumerate(EMOTIONS):
@@ -35,7 +35,7 @@ def main(run: str) -> None:
         print(expression, [row["expression"] for row in rows])
     lines = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "analysed.jpg").write_bytes(encode_image(np.vstack(lines), ".jpg", 88))
+    (FOLDER / "analyzed.jpg").write_bytes(encode_image(np.vstack(lines), ".jpg", 88))
 
 
 if __name__ == "__main__":

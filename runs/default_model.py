@@ -4,7 +4,7 @@
 
 Import FER+ with majority labels, remove copies of validation faces from train, derive valence and
 arousal, train the recipe `resnet-medium-soft`, then once more from its weights with weaker changes of
-the pictures; lift the rare classes; judge the result on FER+ validation and, where there are labelled photographs, on whole
+the pictures; lift the rare classes; judge the result on FER+ validation and, where there are labeled photographs, on whole
 pictures through `analyze`; write the model with its scores in its card to FOLDER/default.onnx. About
 three hours on two cores that do nothing else; cut off at any time, it goes on where it was. Prints the
 tables of docs/default-model.md.
@@ -58,11 +58,11 @@ SECOND = {
 pictures that it learned from than on those held out, so less is done to them."""
 NAME = "openaffect-default-2"
 NOTES = (
-    "Learned from small grey pictures of faces found on the web (FER+), so it knows what raters "
+    "Learned from small gray pictures of faces found on the web (FER+), so it knows what raters "
     "call an expression, not what a person feels; valence and arousal were derived from the "
     "expressions by AffectNet's class means, nobody rated them. Weak on contempt, disgust and "
     "fear, which are rare in its data, and named more often than it is sure of them, for the sake "
-    "of macro F1; not tested by age, gender or skin colour. Meant for "
+    "of macro F1; not tested by age, gender or skin color. Meant for "
     "research, teaching and prototypes. Not to be used to judge a person: not for hiring, "
     "schooling, policing, insurance, medicine or lie detection."
 )
@@ -105,7 +105,7 @@ def measure_framing(dataset: Dataset, count: int = 500) -> None:
 
 
 def judge_photos(model: Model, archive: Path, folder: Path) -> Report:
-    """The model on labelled photographs, whole pictures through `analyze`, their largest face."""
+    """The model on labeled photographs, whole pictures through `analyze`, their largest face."""
     path = folder / "photos"
     if not path.exists():
         import_dataset("csv", archive, path, name="photos")
@@ -153,7 +153,7 @@ def print_table(reports: dict[str, Report]) -> None:
             print(f"| {label} | {scores['support']} | {' | '.join(cells)} |")
 
 
-def summarise(report: Report) -> dict[str, Any]:
+def summarize(report: Report) -> dict[str, Any]:
     """The scores that the card keeps."""
     scores: dict[str, Any] = {
         key: {
@@ -200,7 +200,7 @@ def split_train(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
     return dataset.select(learned.rows.tolist()), dataset.select(held.rows.tolist())
 
 
-def predict_labelled(model: Model, dataset: Dataset) -> tuple[Floats, NDArray[np.int64]]:
+def predict_labeled(model: Model, dataset: Dataset) -> tuple[Floats, NDArray[np.int64]]:
     """Logarithms of the probabilities of the faces with a label of the model, and its position."""
     predictions = predict_dataset(model, dataset)
     assert predictions.probabilities is not None
@@ -240,12 +240,12 @@ _GRID = np.round(np.arange(0, 3.01, 0.1), 1)
 def lift(model: Model, dataset: Dataset, recipe: Recipe, path: Path) -> Model:
     """The model with offsets in its last layer, which make it name rare classes more often.
 
-    Offsets that maximise macro F1 of the faces that it learned from, then a temperature anew,
+    Offsets that maximize macro F1 of the faces that it learned from, then a temperature anew,
     fitted to those held out of train, which the offsets alone would leave unsure.
     """
     learned, held = split_train(dataset, recipe)
-    offsets = choose_offsets(*predict_labelled(model, learned))
-    scores, truth = predict_labelled(model, held)
+    offsets = choose_offsets(*predict_labeled(model, learned))
+    scores, truth = predict_labeled(model, held)
     shares = torch.eye(scores.shape[1])[torch.from_numpy(truth)]
     change = fit_temperature(torch.from_numpy(scores + offsets), shares)
     temperature = model.card.temperature * change
@@ -266,7 +266,7 @@ def lift(model: Model, dataset: Dataset, recipe: Recipe, path: Path) -> Model:
     lifted = open_model(path)
     expected = np.exp((scores + offsets) / change)
     expected /= expected.sum(axis=1, keepdims=True)
-    found = np.exp(predict_labelled(lifted, held)[0])
+    found = np.exp(predict_labeled(lifted, held)[0])
     np.testing.assert_allclose(found, expected, atol=1e-4)
     named = zip(model.card.labels, offsets, strict=True)
     print("offsets: " + ", ".join(f"{label} {offset:.1f}" for label, offset in named if offset))
@@ -281,7 +281,7 @@ def finish(model: Model, scores: dict[str, Any], path: Path) -> None:
         name=NAME,
         scores=model.card.scores | scores,
         notes=NOTES,
-        licences=model.card.licences
+        licenses=model.card.licenses
         | {"weights": "Apache-2.0; learned from FER2013's pictures, which are for research use"},
     )
 
@@ -300,7 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--photos", type=Path, help="a folder or archive of labelled photographs")
+    parser.add_argument("--photos", type=Path, help="a folder or archive of labeled photographs")
     arguments = parser.parse_args()
     folder = arguments.folder
     dataset = prepare(arguments.archive, folder)
@@ -319,11 +319,11 @@ def main() -> None:
     report = evaluate(dataset, predict_dataset(model, dataset.where(split="validation")))
     report.save(folder / "report", dataset=dataset, overwrite=True)
     reports = {"FER+ validation": report}
-    scores = {"ferplus_validation": summarise(report)}
+    scores = {"ferplus_validation": summarize(report)}
     if arguments.photos:
         reports["photos"] = judge_photos(model, arguments.photos, folder)
         reports["photos"].save(folder / "photos-report", overwrite=True)
-        scores["photos"] = summarise(reports["photos"])
+        scores["photos"] = summarize(reports["photos"])
     print_table(reports)
     finish(model, scores, folder / "default.onnx")
 

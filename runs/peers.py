@@ -4,7 +4,7 @@
     python runs/peers.py ferplus.zip photos.zip FOLDER --fer fer/bin/python
 
 The network alone, one face at a time; the faces of FER+ validation (majority labels), framed as they are;
-labelled photographs, each system finding the face. Seven expressions, those that both know; a picture in
+labeled photographs, each system finding the face. Seven expressions, those that both know; a picture in
 which a system finds no face is a mistake of it. Prints the tables; keeps the reports in FOLDER.
 """
 

@@ -28,7 +28,7 @@ def tiny_model(
     golden: Golden | None = None,
     nan_for_black: bool = False,
 ) -> Path:
-    """Write a whole ONNX model with a card that looks at nothing but the mean colour of the crop.
+    """Write a whole ONNX model with a card that looks at nothing but the mean color of the crop.
 
     With r, g, b the means of the channels in [0, 1]: `affect` is (2r − 1, 2g − 1), and
     `expression` the softmax of SHARPNESS · W · (r, g, b), where the row of W for a label is
@@ -51,24 +51,24 @@ def tiny_model(
     constants = {"flat": np.array([0, 3]), "white": np.float32(255.0)}
     nodes.append(helper.make_node("Reshape", ["pooled", "flat"], ["mean255"]))
     nodes.append(helper.make_node("Div", ["mean255", "white"], ["mean"]))
-    colours = "mean"
+    colors = "mean"
     if nan_for_black:
         constants["last"] = np.array([1])
         nodes.append(helper.make_node("ReduceSum", ["mean", "last"], ["sum"]))
         nodes.append(helper.make_node("Div", ["sum", "sum"], ["one"]))
         nodes.append(helper.make_node("Mul", ["mean", "one"], ["checked"]))
-        colours = "checked"
+        colors = "checked"
     outputs = []
     if labels:
         constants["weights"] = SHARPNESS * _weights(labels).T
-        source = "mean" if affect else colours
+        source = "mean" if affect else colors
         nodes.append(helper.make_node("MatMul", [source, "weights"], ["scores"]))
         nodes.append(helper.make_node("Softmax", ["scores"], ["expression"], axis=1))
         outputs.append(_value("expression", ["n", len(labels)]))
     if affect:
         constants["to_affect"] = np.array([[2, 0], [0, 2], [0, 0]], np.float32)
         constants["shift"] = np.float32(1.0)
-        nodes.append(helper.make_node("MatMul", [colours, "to_affect"], ["twice"]))
+        nodes.append(helper.make_node("MatMul", [colors, "to_affect"], ["twice"]))
         nodes.append(helper.make_node("Sub", ["twice", "shift"], ["affect"]))
         outputs.append(_value("affect", ["n", 2]))
     tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]

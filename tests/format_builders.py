@@ -65,7 +65,7 @@ def full_row(number: int) -> FaceRow:
         group=f"person-{number % 4}",
         query="joyful girl",
         url=f"https://example.org/{number}",
-        licence="CC0-1.0",
+        license="CC0-1.0",
         extra={"subset": number % 3, "meta-data": {"age": 20 + number}},
     )
 

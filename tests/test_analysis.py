@@ -221,12 +221,12 @@ def test_an_address_alone_is_a_row_too(model):
     assert row["status"] == "error"
 
 
-def test_orientation_grey_and_transparency(face, model, tmp_path):
+def test_orientation_gray_and_transparency(face, model, tmp_path):
     upright = Image.fromarray(face)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90° clockwise when shown
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-    upright.convert("L").save(tmp_path / "grey.png")
+    upright.convert("L").save(tmp_path / "gray.png")
     upright.putalpha(255)
     upright.save(tmp_path / "alpha.png")
     plain = look(face, model).table.to_pylist()[0]
@@ -236,11 +236,11 @@ def test_orientation_grey_and_transparency(face, model, tmp_path):
     for name in ("turned.png", "alpha.png"):
         assert rows[name]["box"] == plain["box"]
         assert rows[name]["valence"] == plain["valence"]
-    grey = rows["grey.png"]
-    assert grey["status"] == "ok"
-    assert grey["valence"] == pytest.approx(grey["arousal"])  # red is green
+    gray = rows["gray.png"]
+    assert gray["status"] == "ok"
+    assert gray["valence"] == pytest.approx(gray["arousal"])  # red is green
     array = look(np.asarray(Image.fromarray(face).convert("L")), model).table.to_pylist()[0]
-    assert array["valence"] == grey["valence"]
+    assert array["valence"] == gray["valence"]
 
 
 def test_batches_and_threads_change_nothing(face, two_faces, model):

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from film_builders import wandering, write_film
-from openaffect.analysis import Analysis, analysis_schema, summarise, write_page
+from openaffect.analysis import Analysis, analysis_schema, summarize, write_page
 from openaffect.analysis.page import render_page
-from openaffect.analysis.timeline import COLOURS, Course, timeline_plot
+from openaffect.analysis.timeline import COLORS, Course, timeline_plot
 from openaffect.errors import DestinationExists
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS
@@ -54,20 +54,20 @@ def test_a_summary_has_the_means_of_its_track():
         frame(3, status="error", error="broken", p_happy=None),
         row(),
     ]
-    first, second = summarise(rows)
+    first, second = summarize(rows)
     assert (first.source, first.track, first.frames) == ("film.mp4", 0, 2)
     assert (first.start_s, first.end_s) == (0.0, 2 / 25)
     assert first.probabilities == pytest.approx({"happy": 0.6, "sad": 0.4})
     assert (first.expression, first.valence) == ("happy", 0.5)
     assert (second.track, second.frames, second.expression) == (1, 1, "sad")
-    assert summarise([row()]) == []
+    assert summarize([row()]) == []
 
 
 def test_a_model_without_classes_or_affect_has_none_in_its_summary():
     bare = dict.fromkeys([k for k in row() if k.startswith("p_")])
-    one = summarise([frame(0, **bare, expression=None, confidence=None)])[0]
+    one = summarize([frame(0, **bare, expression=None, confidence=None)])[0]
     assert (one.expression, one.probabilities) == (None, {})
-    two = summarise([frame(0, valence=None, arousal=None)])[0]
+    two = summarize([frame(0, valence=None, arousal=None)])[0]
     assert two.valence is two.arousal is None
     assert "<svg" in render_page(analysis_of([frame(0, **bare, expression=None)]))
     assert "<svg" in render_page(analysis_of([frame(0, valence=None, arousal=None)]))
@@ -113,7 +113,7 @@ def test_the_page_says_what_was_seen(page):
     assert "51 frames" in text
     assert "2 tracks" in text
     assert "2 photos" in text
-    assert "Frames analysed: 51; without a face 0, not readable 1." in text
+    assert "Frames analyzed: 51; without a face 0, not readable 1." in text
     assert "With a face 1, without one 1, not readable 0." in text
     assert "frame 50" in text
 
@@ -139,9 +139,9 @@ def test_a_curve_breaks_where_the_track_was_away():
 def test_many_tracks_show_the_longest():
     rows = [frame(n, track_id=t) for n in range(20) for t in range(30) if n <= t]
     text = render_page(analysis_of(rows))
-    assert f"The plot has the {len(COLOURS)} longest of 30 tracks." in text
+    assert f"The plot has the {len(COLORS)} longest of 30 tracks." in text
     strips = re.findall(r">#(\d+)</text>", text)
-    assert len(strips) == len(COLOURS)
+    assert len(strips) == len(COLORS)
     assert min(map(int, strips)) >= 18
 
 

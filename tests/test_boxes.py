@@ -40,9 +40,9 @@ def test_numbers_that_make_no_box_are_refused(numbers):
 
 
 @given(boxes, st.floats(0.01, 100))
-def test_expanding_keeps_the_centre_and_scales_the_area(box, factor):
+def test_expanding_keeps_the_center_and_scales_the_area(box, factor):
     grown = box.expand(factor)
-    assert grown.centre == pytest.approx(box.centre, abs=1e-6)
+    assert grown.center == pytest.approx(box.center, abs=1e-6)
     assert grown.area == pytest.approx(box.area * factor**2)
 
 

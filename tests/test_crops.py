@@ -69,9 +69,9 @@ def test_the_window_is_the_square_of_one_plus_two_margins(box, margin):
     side = (1 + 2 * margin) * max(box.w, box.h)
     assert window.w == window.h
     assert abs(window.w - side) <= max(0.5, 1 - side)
-    # Rounding to whole pixels moves the centre by half a pixel at most.
-    assert abs(window.x + window.w / 2 - box.centre[0]) <= 0.5
-    assert abs(window.y + window.h / 2 - box.centre[1]) <= 0.5
+    # Rounding to whole pixels moves the center by half a pixel at most.
+    assert abs(window.x + window.w / 2 - box.center[0]) <= 0.5
+    assert abs(window.y + window.h / 2 - box.center[1]) <= 0.5
 
 
 def test_without_square_width_and_height_grow_each():

@@ -81,8 +81,8 @@ def test_near_pairs_are_those_of_all_pairs_each_once(
     seed: int, distance: int, flips: int, n: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    centres = rng.integers(0, 2**64, 4, dtype=np.uint64)
-    hashes = centres[rng.integers(0, 4, n)]
+    centers = rng.integers(0, 2**64, 4, dtype=np.uint64)
+    hashes = centers[rng.integers(0, 4, n)]
     for _ in range(flips):
         change = rng.random(n) < 0.7
         hashes[change] ^= np.uint64(1) << rng.integers(0, 64, n, dtype=np.uint64)[change]
@@ -194,7 +194,7 @@ def test_lossless_copies_in_other_formats_are_exact(tmp_path: Path) -> None:
 
 
 def test_equal_hashes_of_pictures_that_are_not_alike_are_apart(tmp_path: Path) -> None:
-    # Rows of one colour each: every difference hash is 0, the pictures have nothing in common.
+    # Rows of one color each: every difference hash is 0, the pictures have nothing in common.
     rng = np.random.default_rng(0)
     striped = [np.repeat(rng.integers(0, 256, (96, 1, 1)), 96, 1).repeat(3, 2) for _ in range(5)]
     pictures = [
@@ -207,8 +207,8 @@ def test_equal_hashes_of_pictures_that_are_not_alike_are_apart(tmp_path: Path) -
 
 def test_flat_pictures_are_blank_and_only_equal_ones_are_copies(tmp_path: Path) -> None:
     files = {
-        f"{grey}-{n}.png": encode_image(np.full((20, 20, 3), grey, np.uint8), ".png")
-        for grey in (0, 1, 128, 255)
+        f"{gray}-{n}.png": encode_image(np.full((20, 20, 3), gray, np.uint8), ".png")
+        for gray in (0, 1, 128, 255)
         for n in range(2)
     }
     fade = np.linspace(0, 3, 20).astype(np.uint8)[None, :, None].repeat(20, 0).repeat(3, 2)
@@ -217,7 +217,7 @@ def test_flat_pictures_are_blank_and_only_equal_ones_are_copies(tmp_path: Path) 
     result = check_dataset(make(tmp_path / "d", files))
     assert len(result.blank) == 10
     assert "face" not in result.blank
-    assert cluster_ids(result) == {(f"{grey}-0", f"{grey}-1") for grey in (0, 1, 128, 255)}
+    assert cluster_ids(result) == {(f"{gray}-0", f"{gray}-1") for gray in (0, 1, 128, 255)}
 
 
 def test_one_picture_many_times(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_rows_are_iterated_in_order(dataset):
 
 
 def test_info_survives_json_and_ignores_what_it_does_not_know():
-    info = DatasetInfo("n", crop=CropRule(margin=0.3), licence="CC0", rows=3, fingerprint="f")
+    info = DatasetInfo("n", crop=CropRule(margin=0.3), license="CC0", rows=3, fingerprint="f")
     data = json.loads(info.to_json()) | {"later": 1}
     assert DatasetInfo.from_json(json.dumps(data), "x") == info
 
@@ -182,7 +182,7 @@ NAMED = '{"name": "x", "schema": 1'
         (NAMED + ', "images": 0}', FormatError, r"\$.images"),
         (NAMED + ', "images": null}', FormatError, r"\$.images"),
         (NAMED + ', "images": "a\\u0000b"}', FormatError, "zero byte"),
-        (NAMED + ', "licence": "\\ud800"}', FormatError, "is not JSON"),
+        (NAMED + ', "license": "\\ud800"}', FormatError, "is not JSON"),
         (NAMED + ', "shareable": "yes"}', FormatError, r"\$.shareable"),
         (NAMED + ', "rejected": []}', FormatError, r"\$.rejected"),
         (NAMED + ', "rows": 1.5}', FormatError, r"\$.rows"),

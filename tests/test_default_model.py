@@ -30,7 +30,7 @@ def test_it_is_whole_and_its_card_says_what_it_is_and_is_not_for():
     assert model.card.affect_origins == ["derived"]
     assert "Not to be used to judge a person" in model.card.notes
     assert {"accuracy", "f1", "ece"} <= set(model.card.scores["ferplus_validation"])
-    assert "Apache-2.0" in model.card.licences["weights"]
+    assert "Apache-2.0" in model.card.licenses["weights"]
 
 
 def test_it_knows_the_images_that_it_learned_from(test_data, tmp_path, capsys):

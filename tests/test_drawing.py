@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openaffect.analysis import Analysis, analysis_schema, draw_analysis, draw_folder
-from openaffect.analysis.drawing import COLOURS, GREY
+from openaffect.analysis.drawing import COLORS, GRAY
 from openaffect.analysis.layout import place_all
 from openaffect.errors import DestinationExists, InputError
 from openaffect.faces.boxes import Box
@@ -32,7 +32,7 @@ def row(box=(150, 120, 100, 120), **values):
     return base | face | values
 
 
-def grey(height=400, width=500, value=120):
+def gray(height=400, width=500, value=120):
     return np.full((height, width, 3), value, np.uint8)
 
 
@@ -41,7 +41,7 @@ def changed(before, after):
 
 
 def test_the_picture_itself_is_not_touched():
-    image = grey()
+    image = gray()
     result = draw_analysis(image, [row()])
     assert (image == 120).all()
     assert result.shape == image.shape
@@ -50,7 +50,7 @@ def test_the_picture_itself_is_not_touched():
 
 
 def test_no_rows_draw_nothing_and_no_face_says_so():
-    image = grey()
+    image = gray()
     assert not changed(image, draw_analysis(image, [])).any()
     said = changed(image, draw_analysis(image, [row(status="no_face_found") | {"box": None}]))
     assert said[300:, :250].any()
@@ -59,39 +59,39 @@ def test_no_rows_draw_nothing_and_no_face_says_so():
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_the_inside_of_the_face_stays_free(value):
-    image = grey(value=value)
+    image = gray(value=value)
     different = changed(image, draw_analysis(image, [row()]))
     assert not different[128:232, 158:242].any()
     assert different[115:245, 145:255].any()
 
 
 @pytest.mark.parametrize("expression", EMOTIONS)
-def test_the_box_has_the_colour_of_its_expression(expression):
-    result = draw_analysis(grey(), [row(expression=expression.value)])
+def test_the_box_has_the_color_of_its_expression(expression):
+    result = draw_analysis(gray(), [row(expression=expression.value)])
     middle_of_left_side = result[180, 149:152].astype(int)
-    assert np.abs(middle_of_left_side - COLOURS[expression]).max(axis=1).min() <= 2
+    assert np.abs(middle_of_left_side - COLORS[expression]).max(axis=1).min() <= 2
 
 
-def test_the_colours_can_be_told_apart():
-    colours = np.array([COLOURS[e] for e in EMOTIONS], float)
-    assert len(COLOURS) == len(EMOTIONS) == 8
-    distances = np.linalg.norm(colours[:, None] - colours[None], axis=2)
+def test_the_colors_can_be_told_apart():
+    colors = np.array([COLORS[e] for e in EMOTIONS], float)
+    assert len(COLORS) == len(EMOTIONS) == 8
+    distances = np.linalg.norm(colors[:, None] - colors[None], axis=2)
     assert distances[~np.eye(8, dtype=bool)].min() > 40
 
 
-def test_without_an_answer_the_face_is_grey():
+def test_without_an_answer_the_face_is_gray():
     for values in ({"expression": None}, {"expression": Expression.UNCERTAIN.value}):
-        result = draw_analysis(grey(value=0), [row(**values)])
-        assert np.abs(result[180, 149:152].astype(int) - GREY).max(axis=1).min() <= 2
+        result = draw_analysis(gray(value=0), [row(**values)])
+        assert np.abs(result[180, 149:152].astype(int) - GRAY).max(axis=1).min() <= 2
 
 
 def test_the_dot_follows_valence_to_the_right_and_arousal_up():
     def dot(valence, arousal):
         # Only the dot and its line differ from the drawing of (0, 0).
-        image = grey()
-        centre = draw_analysis(image, [row(valence=0.0, arousal=0.0)])
+        image = gray()
+        center = draw_analysis(image, [row(valence=0.0, arousal=0.0)])
         moved = draw_analysis(image, [row(valence=valence, arousal=arousal)])
-        y, x = np.nonzero(changed(centre, moved))
+        y, x = np.nonzero(changed(center, moved))
         return x, y
 
     x0, y0 = (v.min() for v in dot(-0.7, 0.7))
@@ -105,43 +105,43 @@ def test_the_dot_follows_valence_to_the_right_and_arousal_up():
 
 
 def test_a_point_outside_the_unit_circle_stays_on_its_rim():
-    far = draw_analysis(grey(), [row(valence=30.0, arousal=0.0)])
-    rim = draw_analysis(grey(), [row(valence=1.0, arousal=0.0)])
+    far = draw_analysis(gray(), [row(valence=30.0, arousal=0.0)])
+    rim = draw_analysis(gray(), [row(valence=1.0, arousal=0.0)])
     np.testing.assert_array_equal(far, rim)
 
 
 def test_a_small_picture_is_enlarged_by_a_whole_factor():
-    assert draw_analysis(grey(48, 48), [row(box=(10, 8, 28, 34))]).shape == (336, 336, 3)
-    assert draw_analysis(grey(1, 1), []).shape == (320, 320, 3)
-    assert draw_analysis(grey(100, 320), []).shape == (100, 320, 3)
+    assert draw_analysis(gray(48, 48), [row(box=(10, 8, 28, 34))]).shape == (336, 336, 3)
+    assert draw_analysis(gray(1, 1), []).shape == (320, 320, 3)
+    assert draw_analysis(gray(100, 320), []).shape == (100, 320, 3)
 
 
 def test_measures_grow_with_the_picture():
-    small = changed(grey(), draw_analysis(grey(), [row()]))
-    image = grey(1600, 2000)
+    small = changed(gray(), draw_analysis(gray(), [row()]))
+    image = gray(1600, 2000)
     large = changed(image, draw_analysis(image, [row(box=(600, 480, 400, 480))]))
     # The dark edge is a pixel wide at any size, and no line is thinner than two.
     assert large.mean() == pytest.approx(small.mean(), rel=0.3)
 
 
-def test_grey_pictures_landmarks_and_failed_rows():
+def test_gray_pictures_landmarks_and_failed_rows():
     points = np.stack([np.linspace(160, 240, 68), np.full(68, 180.0)], 1).ravel().tolist()
     result = draw_analysis(np.full((400, 500), 60, np.uint8), [row(landmarks=points)])
     assert (result[180, 160:240].max(axis=1) > 200).sum() > 30
     failed = row(status="error", expression=None, confidence=None, valence=None, arousal=None)
-    assert changed(grey(), draw_analysis(grey(), [failed])).any()
+    assert changed(gray(), draw_analysis(gray(), [failed])).any()
 
 
 def test_models_with_one_output():
-    both = changed(grey(), draw_analysis(grey(), [row()])).sum()
-    no_affect = changed(grey(), draw_analysis(grey(), [row(valence=None, arousal=None)])).sum()
+    both = changed(gray(), draw_analysis(gray(), [row()])).sum()
+    no_affect = changed(gray(), draw_analysis(gray(), [row(valence=None, arousal=None)])).sum()
     assert 0 < no_affect < both
     only_affect = row(expression=None, confidence=None)
-    assert changed(grey(), draw_analysis(grey(), [only_affect])).any()
+    assert changed(gray(), draw_analysis(gray(), [only_affect])).any()
 
 
 def test_where_no_disc_has_room_the_numbers_go_on_the_label():
-    image = grey()
+    image = gray()
     fills = (-150, -150, 800, 700)  # no corner of the picture is off the face
     drawn = changed(image, draw_analysis(image, [row(box=fills)]))
     assert not drawn[40:].any()
@@ -175,7 +175,7 @@ def test_places_are_inside_the_picture_and_insets_off_the_faces(boxes):
 def _on_ellipse(spot, face):
     """The share of a rectangle inside a face's ellipse, by its own fine grid."""
     x, y = np.meshgrid(np.linspace(0, 1, 60), np.linspace(0, 1, 60))
-    (cx, cy), w, h = face.centre, face.w / 2, face.h / 2
+    (cx, cy), w, h = face.center, face.w / 2, face.h / 2
     dx, dy = (spot.x + x * spot.w - cx) / w, (spot.y + y * spot.h - cy) / h
     return float((dx**2 + dy**2 < 1).mean())
 
@@ -188,7 +188,7 @@ def _on_ellipse(spot, face):
 )
 def test_any_box_in_any_picture_can_be_drawn(boxes, size, expression):
     rows = [row(box=box, expression=expression) for box in boxes]
-    assert draw_analysis(grey(*size), rows).ndim == 3
+    assert draw_analysis(gray(*size), rows).ndim == 3
 
 
 def save(path, image):
@@ -203,7 +203,7 @@ def analysis_of(*rows):
 
 def test_a_folder_of_drawings_mirrors_the_pictures(tmp_path):
     names = ["a.JPG", "deep/a.jpg", "deep/b.tif", "deep/b.png", "deep/B-2.png"]
-    sources = [save(tmp_path / "in" / name, grey()) for name in names]
+    sources = [save(tmp_path / "in" / name, gray()) for name in names]
     gone = str(tmp_path / "in" / "gone.jpg")
     rows = [row(source=sources[0]), row(source=sources[0], box=(300, 100, 80, 90))]
     rows += [row(source=source) for source in sources[1:]]
@@ -235,10 +235,10 @@ def test_a_folder_of_drawings_mirrors_the_pictures(tmp_path):
 
 def test_nothing_is_replaced_without_being_asked(tmp_path):
     analysis = analysis_of(
-        *[row(source=save(tmp_path / "in" / n, grey())) for n in ("a.png", "b.png")]
+        *[row(source=save(tmp_path / "in" / n, gray())) for n in ("a.png", "b.png")]
     )
     out = tmp_path / "out"
-    save(out / "b.png", grey(9, 9))
+    save(out / "b.png", gray(9, 9))
     with pytest.raises(DestinationExists):
         draw_folder(analysis, out)
     assert [p.name for p in out.iterdir()] == ["b.png"]
@@ -247,7 +247,7 @@ def test_nothing_is_replaced_without_being_asked(tmp_path):
 
 
 def test_a_drawing_never_replaces_a_picture(tmp_path):
-    source = save(tmp_path / "in" / "a.png", grey())
+    source = save(tmp_path / "in" / "a.png", gray())
     with pytest.raises(InputError, match="would replace the picture"):
         draw_folder(analysis_of(row(source=source)), tmp_path / "in", overwrite=True)
     assert (read_image(source) == 120).all()

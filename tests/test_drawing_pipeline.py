@@ -43,11 +43,11 @@ def test_faces_are_mixed_so_that_a_first_part_is_like_the_whole(drawn):
 
 
 def test_says_all_that_is_known_of_a_face(drawn):
-    columns = ("box", "landmarks", "expression", "valence", "arousal", "licence")
+    columns = ("box", "landmarks", "expression", "valence", "arousal", "license")
     assert [drawn.faces[name].null_count for name in columns] == [0] * 6
     for column in ("expression_origin", "affect_origin"):
         assert drawn.faces[column].unique().to_pylist() == ["drawn"]
-    assert (drawn.info.shareable, drawn.info.licence) == (True, "CC0-1.0")
+    assert (drawn.info.shareable, drawn.info.license) == (True, "CC0-1.0")
     assert drawn.info.source == "faces drawn by openaffect, seed 0"
     assert drawn.image(3).shape == (48, 48, 3)
     boxes = drawn.lists("box")

@@ -48,7 +48,7 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
-def grey(image: np.ndarray) -> np.ndarray:
+def gray(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
@@ -94,9 +94,9 @@ def test_roll_turns_the_landmarks_in_the_plane(roll: float) -> None:
     scene = Scene(yaw=12, pitch=-5)
     level = draw("happy", scene=scene, size=64).landmarks
     rolled = draw("happy", scene=replace(scene, roll=roll), size=64).landmarks
-    angle, centre = np.radians(roll), np.array((0.5, 0.485)) * 64
+    angle, center = np.radians(roll), np.array((0.5, 0.485)) * 64
     turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
-    np.testing.assert_allclose(rolled, (level - centre) @ turn.T + centre, atol=1e-3)
+    np.testing.assert_allclose(rolled, (level - center) @ turn.T + center, atol=1e-3)
 
 
 def test_a_face_from_the_front_is_its_own_mirror_image() -> None:
@@ -137,7 +137,7 @@ def test_landmarks_lie_in_the_box_and_the_box_in_the_picture() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_eyes_are_where_their_landmarks_say(seed: int) -> None:
     face = draw("neutral", seed=seed, valence=0.0, arousal=0.3)
-    picture = cv2.GaussianBlur(grey(face.image), (0, 0), 0.7)
+    picture = cv2.GaussianBlur(gray(face.image), (0, 0), 0.7)
     for eye in (face.landmarks[36:42], face.landmarks[42:48]):
         x, y = eye.mean(axis=0)
         wide = np.ptp(eye[:, 0])
@@ -148,11 +148,11 @@ def test_the_eyes_are_where_their_landmarks_say(seed: int) -> None:
         assert pupil < min(whites) - 50
 
 
-def test_the_skin_has_the_colour_of_the_identity() -> None:
+def test_the_skin_has_the_color_of_the_identity() -> None:
     cheek = draw("neutral").landmarks[[2, 30]].mean(axis=0).round().astype(int)
     pale = draw("neutral", identity=replace(PERSON, skin=(246, 218, 200))).image
     dark = draw("neutral", identity=replace(PERSON, skin=(76, 51, 40))).image
-    assert grey(pale)[cheek[1], cheek[0]] > grey(dark)[cheek[1], cheek[0]] + 100
+    assert gray(pale)[cheek[1], cheek[0]] > gray(dark)[cheek[1], cheek[0]] + 100
 
 
 # The canvas.
@@ -167,10 +167,10 @@ def test_a_blend_moves_the_window_and_nothing_else(shape: tuple[int, int], plane
     before = canvas.pixels.astype(float)
     window = slice(2, 2 + shape[0]), slice(3, 3 + shape[1])
     alpha = rng.uniform(0, 1, shape).astype(np.float32)
-    colour = rng.uniform(0, 255, (3, *shape) if planes else 3)
-    canvas.blend(window, colour, alpha)
+    color = rng.uniform(0, 255, (3, *shape) if planes else 3)
+    canvas.blend(window, color, alpha)
     expected = before.copy()
-    ink = colour if planes else colour[:, None, None]
+    ink = color if planes else color[:, None, None]
     expected[:, window[0], window[1]] += alpha * (ink - before[:, window[0], window[1]])
     # OpenCV adds 1e-5 to the weights it divides by.
     np.testing.assert_allclose(canvas.pixels, expected, rtol=2e-5, atol=1e-3)
@@ -365,7 +365,7 @@ def test_the_light_falls_from_its_side() -> None:
     left = draw("neutral", scene=Scene(light=(-0.8, -0.3, 0.6), strength=0.8))
     cheeks = left.landmarks[[2, 14]] * 0.6 + left.landmarks[30] * 0.4
     (lx, ly), (rx, ry) = cheeks.round().astype(int)
-    assert int(grey(left.image)[ly, lx]) > int(grey(left.image)[ry, rx]) + 15
+    assert int(gray(left.image)[ly, lx]) > int(gray(left.image)[ry, rx]) + 15
 
 
 # Detectors, which have never seen a drawing, find the faces.
@@ -376,7 +376,7 @@ def test_haar_finds_the_faces() -> None:
     found = 0
     for number in range(60):
         face = small_frontal(number)
-        boxes = cascade.detectMultiScale(grey(face.image), 1.15, 3, minSize=(70, 70))
+        boxes = cascade.detectMultiScale(gray(face.image), 1.15, 3, minSize=(70, 70))
         found += any(overlap(face.box, tuple(box)) > 0.4 for box in boxes)
     assert found >= 57
 
@@ -406,7 +406,7 @@ def test_expression_and_affect_can_be_learned_from_pixels_and_landmarks() -> Non
     pixels, shapes = [], []
     for face in faces:
         x, y, w, h = (round(value) for value in face.box)
-        crop = cv2.resize(grey(face.image)[y : y + h, x : x + w], (32, 32))
+        crop = cv2.resize(gray(face.image)[y : y + h, x : x + w], (32, 32))
         pixels.append((crop - crop.mean()).ravel() / (crop.std() + 1e-6))
         points = face.landmarks - face.landmarks[27:36].mean(axis=0)
         shapes.append((points / points.std()).ravel())

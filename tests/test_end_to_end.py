@@ -21,7 +21,7 @@ batch_size = 16
 epochs = 2
 stop_on = 0.2
 learning_rate = 0.003
-optimiser = "adamw"
+optimizer = "adamw"
 """
 
 
@@ -62,8 +62,8 @@ def test_from_drawn_faces_to_a_report(
     assert faces["landmarks"].null_count == 0
 
     picture = next(Path("drawn/images").rglob("*.png"))
-    analyse = ["analyze", str(picture), "nowhere.jpg", "--model", "run", "--detector", "haar"]
-    assert main([*analyse, "-o", "rows.csv", "--draw", "out"]) == 0
+    analyze = ["analyze", str(picture), "nowhere.jpg", "--model", "run", "--detector", "haar"]
+    assert main([*analyze, "-o", "rows.csv", "--draw", "out"]) == 0
     rows = Path("rows.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 3
     assert len(list(Path("out").rglob("*.png"))) == 1

@@ -173,7 +173,7 @@ def test_rows_outside_the_label_set_are_left_out_and_counted(tmp_path: Path) -> 
     dataset = make_dataset(tmp_path / "d", truth)
     report = score(dataset, predict(dataset, [N, N, N, N, N, N]))
     assert report["protocol"]["rows"] == 2
-    assert report["protocol"]["left_out"] == {"none": 2, "no_face": 1, "unlabelled": 1}
+    assert report["protocol"]["left_out"] == {"none": 2, "no_face": 1, "unlabeled": 1}
     assert value(report, "accuracy") == 0.5
 
 
@@ -232,7 +232,7 @@ def test_a_label_set_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
         score(dataset, named, labels=8)
 
 
-def test_probabilities_outside_the_label_set_are_dropped_and_the_rest_renormalised(
+def test_probabilities_outside_the_label_set_are_dropped_and_the_rest_renormalized(
     tmp_path: Path,
 ) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H])
@@ -273,7 +273,7 @@ def test_an_absent_class_leaves_macro_means_and_is_listed(tmp_path: Path) -> Non
     assert report["per_class"]["fear"]["f1"] is None  # neither there nor predicted
     assert report["per_class"]["sad"]["recall"] is None
     assert report["protocol"]["absent"] == [e.value for e in EMOTIONS[2:]]
-    assert any("No scored face is labelled sad" in line for line in report["warnings"])
+    assert any("No scored face is labeled sad" in line for line in report["warnings"])
 
 
 # ---- failed rows, ids -------------------------------------------------------------------
@@ -449,9 +449,9 @@ def test_nothing_in_common_is_an_error(tmp_path: Path) -> None:
     affect_only = Predictions(dataset.ids, affect=np.zeros((2, 2)))
     with pytest.raises(MismatchError, match="nothing to score"):
         score(dataset, affect_only)
-    unlabelled = make_dataset(tmp_path / "e", [None, None])
-    with pytest.raises(InputError, match="2 unlabelled"):
-        score(unlabelled, predict(unlabelled, [N, H]))
+    unlabeled = make_dataset(tmp_path / "e", [None, None])
+    with pytest.raises(InputError, match="2 unlabeled"):
+        score(unlabeled, predict(unlabeled, [N, H]))
 
 
 def test_affect_alone_can_be_scored(tmp_path: Path) -> None:

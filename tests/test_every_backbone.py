@@ -14,7 +14,7 @@ from openaffect.training import losses
 from openaffect.training.network import ExportedNetwork, Network, list_layers
 from openaffect.training.recipe import Recipe, load_recipe, recipe_names
 from openaffect.training.samples import choose_targets
-from openaffect.training.schedule import make_optimiser
+from openaffect.training.schedule import make_optimizer
 from openaffect.training.to_onnx import Training, export_model
 from training.faces import fast_recipe, make_faces
 
@@ -58,7 +58,7 @@ def recipe_of(name: str, **changes: object) -> Recipe:
 
 
 def random_pictures(count: int, size: int) -> torch.Tensor:
-    """Smooth as pictures are: white noise would be all that normalisation enlarges."""
+    """Smooth as pictures are: white noise would be all that normalization enlarges."""
     small = torch.rand(count, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     return 255 * nn.functional.interpolate(small, size=size, mode="bilinear")
 
@@ -118,10 +118,10 @@ def learn_twice(recipe: Recipe, count: int) -> list[str]:
     torch.manual_seed(0)
     network = Network(recipe).train()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    optimiser = make_optimiser(network, recipe)
+    optimizer = make_optimizer(network, recipe)
     images = random_pictures(count, recipe.size)
     for _ in range(2):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         logits, affect = network(images)
         loss = torch.zeros(())
         if recipe.label_set:
@@ -132,13 +132,13 @@ def learn_twice(recipe: Recipe, count: int) -> list[str]:
             loss = loss + losses.euclidean_loss(affect, torch.full((count, 2), 0.5))
         assert torch.isfinite(loss)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return [name for name, p in network.named_parameters() if torch.equal(p, before[name])]
 
 
 @deep_slow
 def test_two_steps_move_every_weight(name):
-    recipe = recipe_of(name, target="both", optimiser="adam", learning_rate=1e-3)
+    recipe = recipe_of(name, target="both", optimizer="adam", learning_rate=1e-3)
     assert learn_twice(recipe, 4) == []
 
 
@@ -257,7 +257,7 @@ def test_vgg_study_has_the_weights_of_the_study_to_the_last_one():
 
 
 def test_vgg_study_begins_as_keras_begins():
-    """Glorot's uniform weights, zero biases, and Keras' batch normalisation."""
+    """Glorot's uniform weights, zero biases, and Keras' batch normalization."""
     torch.manual_seed(0)
     network = Network(load_recipe("vgg-study", ["size=46", "resize=46"]))
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]

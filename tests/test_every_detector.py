@@ -82,7 +82,7 @@ def test_a_close_look_finds_the_face_that_a_search_finds(name, share, long_side)
     image, box = drawn()
     side = round(max(box.w, box.h) / share)
     canvas = np.full((side, side, 3), 128, np.uint8)
-    x, y = (round(side / 2 - centre) for centre in box.centre)
+    x, y = (round(side / 2 - center) for center in box.center)
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + 256, side), min(y + 256, side)
     canvas[top:bottom, left:right] = image[top - y : bottom - y, left - x : right - x]
     cut = resize_image(canvas, long_side, long_side)
@@ -95,7 +95,7 @@ def test_boxes_lie_inside_the_picture(name):
     image, box = drawn()
     left, top = int(box.x + 0.08 * box.w), int(box.y + 0.08 * box.h)
     cut = image[top : top + int(0.95 * box.h), left : left + int(0.95 * box.w)]
-    found = [find_faces(cut, name), find_faces(image[:, : int(box.centre[0])], name)]
+    found = [find_faces(cut, name), find_faces(image[:, : int(box.center[0])], name)]
     boxes = [face.box for faces in found for face in faces]
     assert found[0]
     height, width = cut.shape[:2]
@@ -151,12 +151,12 @@ def test_the_picture_is_not_changed_and_the_same_faces_come_again(name):
     np.testing.assert_array_equal(image, before)
 
 
-def test_colour_order_is_rgb(name):
-    """Faces are found in a picture as it is; grey, which has no order, gives nearly the same box."""
+def test_color_order_is_rgb(name):
+    """Faces are found in a picture as it is; gray, which has no order, gives nearly the same box."""
     image, _ = drawn()
-    (colour,) = find_faces(image, name)
-    (grey,) = find_faces(image.mean(2).astype(np.uint8), name)
-    assert colour.box.iou(grey.box) > 0.75
+    (color,) = find_faces(image, name)
+    (gray,) = find_faces(image.mean(2).astype(np.uint8), name)
+    assert color.box.iou(gray.box) > 0.75
 
 
 def test_threads_find_what_one_finds(name):

@@ -57,7 +57,7 @@ def test_states_what_it_is(name):
     assert {*FACES.names} >= module.COLUMNS
     assert {"face_id", "expression"} <= module.COLUMNS
     assert len(module.LAYOUT) > 20
-    assert module.LICENCE is None or isinstance(module.LICENCE, str)
+    assert module.LICENSE is None or isinstance(module.LICENSE, str)
     assert list(inspect.signature(module.read).parameters)[:2] == ["source", "writer"]
     if name in EXPORTED:
         parameters = list(inspect.signature(module.write).parameters)
@@ -217,10 +217,10 @@ def test_an_existing_destination_is_refused_and_replaced_on_request(name, whole,
 
 @every_exported
 def test_an_unknown_option_is_refused_by_name(name, whole, tmp_path):
-    with pytest.raises(InputError, match=f"format {name} has no option 'colour'"):
-        import_dataset(name, tmp_path, tmp_path / "data", colour="red")
-    with pytest.raises(InputError, match=f"format {name} has no option 'colour'"):
-        export_dataset(name, whole, tmp_path / "out", colour="red")
+    with pytest.raises(InputError, match=f"format {name} has no option 'color'"):
+        import_dataset(name, tmp_path, tmp_path / "data", color="red")
+    with pytest.raises(InputError, match=f"format {name} has no option 'color'"):
+        export_dataset(name, whole, tmp_path / "out", color="red")
 
 
 @every_exported

@@ -23,7 +23,7 @@ PARAMETERS = {
     **{f"resnet-small-{strategy}": 700_760 for strategy in (*STRATEGIES, "class-balanced")},
     # counted once by torch: 1.5² times the small net's, but for heads and first convolution
     "resnet-medium-soft": 1_574_530,
-    # layer4, a normalisation of 1,024 channels, five outputs
+    # layer4, a normalization of 1,024 channels, five outputs
     "resnet50-transfer": 14_964_736 + 2_048 + 10_245,
     # 25,028,904 with the 1,000 outputs that it is published with
     "resnext-annotator": 25_028_904 - 2_049_000 + 11 * 2_049,

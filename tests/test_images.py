@@ -55,7 +55,7 @@ def largest_difference(a: np.ndarray, b: np.ndarray) -> int:
     return int(np.abs(a.astype(int) - b).max())
 
 
-# JPEG and WebP lose a little; GIF has 256 colours of which Pillow chooses the best.
+# JPEG and WebP lose a little; GIF has 256 colors of which Pillow chooses the best.
 @pytest.mark.parametrize(
     ("kind", "tolerance"),
     [("JPEG", 6), ("PNG", 0), ("BMP", 0), ("TIFF", 0), ("WEBP", 12), ("GIF", 40)],
@@ -80,10 +80,10 @@ def test_compressed_tiff(compression):
 @pytest.mark.parametrize(
     ("kind", "tolerance"), [("JPEG", 3), ("PNG", 0), ("BMP", 0), ("TIFF", 0), ("WEBP", 6)]
 )
-def test_grey_is_repeated(kind, tolerance):
-    grey = smooth()[:, :, 0]
-    result = read_image(save(Image.fromarray(grey), kind))
-    assert largest_difference(result, np.repeat(grey[:, :, None], 3, 2)) <= tolerance
+def test_gray_is_repeated(kind, tolerance):
+    gray = smooth()[:, :, 0]
+    result = read_image(save(Image.fromarray(gray), kind))
+    assert largest_difference(result, np.repeat(gray[:, :, None], 3, 2)) <= tolerance
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
@@ -107,14 +107,14 @@ def test_transparency_is_laid_over_white(kind):
     np.testing.assert_array_equal(read_image(rgba), result)
 
 
-def test_grey_with_alpha_is_laid_over_white():
-    grey = Image.fromarray(np.dstack([smooth()[:, :, 0], np.full((48, 64), 51, np.uint8)]))
-    result = read_image(save(grey, "PNG"))
+def test_gray_with_alpha_is_laid_over_white():
+    gray = Image.fromarray(np.dstack([smooth()[:, :, 0], np.full((48, 64), 51, np.uint8)]))
+    result = read_image(save(gray, "PNG"))
     assert np.abs(result - (smooth()[:, :, :1] * 0.2 + 255 * 0.8)).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "L"])
-def test_a_transparent_colour_of_a_png_is_white(mode):
+def test_a_transparent_color_of_a_png_is_white(mode):
     array = np.full((20, 20, 3), 90, np.uint8)
     array[5:9, 5:9] = 10
     image = Image.fromarray(array)
@@ -127,15 +127,15 @@ def test_a_transparent_colour_of_a_png_is_white(mode):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_become_eight(suffix):
-    colour = smooth().astype(np.uint16) * 257
-    file = cv2.imencode(suffix, colour[:, :, ::-1])[1].tobytes()
+    color = smooth().astype(np.uint16) * 257
+    file = cv2.imencode(suffix, color[:, :, ::-1])[1].tobytes()
     assert largest_difference(read_image(file), smooth()) <= 1  # rounding
-    grey = cv2.imencode(suffix, colour[:, :, 0])[1].tobytes()
-    assert largest_difference(read_image(grey), np.repeat(smooth()[:, :, :1], 3, 2)) <= 1
+    gray = cv2.imencode(suffix, color[:, :, 0])[1].tobytes()
+    assert largest_difference(read_image(gray), np.repeat(smooth()[:, :, :1], 3, 2)) <= 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_has_the_right_colours(kind):
+def test_cmyk_has_the_right_colors(kind):
     image = Image.fromarray(smooth()).convert("CMYK")
     options = {"quality": 98} if kind == "JPEG" else {}
     assert largest_difference(read_image(save(image, kind, **options)), smooth()) <= 5
@@ -336,13 +336,13 @@ def test_a_header_alone_tells_what_is_no_picture(tmp_path, content, reason):
     assert check_header(path) == reason
 
 
-def png_claiming(width: int, height: int, colour_type: int) -> bytes:
+def png_claiming(width: int, height: int, color_type: int) -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         return (
             struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
     pixels = zlib.compress(bytes(100_000))
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
@@ -389,10 +389,10 @@ def test_a_jpeg_of_no_height_is_refused():
 def test_arrays_pass_through_or_are_brought_to_three_channels():
     rgb = smooth()
     assert read_image(rgb) is rgb or np.shares_memory(read_image(rgb), rgb)
-    grey = rgb[:, :, 0]
-    repeated = np.repeat(grey[:, :, None], 3, 2)
-    np.testing.assert_array_equal(read_image(grey), repeated)
-    np.testing.assert_array_equal(read_image(grey[:, :, None]), repeated)
+    gray = rgb[:, :, 0]
+    repeated = np.repeat(gray[:, :, None], 3, 2)
+    np.testing.assert_array_equal(read_image(gray), repeated)
+    np.testing.assert_array_equal(read_image(gray[:, :, None]), repeated)
 
 
 @pytest.mark.parametrize(
@@ -420,9 +420,9 @@ def test_other_arrays_are_refused(array):
 )
 def test_what_is_encoded_reads_back(suffix, tolerance):
     assert largest_difference(read_image(encode_image(smooth(), suffix)), smooth()) <= tolerance
-    grey = smooth()[:, :, 1]
-    result = read_image(encode_image(grey, suffix))
-    assert largest_difference(result, np.repeat(grey[:, :, None], 3, 2)) <= tolerance
+    gray = smooth()[:, :, 1]
+    result = read_image(encode_image(gray, suffix))
+    assert largest_difference(result, np.repeat(gray[:, :, None], 3, 2)) <= tolerance
 
 
 def test_quality_changes_the_size_and_an_unknown_suffix_is_refused(capfd):

@@ -1,4 +1,4 @@
-"""Inference: a model with known weights over pictures of known colour."""
+"""Inference: a model with known weights over pictures of known color."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_batches_give_what_single_faces_give(tmp_path, model, batch_size):
 
 
 def test_the_rule_of_the_card_frames_the_face(tmp_path):
-    # Grey around a white square: the mean says how much of it the crop took.
+    # Gray around a white square: the mean says how much of it the crop took.
     picture = np.zeros((60, 60, 3), np.uint8)
     picture[20:40, 20:40] = 255
     dataset = build(tmp_path, [picture], [(20, 20, 20, 20)])

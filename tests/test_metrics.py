@@ -25,7 +25,7 @@ def number(value):
 
 
 @st.composite
-def labelled_rows(draw):
+def labeled_rows(draw):
     """Truth, predictions with failures, and k; classes are often absent on either side."""
     k = draw(st.integers(2, 6))
     n = draw(st.integers(1, 30))
@@ -71,7 +71,7 @@ def test_every_label_metric_has_a_reference():
 
 @pytest.mark.parametrize("name", LABEL_REFERENCE)
 @settings(max_examples=40, deadline=None)
-@given(rows=labelled_rows())
+@given(rows=labeled_rows())
 def test_label_metrics_equal_their_definition(name, rows):
     truth, prediction, k = rows
     ours = m.LABEL_METRICS[name](m.confusion_matrix(truth, prediction, k))
@@ -80,7 +80,7 @@ def test_label_metrics_equal_their_definition(name, rows):
 
 
 @settings(max_examples=100, deadline=None)
-@given(rows=labelled_rows())
+@given(rows=labeled_rows())
 def test_class_scores_equal_their_definition(rows):
     truth, prediction, k = rows
     matrix = m.confusion_matrix(truth, prediction, k)

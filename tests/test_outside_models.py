@@ -70,7 +70,7 @@ def wiring(**changes) -> Wiring:
 
 
 def adopt(source, target, changes=None, **settings):
-    values = {"name": "theirs", "labels": LABELS, "crop": RULE, "licence": "MIT"}
+    values = {"name": "theirs", "labels": LABELS, "crop": RULE, "license": "MIT"}
     return adopt_model(source, target, wiring(**(changes or {})), **(values | settings))
 
 
@@ -83,11 +83,11 @@ def by_hand(
     mean=(0.4, 0.5, 0.6),
     std=(0.2, 0.25, 0.3),
 ):
-    """What their own code would do: OpenCV for colours, then their formula."""
+    """What their own code would do: OpenCV for colors, then their formula."""
     pictures = CROPS.astype(np.float64)
     if channels == "bgr":
         pictures = pictures[..., ::-1]
-    if channels == "grey":
+    if channels == "gray":
         pictures = np.stack([cv2.cvtColor(c, cv2.COLOR_RGB2GRAY) for c in CROPS])[..., None]
     pictures = (pictures / scale - mean) / std
     if layout == "nchw":
@@ -98,16 +98,16 @@ def by_hand(
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-@pytest.mark.parametrize("channels", ["rgb", "bgr", "grey"])
+@pytest.mark.parametrize("channels", ["rgb", "bgr", "gray"])
 def test_the_adopted_model_says_what_theirs_says(tmp_path, channels, layout):
-    one = channels == "grey"
+    one = channels == "gray"
     norm = {"mean": (0.5,), "std": (0.25,)} if one else {}
     source, weights = make_graph(tmp_path / "t.onnx", channels=1 if one else 3, layout=layout)
     changes = {"channels": channels, "layout": layout} | norm
     model = adopt(source, tmp_path / "ours.onnx", changes)
     outputs = model.predict(CROPS)
     p, affect = by_hand(weights, channels=channels, layout=layout, **norm)
-    # OpenCV rounds grey to whole numbers; else float32 arithmetic on sums of 960 numbers
+    # OpenCV rounds gray to whole numbers; else float32 arithmetic on sums of 960 numbers
     slack = 0.02 if one else 2e-5
     np.testing.assert_allclose(outputs.probabilities, p, atol=slack)
     np.testing.assert_allclose(outputs.affect, affect, atol=4 * slack)
@@ -115,7 +115,7 @@ def test_the_adopted_model_says_what_theirs_says(tmp_path, channels, layout):
     assert model.card.labels == LABELS
     assert model.card.crop == RULE
     assert model.card.size == SIZE
-    assert model.card.licences == {"weights": "MIT"}
+    assert model.card.licenses == {"weights": "MIT"}
     assert compare_golden(model) < 1e-6
 
 
@@ -155,7 +155,7 @@ def test_an_old_graph_is_brought_to_the_opset_of_today(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": "hsv"}, "channels to be one of rgb, bgr, grey"),
+        ({"channels": "hsv"}, "channels to be one of rgb, bgr, gray"),
         ({"mean": (0.1, 0.2)}, "mean to have 1 number or one for each of 3"),
         ({"std": (0.0,)}, "scale and std above 0"),
         ({"expression": None, "affect": None}, "an output for the expression"),
@@ -204,7 +204,7 @@ OPTIONS = [
     "0.2,0.25,0.3",
     "--margin",
     "0.1",
-    "--licence",
+    "--license",
     "MIT",
     "--labels",
     "sad,happy,neutral",
@@ -237,7 +237,7 @@ def test_the_command_names_everything_that_it_will_not_guess(tmp_path, capsys):
     source, _ = make_graph(tmp_path / "t.onnx")
     assert main(["card", str(source), "-o", str(tmp_path / "o.onnx"), "--expression", "out"]) == 1
     err = capsys.readouterr().err
-    wanted = ("size", "channels", "scale", "mean", "std", "margin", "licence", "labels", "scores")
+    wanted = ("size", "channels", "scale", "mean", "std", "margin", "license", "labels", "scores")
     assert [name for name in wanted if f"--{name}" not in err] == []
     assert "'out': ['b', 5]" in err
     for option, text in (("--size", "big"), ("--mean", "a,b")):

@@ -56,7 +56,7 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
     assert back.ids == ["a", "b", "c"]
     assert back.labels == EMOTIONS
     assert back.choices is None
-    # stored as float32: half a unit in the 24th binary digit, then renormalised
+    # stored as float32: half a unit in the 24th binary digit, then renormalized
     np.testing.assert_allclose(back.probabilities, example().probabilities, rtol=3e-7)
     np.testing.assert_array_equal(back.affect, example().affect)
     assert back.errors == [None, "broken picture", None]
@@ -105,7 +105,7 @@ def test_spellings_and_orders_of_other_systems_are_read() -> None:
     np.testing.assert_array_equal(found.probabilities, [[0.75, 0.25], [0, 1]])
 
 
-def test_rows_that_nearly_sum_to_1_are_renormalised() -> None:
+def test_rows_that_nearly_sum_to_1_are_renormalized() -> None:
     table = pa.table({"face_id": ["a"], "p_happy": [0.5004], "p_sad": [0.5004]})
     np.testing.assert_allclose(read_predictions(table).probabilities, [[0.5, 0.5]], rtol=1e-15)
 

@@ -82,7 +82,7 @@ class Page(HTMLParser):
 
 
 def make_dataset(folder: Path, *, shareable: bool = False, n: int = 48, **info: Any) -> Dataset:
-    """Coloured squares with a rare class (disgust) and an id that is no plain text."""
+    """Colored squares with a rare class (disgust) and an id that is no plain text."""
     rng = np.random.default_rng(5)
     with write_dataset(folder, name="squares", shareable=shareable, **info) as writer:
         for i in range(n):
@@ -252,7 +252,7 @@ def test_rows_of_none_and_of_no_label_are_drawn(tmp_path: Path) -> None:
     dataset = dataset.with_column("expression", [*names[:-2], "none", None])
     page = Page(score(dataset, predict(dataset), affect_rows="all").to_html())
     assert "none" in page.text
-    assert "unlabelled" in page.text
+    assert "unlabeled" in page.text
 
 
 def test_at_most_1500_points_are_drawn(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_speed_is_per_frame_also_over_frames_without_the_face():
 
 
 def test_a_track_moves_on_alone_for_ten_frames_and_then_waits():
-    ahead = [Track(0, at(100, 100), (3.0, -1.0), n).expect().centre for n in (0, 8, 9, 10, 25)]
+    ahead = [Track(0, at(100, 100), (3.0, -1.0), n).expect().center for n in (0, 8, 9, 10, 25)]
     assert ahead == [(103, 99), (127, 91), (130, 90), (130, 90), (130, 90)]
 
 

@@ -55,12 +55,12 @@ def test_every_frame_is_rows_with_its_number_time_and_track(analysis, frames):
     assert [row["time_s"] for row in rows] == pytest.approx([n / 25 for n in range(24)])
     assert {row["status"] for row in rows} == {"ok"}
     assert {row["track_id"] for row in rows} == {0}
-    centres = [row["box"][0] + row["box"][2] / 2 for row in rows]
-    assert centres[-1] - centres[0] == pytest.approx(200 - 112, abs=10)
+    centers = [row["box"][0] + row["box"][2] / 2 for row in rows]
+    assert centers[-1] - centers[0] == pytest.approx(200 - 112, abs=10)
 
 
 def test_a_frame_says_what_its_picture_says(analysis, frames, model):
-    # What H.264 changes in the pixels moves the mean colour of the crop, and the box, a little.
+    # What H.264 changes in the pixels moves the mean color of the crop, and the box, a little.
     alone = rows_of(frames[7], model)[0]
     inside = analysis.table.to_pylist()[7]
     assert inside["box"] == pytest.approx(alone["box"], abs=6)
@@ -306,7 +306,7 @@ def test_frames_are_decoded_a_few_ahead_only(film, model, monkeypatch):
 
 
 def test_smoothing_follows_time_and_not_frames(model, tmp_path):
-    # The face's colour steps from dark to light: the mean of the crop, and so valence, jumps.
+    # The face's color steps from dark to light: the mean of the crop, and so valence, jumps.
     frames = [frame // 2 if n < 6 else frame for n, frame in enumerate(wandering(18))]
     film = write_film(tmp_path / "step.mp4", frames)
     raw = [row["valence"] for row in rows_of(film, model)]
@@ -397,7 +397,7 @@ def test_a_drawn_video_has_the_frames_and_times_of_its_source(model, tmp_path):
         drawn = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
     assert [time for time, _ in drawn] == pytest.approx(times, abs=0.002)
     plain = [np.abs(d.astype(int) - e).max() for (_, d), e in zip(drawn, even, strict=True)]
-    assert min(plain) > 60  # something is drawn in all, also in those between the analysed ones
+    assert min(plain) > 60  # something is drawn in all, also in those between the analyzed ones
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["in.mp4"]
 
 

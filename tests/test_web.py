@@ -20,7 +20,7 @@ from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.web import Limits, make_app
 from web_builders import (
-    COLOUR,
+    COLOR,
     animated_gif,
     png_16_bit,
     png_of_30000,
@@ -90,14 +90,14 @@ def test_pictures_are_answered_in_their_order_and_a_bad_one_is_a_row(client, fac
         ("a.png", face),
         ("empty.jpg", b""),
         ("note.txt", b"hello, this is no picture"),
-        ("grey.png", solid()),
+        ("gray.png", solid()),
         ("cut.jpg", solid("JPEG")[:200]),
         ("b.png", face),
     )
     assert answer.status_code == 200
     pictures = answer.json()["images"]
     assert [p["source"] for p in pictures] == [
-        *("a.png", "empty.jpg", "note.txt", "grey.png", "cut.jpg", "b.png")
+        *("a.png", "empty.jpg", "note.txt", "gray.png", "cut.jpg", "b.png")
     ]
     statuses = [[row["status"] for row in p["rows"]] for p in pictures]
     assert statuses == [["ok"], ["error"], ["error"], ["no_face_found"], ["error"], ["ok"]]
@@ -121,21 +121,21 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_picture_gives_its_colour(client, kind):
+def test_every_kind_of_picture_gives_its_color(client, kind):
     """The tiny model's valence and arousal are the means of red and green."""
     data, slack = KINDS[kind]
     [picture] = send(client, data, path=CROPS).json()["images"]
     [row] = picture["rows"]
     assert (row["status"], row["box"], row["detector"]) == ("ok", None, None)
     means = [127.5 * (row[name] + 1) for name in ("valence", "arousal")]
-    assert means == pytest.approx(COLOUR[:2], abs=slack + 1e-3)
-    shares, _ = tiny_outputs(np.full((32, 32, 3), COLOUR))
+    assert means == pytest.approx(COLOR[:2], abs=slack + 1e-3)
+    shares, _ = tiny_outputs(np.full((32, 32, 3), COLOR))
     assert row["expression"] == EMOTIONS[int(np.argmax(shares))]
 
 
 def test_transparency_is_laid_over_white(client):
     [row] = send(client, with_alpha(), path=CROPS).json()["images"][0]["rows"]
-    over = [(128 * c + 127 * 255) / 255 for c in COLOUR[:2]]
+    over = [(128 * c + 127 * 255) / 255 for c in COLOR[:2]]
     assert [127.5 * (row[k] + 1) for k in ("valence", "arousal")] == pytest.approx(over, abs=1)
 
 
@@ -193,7 +193,7 @@ def test_models_of_one_output(tmp_path):
         [row] = send(client, solid(), path=CROPS).json()["images"][0]["rows"]
     assert not any(key.startswith("p_") for key in row)
     assert (row["expression"], row["confidence"]) == (None, None)
-    assert row["valence"] == pytest.approx(2 * COLOUR[0] / 255 - 1, abs=1e-6)
+    assert row["valence"] == pytest.approx(2 * COLOR[0] / 255 - 1, abs=1e-6)
     two = (Expression.SAD, Expression.HAPPY)
     path = tiny_model(tmp_path / "b.onnx", labels=two, affect=False)
     with TestClient(make_app(path, detector="haar")) as client:

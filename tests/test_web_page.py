@@ -72,7 +72,7 @@ def test_crop_windows_are_those_of_python(scripts):
         [float(v) for v in (*rng.uniform(-90, 700, 2), *rng.uniform(0.5, 400, 2))]
         for _ in range(300)
     ]
-    # Halves, which Python rounds to the even neighbour.
+    # Halves, which Python rounds to the even neighbor.
     boxes += [
         [x / 2, y / 2, w / 2, h / 2]
         for x in (-3, 0, 1)
@@ -246,7 +246,7 @@ def test_pictures_are_shown_with_what_the_server_says(page, model, scene, tmp_pa
 
 @pytest.mark.browser
 @pytest.mark.slow
-# A trained model answers to a box that lies a little otherwise; the tiny one to colour alone.
+# A trained model answers to a box that lies a little otherwise; the tiny one to color alone.
 @pytest.mark.parametrize(("name", "slack"), [("tiny", 0.03), ("default", 0.1)])
 def test_the_camera_sees_what_python_sees(page, model, scene, test_weights, name, slack):
     if not is_installed(RUNTIME):
@@ -270,7 +270,7 @@ def test_the_camera_sees_what_python_sees(page, model, scene, test_weights, name
     # While the camera runs nothing is asked or sent; before it only files are fetched.
     assert page.asked[before:] == []
     assert {method for method, _ in page.asked} == {"GET"}
-    # The film passes through another colour space, and the detector looks once, not twice.
+    # The film passes through another color space, and the detector looks once, not twice.
     [face] = find_faces(scene, "yunet")
     opened = open_model(chosen)
     outputs = opened.predict([crop(scene, face.box, opened.card.crop, opened.card.size)])

@@ -19,7 +19,7 @@ from builders import tiny_model
 from openaffect.cli import main
 from openaffect.web import Limits, looking, make_app, service, uploads
 from openaffect.web.connections import make_protocol
-from web_builders import COLOUR, running, solid, wait_until
+from web_builders import COLOR, running, solid, wait_until
 
 PICTURE = solid()
 CROPS = "/v1/analyze?crops=true"
@@ -218,7 +218,7 @@ def test_many_clients_lose_nothing_and_share_batches(model):
     with running(app) as port, ThreadPoolExecutor(32) as pool:
         answers = [one for part in pool.map(client, range(32)) for one in part]
         seen = metrics(port)
-    valence = pytest.approx(2 * COLOUR[0] / 255 - 1, abs=1e-6)
+    valence = pytest.approx(2 * COLOR[0] / 255 - 1, abs=1e-6)
     assert len(answers) == 320
     assert answers == [(200, valence)] * 320
     assert seen["openaffect_batch_crops_total"] == 320

@@ -153,7 +153,7 @@ def test_every_entry_is_pinned(name):
     assert entry.url.startswith("https://")
     assert len(bytes.fromhex(entry.sha256)) == 32
     assert entry.file == entry.url.rsplit("/", 1)[1]
-    assert entry.licence
+    assert entry.license
     assert entry.purpose
 
 

@@ -184,7 +184,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 
 def print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Faces by expression, a column a split."""
+    """Faces by expression, a column per split."""
     labels = list(dict.fromkeys(label for classes in counts.values() for label in classes))
     rows: list[list[object]] = [
         [label, *(classes.get(label, 0) for classes in counts.values())] for label in labels
@@ -219,7 +219,7 @@ def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
                 warn(moment.note)
             if moment.phase == "finished":
                 console.print(
-                    Text(f"{printable(name)}: this run is finished; nothing is trained again")
+                    Text(f"{printable(name)}: this run has finished already; training is skipped")
                 )
             if moment.phase == "exporting" and moment.best:
                 early = ", the training stopped early" * (moment.epoch < moment.epochs)

@@ -1,12 +1,12 @@
-"""Dataset: a folder of labelled faces.
+"""Dataset: a folder of labeled faces.
 
 ::
 
     DATASET/
-    ├── faces.parquet          one row a face, never pixels
-    ├── annotations.parquet    one row a judgement, where raters are known one by one
+    ├── faces.parquet          one row per face, never pixels
+    ├── annotations.parquet    one row per judgment, where raters are known one by one
     ├── images/                unless dataset.json names another folder
-    ├── dataset.json           name, images, crop, licence, shareable, source, rows, fingerprint …
+    ├── dataset.json           name, images, crop, license, shareable, source, rows, fingerprint …
     ├── rejected.csv           what an import could not take, and why
     └── README.md              so that Hugging Face's load_dataset(folder) reads it
 """
@@ -62,7 +62,7 @@ class DatasetInfo:
         name: a short name for tables and titles.
         images: the folder that `image` paths start from; relative to the dataset, or absolute.
         crop: how pictures whose box is null were framed, where that is known.
-        licence: of pictures and labels.
+        license: of pictures and labels.
         shareable: whether pictures may be shown in reports that leave the machine.
         source: where it came from, such as the format and the name of the file.
         rows: number of faces.
@@ -75,7 +75,7 @@ class DatasetInfo:
     name: str
     images: str = "images"
     crop: CropRule | None = None
-    licence: str | None = None
+    license: str | None = None
     shareable: bool = False
     source: str = ""
     rows: int = 0
@@ -108,13 +108,13 @@ class DatasetInfo:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled faces: a table, and where their pictures lie.
+    """Labeled faces: a table, and where their pictures lie.
 
     Attributes:
         path: the folder.
         info: what `dataset.json` says.
         faces: the table, columns of `schemas.FACES` and any others.
-        annotations: one row a judgement, or None.
+        annotations: one row per judgment, or None.
 
     `len(dataset)` is the number of faces.
     """
@@ -392,9 +392,9 @@ def _readme(info: DatasetInfo, annotations: bool) -> str:
     return (
         f"---\npretty_name: {json.dumps(info.name, ensure_ascii=False)}\nconfigs:\n{configs}---\n\n"
         f"# {info.name}\n\n{info.rows:,} faces, one row each in `faces.parquet`"
-        + ("; one row a judgement in `annotations.parquet`" if annotations else "")
+        + ("; one row per judgment in `annotations.parquet`" if annotations else "")
         + f".\n\n- Pictures: `{info.images}`\n- Source: {info.source or 'not stated'}\n"
-        f"- Licence: {info.licence or 'not stated'}\n- Rejected rows: {info.rejected:,}\n"
+        f"- License: {info.license or 'not stated'}\n- Rejected rows: {info.rejected:,}\n"
         f"- Made by: {info.made_by}\n\n{_HUGGING_FACE}"
     )
 

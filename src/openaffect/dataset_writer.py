@@ -177,7 +177,7 @@ class DatasetWriter:
 
     def _warn_of(self, row: FaceRow) -> None:
         if normalize_soft_label(row):
-            self.warn("soft label normalised to sum 1")
+            self.warn("soft label normalized to sum 1")
         if row.valence is not None and row.arousal is not None:
             # Plain numbers first: NumPy's answer for one point costs more than the rest of a row.
             near_rim = row.valence**2 + row.arousal**2 > 1
@@ -235,7 +235,7 @@ def write_dataset(
     images: str | Path | None = None,
     copy_images: bool = False,
     crop: CropRule | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     shareable: bool = False,
     source: str = "",
     overwrite: bool = False,
@@ -250,7 +250,7 @@ def write_dataset(
         images: an existing folder to link to; by default pictures are written to `images/` inside.
         copy_images: copy the pictures of the kept rows out of `images` instead of linking to it.
         crop: how pictures whose box is null were framed.
-        licence: of pictures and labels.
+        license: of pictures and labels.
         shareable: whether pictures may be shown in reports.
         source: where the rows come from.
         overwrite: replace an existing dataset.
@@ -278,7 +278,7 @@ def write_dataset(
                     name=name or path.absolute().name,
                     images="images" if linked is None or copy_images else str(linked),
                     crop=crop,
-                    licence=licence,
+                    license=license,
                     shareable=shareable,
                     source=source,
                 )

@@ -52,7 +52,7 @@ class FaceRow:
     group: str | None = None
     query: str | None = None
     url: str | None = None
-    licence: str | None = None
+    license: str | None = None
     extra: dict[str, Any] | None = None
 
 
@@ -109,7 +109,7 @@ def _check_names(row: FaceRow) -> None:
         raise RejectRow("name with a zero character")
     if _leaves_folder(row.image):
         raise RejectRow(f"picture path leaves the images folder: {row.image}")
-    texts = (row.face_id, row.image, row.group, row.query, row.url, row.licence)
+    texts = (row.face_id, row.image, row.group, row.query, row.url, row.license)
     if not all(text is None or _is_text(text) for text in texts):
         raise RejectRow("text that is not valid Unicode")
 

@@ -189,7 +189,7 @@ def read_png_header(data: bytes, where: str) -> PngHeader:
     if data[12:16] != b"IHDR" or data[8:12] != b"\0\0\0\r" or len(data) < 33:
         raise ImageError(f"broken png header in {where}: it does not begin with its size")
     width, height, _, color = struct.unpack(">IIBB", data[16:26])
-    transparent = color not in (0, 2)  # 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA
+    transparent = color not in (0, 2)  # 0 gray, 2 RGB, 3 palette, 4 gray and alpha, 6 RGBA
     at = 33
     pieces: list[tuple[int, int]] = []
     animation: list[tuple[int, int]] = []

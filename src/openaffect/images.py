@@ -143,8 +143,8 @@ def read_image(
 ) -> Pixels:
     """A picture as RGB uint8, shape (height, width, 3), upright by its EXIF orientation.
 
-    JPEG, PNG, BMP, TIFF, WebP, GIF and AVIF (first frame); grey, palette, CMYK and 16-bit pictures
-    are converted, transparency is laid over white. An array passes through, grey is repeated.
+    JPEG, PNG, BMP, TIFF, WebP, GIF and AVIF (first frame); gray, palette, CMYK and 16-bit pictures
+    are converted, transparency is laid over white. An array passes through, gray is repeated.
 
     Args:
         source: a path, the bytes of a file, or an array (h, w), (h, w, 1), (h, w, 3) RGB or
@@ -359,7 +359,7 @@ def encode_image(image: Pixels, suffix: str = ".png", quality: int = 95) -> byte
     """A picture as the bytes of a file.
 
     Args:
-        image: RGB uint8 (h, w, 3), or grey (h, w).
+        image: RGB uint8 (h, w, 3), or gray (h, w).
         suffix: `.png`, `.jpg`, `.webp`, `.bmp` or `.tif`.
         quality: 1–100, for JPEG and WebP.
     """

@@ -67,10 +67,10 @@ def predict_dataset(
         model: from `open_model`.
         dataset: its pictures are read one by one; a null box says that the picture is the crop.
         batch_size: faces that the model sees at once.
-        workers: threads that decode and crop; None for one a processor.
+        workers: threads that decode and crop; None for one per CPU core.
         progress: called now and then with the number of rows done so far.
     Returns:
-        One row a face, in the order of the dataset. A picture that cannot be read, and a face
+        One row per face, in the order of the dataset. A picture that cannot be read, and a face
         with outputs that are not finite, is a row without values whose `error` says why.
 
     Raises:
@@ -156,7 +156,7 @@ def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64
         if values is not None:
             values[failed | outside] = np.nan
     if probabilities is not None:
-        _normalise(probabilities, ~(failed | outside), model)
+        _normalize(probabilities, ~(failed | outside), model)
     errors = [
         NOT_FINITE if wrong else OUTSIDE if far else None
         for wrong, far in zip(failed, outside, strict=True)
@@ -253,7 +253,7 @@ def _not_finite(outputs: Outputs) -> NDArray[np.bool_]:
     return np.asarray(~np.isfinite(values).all(axis=1), dtype=bool)
 
 
-def _normalise(probabilities: NDArray[np.float64], whole: NDArray[np.bool_], model: Model) -> None:
+def _normalize(probabilities: NDArray[np.float64], whole: NDArray[np.bool_], model: Model) -> None:
     """Undo float32 rounding; refuse a graph that gives scores instead of probabilities."""
     sums = probabilities.sum(axis=1, keepdims=True)
     values = probabilities[whole]

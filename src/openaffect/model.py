@@ -4,7 +4,7 @@ The graph takes `image`, float32 (n, 3, h, w), RGB, 0–255, and gives `expressi
 and/or `affect` (valence, arousal). Mean, standard deviation and temperature are inside the graph,
 so every runtime that loads the file agrees. The card, JSON under `openaffect` in the file's
 `metadata_props`, holds what the graph cannot: names of the outputs, how to crop and resize,
-hashes, scores, licences, and a golden sample.
+hashes, scores, licenses, and a golden sample.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Card:
         recipe_sha256, data_fingerprint: of the resolved recipe and of the training data.
         trained_on: name of the dataset, rows by class, and the like.
         scores: what it scored where, as free JSON with its protocol.
-        licences: of code, weights and data.
+        licenses: of code, weights and data.
         protocol_warning: a habit of the recipe that flatters its scores; every report repeats it.
         notes: limits, intended use.
         golden: a drawn face and the outputs for it.
@@ -92,7 +92,7 @@ class Card:
     data_fingerprint: str | None = None
     trained_on: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
-    licences: dict[str, str] = field(default_factory=dict)
+    licenses: dict[str, str] = field(default_factory=dict)
     protocol_warning: str = ""
     notes: str = ""
     golden: Golden | None = None

@@ -2,7 +2,7 @@
 
 Around the graph go the nodes that bring openaffect's input (RGB, 0–255) to what it wants and its
 outputs to probabilities, valence and arousal. What nobody can read from a graph (the order of
-its labels, its normalisation) is asked for, never guessed. Needs the extra `card`.
+its labels, its normalization) is asked for, never guessed. Needs the extra `card`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 OPSET = 18
 _PREFIX = "openaffect_"
-# What grey is made of: ITU-R BT.601, as OpenCV and Pillow have it.
-_GREY = (0.299, 0.587, 0.114)
+# What gray is made of: ITU-R BT.601, as OpenCV and Pillow have it.
+_GRAY = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Wiring:
 
     Attributes:
         size: width and height of its input in pixels.
-        channels: `rgb`, `bgr` or `grey`.
+        channels: `rgb`, `bgr` or `gray`.
         scale: what pixel values of 0–255 are divided by first; 1 leaves them.
         mean, std: subtracted and divided by then, one for each channel or one for all.
         layout: `nchw` or `nhwc`.
@@ -65,7 +65,7 @@ class Wiring:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("channels", ("rgb", "bgr", "grey")),
+            ("channels", ("rgb", "bgr", "gray")),
             ("layout", ("nchw", "nhwc")),
             ("scores", ("probabilities", "logits")),
         ):
@@ -73,7 +73,7 @@ class Wiring:
                 raise InputError(
                     f"expected {name} to be one of {', '.join(known)}, but got {getattr(self, name)!r}"
                 )
-        count = 1 if self.channels == "grey" else 3
+        count = 1 if self.channels == "gray" else 3
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, count):
                 raise InputError(
@@ -107,20 +107,20 @@ def adopt_model(
     name: str,
     labels: Sequence[Expression] = (),
     crop: CropRule,
-    licence: str,
+    license: str,
     notes: str = "",
     overwrite: bool = False,
 ) -> Model:
     """Write an outside model as one file that every part of openaffect takes.
 
     Args:
-        source: an ONNX file of any names, normalisation and output.
+        source: an ONNX file of any names, normalization and output.
         destination: the .onnx file to make.
         wiring: what the graph wants and gives.
         name: of the model.
         labels: of the columns of its expression, in their order.
         crop: how its makers framed faces; the card keeps it, and every use follows it.
-        licence: of the weights.
+        license: of the weights.
         notes: limits, intended use.
         overwrite: replace an existing file.
 
@@ -143,7 +143,7 @@ def adopt_model(
         affect=wiring.affect is not None,
         size=wiring.size,
         crop=crop,
-        licences={"weights": licence},
+        licenses={"weights": license},
         notes=notes,
     )
     try:
@@ -271,16 +271,16 @@ def _before(wiring: Wiring) -> tuple[list[Any], dict[str, NDArray[Any]], str]:
         constants["bgr"] = np.array([2, 1, 0])
         nodes.append(helper.make_node("Gather", [ready, "bgr"], ["swapped"], axis=1))
         ready = "swapped"
-    elif wiring.channels == "grey":
-        constants["grey"] = np.array(_GREY, np.float32).reshape(1, 3, 1, 1)
+    elif wiring.channels == "gray":
+        constants["gray"] = np.array(_GRAY, np.float32).reshape(1, 3, 1, 1)
         constants["channel"] = np.array([1])
-        nodes.append(helper.make_node("Mul", [ready, "grey"], ["parts"]))
+        nodes.append(helper.make_node("Mul", [ready, "gray"], ["parts"]))
         nodes.append(
-            helper.make_node("ReduceSum", ["parts", "channel"], ["grey_image"], keepdims=1)
+            helper.make_node("ReduceSum", ["parts", "channel"], ["gray_image"], keepdims=1)
         )
-        ready = "grey_image"
-    nodes.append(helper.make_node("Sub", [ready, "mean"], ["centred"]))
-    nodes.append(helper.make_node("Div", ["centred", "std"], ["normal"]))
+        ready = "gray_image"
+    nodes.append(helper.make_node("Sub", [ready, "mean"], ["centered"]))
+    nodes.append(helper.make_node("Div", ["centered", "std"], ["normal"]))
     ready = "normal"
     if wiring.layout == "nhwc":
         nodes.append(helper.make_node("Transpose", [ready], ["last"], perm=[0, 2, 3, 1]))
@@ -381,5 +381,5 @@ def _try(
         )
     for one, two in ((first.probabilities, p), (first.affect, both.affect)):
         if one is not None and two is not None and np.abs(one[0] - two[0]).max() > 1e-3:
-            raise FormatError(f"{source} says other things of a picture alone and among others")
+            raise FormatError(f"{source} gives different outputs for batch sizes 1 and 2")
     return model

@@ -34,7 +34,7 @@ def map_in_order(
     Args:
         function: called by a worker; what it raises is raised here.
         items: taken lazily.
-        workers: number of workers; None for one per processor.
+        workers: number of workers; None for one per CPU core.
         ahead: items taken beyond those that are worked on; this bounds the memory.
         engine: one of `ENGINES`. Processes are worth their start where an item takes milliseconds
             in Python; a single one is not started, the work is done here.

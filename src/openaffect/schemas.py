@@ -32,11 +32,11 @@ FACES = pa.schema(
         pa.field("group", pa.string()),
         pa.field("query", pa.string()),
         pa.field("url", pa.string()),
-        pa.field("licence", pa.string()),
+        pa.field("license", pa.string()),
         pa.field("extra", pa.string()),
     ]
 )
-"""`faces.parquet`: one row a face."""
+"""`faces.parquet`: one row per face."""
 
 ANNOTATIONS = pa.schema(
     [
@@ -50,7 +50,7 @@ ANNOTATIONS = pa.schema(
         pa.field("flag", pa.string()),
     ]
 )
-"""`annotations.parquet`: one row a judgement."""
+"""`annotations.parquet`: one row per judgment."""
 
 SPLITS = ("train", "validation", "test")
 ORIGINS = ("human", "model", "derived", "drawn")

@@ -29,7 +29,7 @@ class Weights:
     file: str
     url: str
     sha256: str
-    licence: str
+    license: str
     purpose: str
 
 
@@ -41,7 +41,7 @@ WEIGHTS: dict[str, Weights] = {
             "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_320_320.onnx"
         ),
         sha256="81dbde155e982455488235acb8ec2dec5d647edf7cf7080d33e4abb69b93a0d2",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         purpose="the face detector that `--detector auto` prefers",
     ),
 }

@@ -85,7 +85,7 @@ def test_shares_are_taken_as_they_are_only_where_rounding_explains_their_sum(
     row, summary = only_row(
         tmp_path, {"human-label": 1, "soft-label": [0, total - 0.5, 0, 0.5, 0, 0, 0, 0]}
     )
-    assert summary.warnings["soft label normalised to sum 1"] == normalized
+    assert summary.warnings["soft label normalized to sum 1"] == normalized
     expected = (total - 0.5) / (total if normalized else 1)
     assert row["soft_label"][1] == pytest.approx(expected, abs=1e-7)
 
@@ -103,11 +103,11 @@ def test_pictures_without_an_annotation_and_folders_in_its_place_are_named(tmp_p
     }
 
 
-def test_a_soft_label_that_is_no_share_is_normalised_and_kept_as_it_was(tmp_path):
+def test_a_soft_label_that_is_no_share_is_normalized_and_kept_as_it_was(tmp_path):
     row, summary = only_row(tmp_path, {"human-label": 1, "soft-label": [0, 6, 0, 2, 0, 0, 0, 0]})
     assert row["soft_label"] == [0, 0.75, 0, 0.25, 0, 0, 0, 0]
     assert json.loads(row["extra"]) == {"soft-label": [0, 6, 0, 2, 0, 0, 0, 0]}
-    assert summary.warnings == {"soft label normalised to sum 1": 1}
+    assert summary.warnings == {"soft label normalized to sum 1": 1}
 
 
 def test_export_gives_the_same_json_back(tmp_path):
@@ -190,7 +190,7 @@ def test_dirt_rejects_its_row_only(tmp_path, data, reason):
     assert summary.rejected == {reason: 1}
 
 
-def test_pictures_nobody_labelled_are_noted(tmp_path):
+def test_pictures_nobody_labeled_are_noted(tmp_path):
     put_face(tmp_path / "in")
     for number in range(3):
         put_picture(tmp_path / f"in/no_human_annotated/images/{number}.jpg", number)

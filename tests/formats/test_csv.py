@@ -182,7 +182,7 @@ def test_two_faces_in_one_picture_share_its_file(tmp_path):
 
 
 @pytest.mark.real
-def test_a_foreign_labelled_folder(test_data, tmp_path):
+def test_a_foreign_labeled_folder(test_data, tmp_path):
     dataset, summary = import_dataset("csv", test_data / "photos.zip", tmp_path / "photos")
     counts = {expression: count for (_, expression), count in summary.classes.items()}
     assert counts == {
@@ -454,7 +454,7 @@ def test_values_that_no_column_can_hold(tmp_path, header, cell, reason):
 def test_a_soft_label_of_a_table_is_normalized_like_any_other(tmp_path):
     dataset, summary = import_lines(tmp_path, ["image,soft_label", "a.png,3;1;0;0;0;0;0;0"])
     assert dataset.faces["soft_label"].to_pylist() == [[0.75, 0.25, 0, 0, 0, 0, 0, 0]]
-    assert summary.warnings == {"soft label normalised to sum 1": 1}
+    assert summary.warnings == {"soft label normalized to sum 1": 1}
 
 
 def test_a_table_that_is_a_pipe_is_refused_at_once(tmp_path):
@@ -486,7 +486,7 @@ def make_analysis(path, sources, **more):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
-def test_an_analysis_becomes_faces_labelled_by_a_model(tmp_path, suffix, monkeypatch):
+def test_an_analysis_becomes_faces_labeled_by_a_model(tmp_path, suffix, monkeypatch):
     for number, name in enumerate(("photos/a.png", "photos/b.png")):
         put_picture(tmp_path / name, number)
     monkeypatch.chdir(tmp_path)

@@ -11,8 +11,8 @@ from openaffect.errors import FormatError, InputError, UnknownName
 from openaffect.formats import export_dataset, import_dataset
 
 RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (3, 48, 48), np.uint8)
-PIXELS = [" ".join(map(str, face.ravel())) for face in GREY]
+GRAY = RNG.integers(0, 256, (3, 48, 48), np.uint8)
+PIXELS = [" ".join(map(str, face.ravel())) for face in GRAY]
 
 
 def make_table(folder, lines, name="fer2013.csv"):
@@ -40,7 +40,7 @@ def test_labels_splits_and_pixels(tmp_path):
     assert summary.rejected == {}
     assert dataset.faces["expression_origin"].unique().to_pylist() == ["human"]
     for number in range(3):
-        assert (dataset.image(number) == GREY[number][:, :, None]).all()
+        assert (dataset.image(number) == GRAY[number][:, :, None]).all()
     assert dataset.images_folder == tmp_path / "d" / "images"
     assert sorted(p.name for p in (tmp_path / "d").iterdir()) == [
         *("README.md", "dataset.json", "faces.parquet", "images")
@@ -129,4 +129,4 @@ def test_other_formats_hold_what_was_imported(tmp_path):
     export_dataset("csv", dataset, tmp_path / "out")
     back, _ = import_dataset("csv", tmp_path / "out", tmp_path / "back")
     assert back.fingerprint() == dataset.fingerprint()
-    assert (back.image(1) == GREY[1][:, :, None]).all()
+    assert (back.image(1) == GRAY[1][:, :, None]).all()

@@ -93,7 +93,7 @@ def test_export_copies_or_links(tmp_path, images, linked, count):
     assert {path.is_symlink() for path in files} == {linked}
 
 
-def test_a_relabelled_row_moves_to_its_new_folder(tmp_path):
+def test_a_relabeled_row_moves_to_its_new_folder(tmp_path):
     put_picture(tmp_path / "in/train/sad/a.png")
     dataset, _ = import_dataset("folders", tmp_path / "in", tmp_path / "d")
     export_dataset("folders", dataset.with_column("expression", ["fear"]), tmp_path / "out")

@@ -14,7 +14,7 @@ SMALL = ("--set", "epochs=2", "--set", "batch_size=8", "--set", "size=32", "--se
 ADOPTED = (
     *("--labels", "8", "--expression", "expression", "--scores", "probabilities"),
     *("--affect", "affect", "--size", "32", "--channels", "rgb", "--scale", "1", "--mean", "0"),
-    *("--std", "1", "--margin", "0", "--licence", "MIT"),
+    *("--std", "1", "--margin", "0", "--license", "MIT"),
 )
 PHOTOS = ("in/images/a.png", "in/images/a.jpg", "in/videos/b.avi")
 LOOK = ("--model", "in/tiny.onnx", "--detector", "haar")

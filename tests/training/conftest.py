@@ -16,7 +16,7 @@ BOTH = {"target": "both", "resize": 20, "size": 16, "crops": "random", "epochs":
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory) -> Dataset:
     """64 faces of three classes."""
-    return make_faces(tmp_path_factory.mktemp("faces") / "data", licence="CC0-1.0")
+    return make_faces(tmp_path_factory.mktemp("faces") / "data", license="CC0-1.0")
 
 
 @pytest.fixture(scope="session")

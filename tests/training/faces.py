@@ -83,7 +83,7 @@ def save_weights(
     torch.save(network.state_dict(), path)
 
 
-def centre_pieces(recipe: Recipe, images: np.ndarray) -> np.ndarray:
+def center_pieces(recipe: Recipe, images: np.ndarray) -> np.ndarray:
     """The middle of crops (n, resize, resize, 3), (n, size, size, 3)."""
     edge = (recipe.resize - recipe.size) // 2
     return images[:, edge : edge + recipe.size, edge : edge + recipe.size]

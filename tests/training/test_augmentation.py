@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openaffect.training.augmentation import augment, draw_changes
-from training.faces import centre_pieces, fast_recipe
+from training.faces import center_pieces, fast_recipe
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 21, 21, 3), dtype=np.uint8)
 
@@ -30,7 +30,7 @@ def test_no_change_is_the_identity(warps):
     recipe = fast_recipe(resize=21, size=16, **warps)
     still = {"flip": 0, "angle": 0, "scale": 1, "shift": 0, "gain": 1, "offset": 0}
     found = augment_all(recipe, IMAGES, changes_of(recipe, **still))
-    assert np.array_equal(found, centre_pieces(recipe, IMAGES))
+    assert np.array_equal(found, center_pieces(recipe, IMAGES))
     assert np.array_equal(found, IMAGES[:, 2:18, 2:18])
 
 
@@ -41,7 +41,7 @@ def test_flip_mirrors_every_second_picture(warps):
     flipped = changes["flip"].astype(bool)
     assert 10 < flipped.sum() < 30
     found = augment_all(recipe, IMAGES, changes)
-    pieces = centre_pieces(recipe, IMAGES)
+    pieces = center_pieces(recipe, IMAGES)
     assert np.array_equal(found[flipped], pieces[flipped][:, :, ::-1])
     assert np.array_equal(found[~flipped], pieces[~flipped])
 
@@ -63,7 +63,7 @@ def test_flip_can_be_turned_off():
     assert not changes_of(fast_recipe(flip=False))["flip"].any()
 
 
-def test_five_crops_are_the_corners_and_the_centre():
+def test_five_crops_are_the_corners_and_the_center():
     recipe = fast_recipe(resize=21, size=16, crops="five", flip=False)
     changes = changes_of(recipe, 400)
     corners = {tuple(corner) for corner in changes["corner"].astype(int).tolist()}
@@ -95,7 +95,7 @@ def test_changes_stay_in_their_ranges_and_reach_far():
         assert high - slack < values.max() <= high, name
 
 
-def test_rotation_is_about_the_centre_and_shift_is_in_pixels():
+def test_rotation_is_about_the_center_and_shift_is_in_pixels():
     recipe = fast_recipe(resize=21, size=15, rotate=1.0)
     one = IMAGES[:1]
     still = {"flip": 0, "scale": 1, "gain": 1, "offset": 0}
@@ -107,12 +107,12 @@ def test_rotation_is_about_the_centre_and_shift_is_in_pixels():
 
 def test_light_changes_by_gain_and_offset_around_the_middle():
     recipe = fast_recipe(resize=16, size=16, light=0.5, flip=False)
-    grey = np.full((1, 16, 16, 3), 100, np.uint8)
-    changed = augment_all(recipe, grey, changes_of(recipe, 1, gain=1.5, offset=10))
+    gray = np.full((1, 16, 16, 3), 100, np.uint8)
+    changed = augment_all(recipe, gray, changes_of(recipe, 1, gain=1.5, offset=10))
     assert {*changed.ravel().tolist()} == {96}  # 128 + 1.5 · (100 − 128) + 10
-    bright = augment_all(recipe, grey + 150, changes_of(recipe, 1, gain=1.5, offset=10))
+    bright = augment_all(recipe, gray + 150, changes_of(recipe, 1, gain=1.5, offset=10))
     assert {*bright.ravel().tolist()} == {255}
-    kept = augment_all(recipe, grey, changes_of(recipe, 1, gain=1, offset=0.6))
+    kept = augment_all(recipe, gray, changes_of(recipe, 1, gain=1, offset=0.6))
     assert {*kept.ravel().tolist()} == {101}
 
 
@@ -121,8 +121,8 @@ EVERYTHING = {
     "zoom": 0.2,
     "shift": 0.1,
     "light": 0.3,
-    "colour": 0.3,
-    "grey": 0.5,
+    "color": 0.3,
+    "gray": 0.5,
     "blur": 0.5,
     "coarse": 0.5,
     "compress": 0.5,
@@ -130,7 +130,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("crops", ["centre", "random", "five", "resized"])
+@pytest.mark.parametrize("crops", ["center", "random", "five", "resized"])
 def test_augment_leaves_its_input_alone_and_keeps_shape_and_type(crops):
     recipe = fast_recipe(resize=21, size=16, crops=crops, **EVERYTHING)
     before = IMAGES.copy()
@@ -139,7 +139,7 @@ def test_augment_leaves_its_input_alone_and_keeps_shape_and_type(crops):
     assert (found.shape, found.dtype) == ((40, 16, 16, 3), np.uint8)
 
 
-@pytest.mark.parametrize("name", ["grey", "blur", "coarse", "compress", "erase"])
+@pytest.mark.parametrize("name", ["gray", "blur", "coarse", "compress", "erase"])
 def test_a_chance_is_the_share_of_pictures_that_change(name):
     still = {"flip": False, "resize": 96, "size": 96}
     images = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), dtype=np.uint8)
@@ -162,8 +162,8 @@ def test_switching_a_change_on_leaves_the_others_as_they_were():
     assert {*first} - {*same} == {"scale"}  # zoom's own
 
 
-def test_grey_pictures_have_three_equal_channels_and_blur_lowers_contrast():
-    recipe = fast_recipe(resize=16, size=16, grey=1.0)
+def test_gray_pictures_have_three_equal_channels_and_blur_lowers_contrast():
+    recipe = fast_recipe(resize=16, size=16, gray=1.0)
     found = augment_all(recipe, IMAGES[:, :16, :16], changes_of(recipe))
     assert np.array_equal(found[..., 0], found[..., 1])
     assert np.array_equal(found[..., 0], found[..., 2])
@@ -173,14 +173,14 @@ def test_grey_pictures_have_three_equal_channels_and_blur_lowers_contrast():
         assert found.std() < IMAGES.std()
 
 
-def test_colour_multiplies_each_channel():
-    recipe = fast_recipe(resize=16, size=16, colour=0.5, flip=False)
-    grey = np.full((1, 16, 16, 3), 100, np.uint8)
-    changes = changes_of(recipe, 1, colour=[0.5, 1.0, 1.5])
-    assert augment_all(recipe, grey, changes)[0, 3, 3].tolist() == [50, 100, 150]
+def test_color_multiplies_each_channel():
+    recipe = fast_recipe(resize=16, size=16, color=0.5, flip=False)
+    gray = np.full((1, 16, 16, 3), 100, np.uint8)
+    changes = changes_of(recipe, 1, color=[0.5, 1.0, 1.5])
+    assert augment_all(recipe, gray, changes)[0, 3, 3].tolist() == [50, 100, 150]
 
 
-def test_an_erased_rectangle_is_grey_and_of_the_size_drawn():
+def test_an_erased_rectangle_is_gray_and_of_the_size_drawn():
     recipe = fast_recipe(resize=100, size=100, erase=1.0, flip=False)
     black = np.zeros((1, 100, 100, 3), np.uint8)
     # Area 0.02 + 0.18 · 0.5 = 0.11, aspect 1: 33 pixels wide and high, in the corner.

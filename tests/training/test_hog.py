@@ -60,7 +60,7 @@ def affect_recipe(**changes: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Dataset:
     """90 faces of three classes, 32 pixels."""
-    return make_faces(tmp_path_factory.mktemp("hog") / "data", 90, size=SIZE, licence="CC0-1.0")
+    return make_faces(tmp_path_factory.mktemp("hog") / "data", 90, size=SIZE, license="CC0-1.0")
 
 
 @pytest.fixture(scope="module")
@@ -128,16 +128,16 @@ def digest(folder: Path) -> dict[str, str]:
 def slow_hog(image: np.ndarray) -> np.ndarray:
     """HOG of one picture, pixel by pixel, as (bin, block row, cell row, block column, cell column)."""
     size = len(image)
-    grey = np.floor(image.astype(np.float64) @ [9798, 19235, 3735] / 32768 + 0.5)
+    gray = np.floor(image.astype(np.float64) @ [9798, 19235, 3735] / 32768 + 0.5)
     blocks = size // 8 - 1
     votes = np.zeros((9, blocks, 2, blocks, 2))
     for y in range(1, size - 1):  # the edge of a mirrored picture has gradients of its other axis
         for x in range(1, size - 1):
-            add_votes(votes, grey, y, x)
+            add_votes(votes, gray, y, x)
     for edge in (0, size - 1):
         for along in range(1, size - 1):
-            add_votes(votes, grey, edge, along)
-            add_votes(votes, grey, along, edge)
+            add_votes(votes, gray, edge, along)
+            add_votes(votes, gray, along, edge)
     for row in range(blocks):
         for column in range(blocks):
             block = votes[:, row, :, column, :]
@@ -146,10 +146,10 @@ def slow_hog(image: np.ndarray) -> np.ndarray:
     return votes
 
 
-def add_votes(votes: np.ndarray, grey: np.ndarray, y: int, x: int) -> None:
-    size, blocks = len(grey), votes.shape[1]
-    dx = grey[y, x + 1] - grey[y, x - 1] if 0 < x < size - 1 else 0
-    dy = grey[y + 1, x] - grey[y - 1, x] if 0 < y < size - 1 else 0
+def add_votes(votes: np.ndarray, gray: np.ndarray, y: int, x: int) -> None:
+    size, blocks = len(gray), votes.shape[1]
+    dx = gray[y, x + 1] - gray[y, x - 1] if 0 < x < size - 1 else 0
+    dy = gray[y + 1, x] - gray[y - 1, x] if 0 < y < size - 1 else 0
     place = np.degrees(np.arctan2(dy, dx)) % 180 / 20 - 0.5
     low = int(np.floor(place))
     for row in range(max(0, y // 8 - 1), min(blocks, y // 8 + 1)):
@@ -307,7 +307,7 @@ def test_the_card_is_filled(pictures, trained):
     assert card.trained_on["parameters"] == 3 * (324 + 1)
     assert card.trained_on["variance_kept"] == float(row["variance_kept"])
     assert {*card.scores["held_for_stopping"]} == {"loss", "accuracy", "f1"}
-    assert card.licences["data"] == "CC0-1.0"
+    assert card.licenses["data"] == "CC0-1.0"
     assert card.notes == ""
 
 
@@ -341,8 +341,8 @@ def test_the_basis_is_that_of_a_whole_decomposition():
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(80, 12)) * np.arange(12, 0, -1) ** 2 + 5).astype(np.float32)
     basis, projected = fit_basis(data.copy(), 4, seed=0)
-    centred = data.astype(np.float64) - data.mean(axis=0, dtype=np.float64)
-    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = data.astype(np.float64) - data.mean(axis=0, dtype=np.float64)
+    _, values, axes = np.linalg.svd(centered, full_matrices=False)
     assert np.abs(np.abs(basis.components @ axes[:4].T) - np.eye(4)).max() < 1e-3
     assert basis.kept == pytest.approx((values[:4] ** 2).sum() / (values**2).sum(), abs=1e-4)
     assert np.abs(basis.project(data) - projected).max() < 1e-3 * np.abs(projected).max()

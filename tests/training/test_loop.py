@@ -36,7 +36,7 @@ from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
 from openaffect.training.samples import CropReader, choose_targets, hold_out, iterate_batches
-from openaffect.training.schedule import learning_rate, make_optimiser
+from openaffect.training.schedule import learning_rate, make_optimizer
 from training.faces import THREE, fast_recipe, make_faces
 
 pytestmark = pytest.mark.usefixtures("without_export")
@@ -48,7 +48,7 @@ RANDOM = {
     "rotate": 10.0,
     "light": 0.2,
     "dropout": 0.3,
-    "optimiser": "adamw",
+    "optimizer": "adamw",
     "learning_rate": 0.005,
     "schedule": "cosine",
     "stop_metric": "loss",
@@ -254,9 +254,9 @@ def test_overwriting_refuses_a_folder_that_is_no_run(faces, tmp_path):
 
 def test_overwriting_with_what_cannot_be_trained_keeps_the_old_run(begun, tmp_path):
     before = digest(begun)
-    unlabelled = unlabelled_faces(tmp_path)
+    unlabeled = unlabeled_faces(tmp_path)
     with pytest.raises(InputError, match=r"no face of .* can be learned from"):
-        train(unlabelled, begun, fast_recipe(), overwrite=True)
+        train(unlabeled, begun, fast_recipe(), overwrite=True)
     assert digest(begun) == before
 
 
@@ -275,7 +275,7 @@ def test_a_file_in_the_place_of_the_run_is_refused(faces, tmp_path, overwrite):
 
 def test_what_cannot_be_trained_leaves_nothing_that_the_next_try_trips_over(faces, tmp_path):
     with pytest.raises(InputError, match=r"no face of .* can be learned from"):
-        train(unlabelled_faces(tmp_path), tmp_path / "run", fast_recipe())
+        train(unlabeled_faces(tmp_path), tmp_path / "run", fast_recipe())
     assert digest(tmp_path / "run") == {}
     train(faces, tmp_path / "run", fast_recipe(epochs=1))
 
@@ -401,7 +401,7 @@ def test_faces_of_one_expression_alone_are_refused(tmp_path):
 # What is learned.
 
 
-def unlabelled_faces(folder: Path) -> Dataset:
+def unlabeled_faces(folder: Path) -> Dataset:
     return make_faces(folder / "none", 20, change=lambda _, row: setattr(row, "expression", None))
 
 
@@ -420,7 +420,7 @@ def test_affect_alone_is_learned(faces, tmp_path, loss):
         stop_metric="ccc",
         affect_loss=loss,
         epochs=12,
-        optimiser="adam",
+        optimizer="adam",
         learning_rate=0.005,
     )
     train(faces, tmp_path / "run", recipe)
@@ -509,9 +509,9 @@ def test_a_class_with_no_face_or_one_is_trained_around(tmp_path, strategy, sads)
     assert all(math.isfinite(float(row["loss"])) for row in log)
 
 
-def test_faces_that_are_all_unlabelled_are_refused(tmp_path):
+def test_faces_that_are_all_unlabeled_are_refused(tmp_path):
     with pytest.raises(InputError, match="none of these with a label among neutral, happy, sad"):
-        train(unlabelled_faces(tmp_path), tmp_path / "run", fast_recipe())
+        train(unlabeled_faces(tmp_path), tmp_path / "run", fast_recipe())
 
 
 def spoil(dataset: Dataset, rows: list[int]) -> None:
@@ -541,7 +541,7 @@ def test_broken_pictures_are_counted_and_the_rest_is_learned(tmp_path, monkeypat
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
-    """Batch normalisation on 1 × 1 features cannot learn from one face alone."""
+    """Batch normalization on 1 × 1 features cannot learn from one face alone."""
     dataset = make_faces(tmp_path / "data", 60)
     recipe = fast_recipe(epochs=1)
     learned, _ = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
@@ -645,7 +645,7 @@ def test_the_scores_of_an_epoch_are_those_of_its_weights_on_the_held_share(faces
     assert float(row["stop_loss"]) == pytest.approx(float(entropy), rel=1e-5)
 
 
-# Rates, optimisers, precision.
+# Rates, optimizers, precision.
 
 
 @pytest.mark.parametrize(
@@ -680,7 +680,7 @@ def test_the_rate_of_a_step_is_the_one_that_is_used(faces, tmp_path):
         [0.05 * (1 + math.cos(math.pi * step / 8)) for step in (3, 7)], rel=1e-12
     )
     checkpoint = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
-    assert checkpoint["optimiser"]["param_groups"][0]["lr"] == rates[-1]
+    assert checkpoint["optimizer"]["param_groups"][0]["lr"] == rates[-1]
 
 
 @pytest.mark.parametrize(
@@ -691,12 +691,12 @@ def test_the_rate_of_a_step_is_the_one_that_is_used(faces, tmp_path):
         ("adamw", torch.optim.AdamW, {}),
     ],
 )
-def test_optimisers_have_the_recipes_values(name, kind, settings):
-    recipe = fast_recipe(optimiser=name, momentum=0.8, weight_decay=0.03, learning_rate=0.2)
+def test_optimizers_have_the_recipes_values(name, kind, settings):
+    recipe = fast_recipe(optimizer=name, momentum=0.8, weight_decay=0.03, learning_rate=0.2)
     network = Network(recipe)
-    optimiser = make_optimiser(network, recipe)
-    assert type(optimiser) is kind
-    (group,) = optimiser.param_groups
+    optimizer = make_optimizer(network, recipe)
+    assert type(optimizer) is kind
+    (group,) = optimizer.param_groups
     assert len(group["params"]) == len(list(network.parameters()))
     expected = {"lr": 0.2, "weight_decay": 0.03} | settings
     assert {key: group[key] for key in expected} == expected
@@ -736,7 +736,7 @@ def test_a_precision_that_the_machine_lacks_is_refused(faces, tmp_path):
 
 @pytest.fixture
 def plain_net(monkeypatch) -> None:
-    """The small net without batch normalisation, so that faces do not see each other."""
+    """The small net without batch normalization, so that faces do not see each other."""
 
     class Alone(torch.nn.GroupNorm):
         def __init__(self, channels: int) -> None:
@@ -945,7 +945,7 @@ def test_a_class_without_a_face_is_told(tmp_path):
     recipe = fast_recipe(labels="neutral,happy,sad,fear", epochs=1)
     train(data, tmp_path / "run", recipe, show=lambda m: notes.append(m.note))
     assert [note for note in notes if note] == [
-        "no face of fear to learn from: the model will hardly ever name it"
+        "no face of fear to learn from: the model will rarely name it"
     ]
 
 

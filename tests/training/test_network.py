@@ -1,4 +1,4 @@
-"""The network: heads, normalisation, the exported form, and weights that do not fit."""
+"""The network: heads, normalization, the exported form, and weights that do not fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from openaffect.training.network import (
 from openaffect.training.recipe import load_recipe
 from openaffect.training.samples import choose_targets
 from openaffect.training.to_onnx import Training, export_model
-from training.faces import centre_pieces, fast_recipe
+from training.faces import center_pieces, fast_recipe
 
 HASHES = np.array([3, 7], np.uint32)
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
@@ -57,7 +57,7 @@ def test_affect_stays_inside_its_range():
         assert float(network(IMAGES)[1].abs().max()) <= 1
 
 
-def test_normalisation_is_inside_by_channel_on_a_scale_of_0_to_1():
+def test_normalization_is_inside_by_channel_on_a_scale_of_0_to_1():
     mean, std = (0.2, 0.4, 0.6), (0.1, 0.2, 0.5)
     plain = network_of(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)).eval()
     ours = network_of(mean=mean, std=std).eval()
@@ -81,7 +81,7 @@ def test_an_unknown_backbone_is_told():
 
 
 @pytest.mark.parametrize(("resize", "size"), [(20, 16), (21, 16), (16, 16)])
-def test_the_exported_form_takes_the_centre_piece(resize, size):
+def test_the_exported_form_takes_the_center_piece(resize, size):
     recipe = fast_recipe(target="both", resize=resize, size=size)
     network = network_of(target="both").eval()
     images = np.random.default_rng(0).integers(0, 256, (2, resize, resize, 3), dtype=np.uint8)
@@ -90,7 +90,7 @@ def test_the_exported_form_takes_the_centre_piece(resize, size):
         return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
     outputs = ExportedNetwork(network, recipe, 2.5)(tensor(images))
-    logits, affect = network(tensor(centre_pieces(recipe, images)))
+    logits, affect = network(tensor(center_pieces(recipe, images)))
     assert torch.equal(outputs[0], torch.softmax(logits / 2.5, dim=1))
     assert torch.equal(outputs[1], affect)
 
@@ -256,19 +256,19 @@ def views_by_hand(views: str, images: torch.Tensor, size: int) -> list[torch.Ten
     plain = [images[:, :, y : y + size, x : x + size] for y, x in places]
     return (
         plain
-        if views == "centre"
+        if views == "center"
         else plain + [p[..., torch.arange(size - 1, -1, -1)] for p in plain]
     )
 
 
 @pytest.mark.parametrize("resize", [16, 17, 21])
-@pytest.mark.parametrize("views", ["centre", "flip", "ten"])
+@pytest.mark.parametrize("views", ["center", "flip", "ten"])
 def test_views_are_averaged_after_softmax(views, resize):
     recipe = fast_recipe(target="both", resize=resize, views=views)
     network = network_of(target="both").eval()
     images = torch.rand(2, 3, resize, resize, generator=torch.Generator().manual_seed(1)) * 255
     pieces = views_by_hand(views, images, 16)
-    assert len(pieces) == {"centre": 1, "flip": 2, "ten": 10}[views]
+    assert len(pieces) == {"center": 1, "flip": 2, "ten": 10}[views]
     with torch.no_grad():
         for head in (network.expression, network.affect):
             head.weight.mul_(20)  # far from linear: averaging elsewhere would show
@@ -278,7 +278,7 @@ def test_views_are_averaged_after_softmax(views, resize):
     affect = torch.stack([affect for _, affect in seen]).mean(0)
     assert torch.allclose(found[0], probabilities, atol=1e-5)
     assert torch.allclose(found[1], affect, atol=1e-5)
-    if views != "centre":
+    if views != "center":
         assert not torch.allclose(found[0], torch.softmax(seen[0][0] / 2.5, 1), atol=1e-3)
 
 
@@ -319,18 +319,18 @@ def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
     assert min(float(np.ptp(e, axis=0).max()) for e in expected) > 0.01
 
 
-def test_a_grey_net_sees_luminance_alone():
-    network = network_of(colours="grey").eval()
-    grey = (IMAGES * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+def test_a_gray_net_sees_luminance_alone():
+    network = network_of(colors="gray").eval()
+    gray = (IMAGES * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     with torch.no_grad():
-        coloured, plain = network(IMAGES)[0], network(grey.expand(-1, 3, -1, -1))[0]
+        colored, plain = network(IMAGES)[0], network(gray.expand(-1, 3, -1, -1))[0]
         other = network_of().eval()(IMAGES)[0]
-    np.testing.assert_allclose(coloured, plain, atol=1e-5)
-    assert float((coloured - other).abs().max()) > 1e-3
+    np.testing.assert_allclose(colored, plain, atol=1e-5)
+    assert float((colored - other).abs().max()) > 1e-3
 
 
-def test_a_picture_centred_by_itself_looks_the_same_in_any_light():
-    network = network_of(centring="picture").eval()
+def test_a_picture_centered_by_itself_looks_the_same_in_any_light():
+    network = network_of(centering="picture").eval()
     with torch.no_grad():
         one = network(IMAGES)[0]
         dim = network(IMAGES * 0.5 + 40)[0]
@@ -341,8 +341,8 @@ def test_a_picture_centred_by_itself_looks_the_same_in_any_light():
 
 
 @pytest.mark.slow
-def test_grey_and_own_centre_are_in_the_exported_graph(faces, tmp_path):
-    recipe = fast_recipe(colours="grey", centring="picture")
+def test_gray_and_own_center_are_in_the_exported_graph(faces, tmp_path):
+    recipe = fast_recipe(colors="gray", centering="picture")
     network = Network(recipe).eval()
     targets = choose_targets(faces, recipe)
     training = Training(faces, "0" * 64, targets, 0, 0, 1, {}, HASHES)

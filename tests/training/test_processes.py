@@ -56,7 +56,7 @@ RANDOM = {
     "rotate": 10.0,
     "light": 0.2,
     "dropout": 0.3,
-    "optimiser": "adamw",
+    "optimizer": "adamw",
     "learning_rate": 0.005,
     "schedule": "cosine",
     "stop_metric": "loss",
@@ -149,7 +149,7 @@ def test_two_trainings_never_share_a_folder(data, tmp_path):
     assert_equal_bits(tmp_path / "run", tmp_path / "alone")
 
 
-# Two processes. The net has no batch normalisation and no dropout, so that two halves of a batch
+# Two processes. The net has no batch normalization and no dropout, so that two halves of a batch
 # are learned as the whole is.
 TOGETHER = """
 import json, sys
@@ -222,7 +222,7 @@ def run_together(processes: int, data: Path, run: Path, settings: dict, *, plain
     "settings",
     [
         {"strategy": "weighted-loss", "target": "both", "epochs": 2, "clip": 0.5},
-        {"target": "expression", "epochs": 2, "optimiser": "adamw", "crops": "random"},
+        {"target": "expression", "epochs": 2, "optimizer": "adamw", "crops": "random"},
     ],
 )
 def test_two_processes_follow_the_loss_of_one(data, tmp_path, settings):

@@ -113,7 +113,7 @@ def test_affect_alone_needs_no_expression(tmp_path):
     assert np.allclose(targets.affect, [[0.1, 0.1], [0.3, 0.3]])
 
 
-def test_faces_labelled_none_are_learned_for_their_affect_alone_if_asked(tmp_path):
+def test_faces_labeled_none_are_learned_for_their_affect_alone_if_asked(tmp_path):
     affect = [0.1, 0.2, 0.3, None]
     dataset = edited(
         tmp_path, 4, expression=[E.SAD, E.NONE, E.HAPPY, E.NONE], valence=affect, arousal=affect

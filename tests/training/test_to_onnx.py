@@ -146,8 +146,8 @@ def test_the_card_is_filled(exported, faces):
     assert card.data_fingerprint == faces.fingerprint()
     assert card.protocol_warning == "flattering"
     assert card.scores == {"held_for_stopping": {"f1": 0.5}}
-    assert card.licences["data"] == "CC0-1.0"
-    assert card.licences["weights"] == "as the data: CC0-1.0"
+    assert card.licenses["data"] == "CC0-1.0"
+    assert card.licenses["weights"] == "as the data: CC0-1.0"
     counts = {"neutral": 22, "happy": 21, "sad": 21} if recipe.label_set else {}
     assert card.trained_on == {
         "dataset": "data",
@@ -162,9 +162,9 @@ def test_the_card_is_filled(exported, faces):
     }
 
 
-def test_an_unknown_licence_is_said_to_be_unknown(tmp_path):
+def test_an_unknown_license_is_said_to_be_unknown(tmp_path):
     card = to_onnx.make_card(fast_recipe(), 1.0, training_of(make_faces(tmp_path / "d", 9)), 1)
-    assert card.licences["data"] == "not stated"
+    assert card.licenses["data"] == "not stated"
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_an_unknown_licence_is_said_to_be_unknown(tmp_path):
 )
 def test_the_card_names_the_weights_that_the_training_began_with(faces, weights, told):
     recipe = fast_recipe(weights=weights)
-    licence = to_onnx.make_card(recipe, 1.0, training_of(faces), 5).licences["weights"]
-    assert told in licence
-    assert "somewhere" not in licence  # a path of this machine
+    license = to_onnx.make_card(recipe, 1.0, training_of(faces), 5).licenses["weights"]
+    assert told in license
+    assert "somewhere" not in license  # a path of this machine
 
 
 @pytest.mark.slow
@@ -248,8 +248,8 @@ def test_the_temperature_is_that_of_the_averaged_views(faces, tmp_path):
     best = model.card.temperature
     assert loss(best) < min(loss(best * 1.03), loss(best / 1.03))
     with torch.no_grad():
-        centre, _ = network(pixels[:, :, 2:18, 2:18])
-    assert abs(fit_temperature(centre, truth) / best - 1) > 0.001  # another one than the centre's
+        center, _ = network(pixels[:, :, 2:18, 2:18])
+    assert abs(fit_temperature(center, truth) / best - 1) > 0.001  # another one than the center's
 
 
 @pytest.mark.slow

@@ -92,14 +92,14 @@ def test_a_space_on_the_command_line():
         "flip=true,false",
     ]
     space = parse_space(
-        [*texts, "optimiser=sgd,adamw", "rotate = 0 .. 20", "warmup=1..50:log"], ONE
+        [*texts, "optimizer=sgd,adamw", "rotate = 0 .. 20", "warmup=1..50:log"], ONE
     )
     assert space == {
         "learning_rate": Range(1e-4, 0.1, log=True),
         "dropout": Range(0.0, 0.5),
         "batch_size": Choices((32, 64)),
         "flip": Choices((True, False)),
-        "optimiser": Choices(("sgd", "adamw")),
+        "optimizer": Choices(("sgd", "adamw")),
         "rotate": Range(0.0, 20.0),
         "warmup": Range(1, 50, log=True),
     }
@@ -111,7 +111,7 @@ def test_a_space_on_the_command_line():
     ("text", "kind", "message"),
     [
         ("learnin_rate=1e-4..1e-1", UnknownName, "did you mean 'learning_rate'"),
-        ("optimiser=sgd,adan", UnknownName, "did you mean 'adam'"),
+        ("optimizer=sgd,adan", UnknownName, "did you mean 'adam'"),
         ("learning_rate", InputError, "key=low..high"),
         ("learning_rate=", InputError, "key=low..high"),
         ("learning_rate=0..1:log", InputError, "'learning_rate' to be above 0"),
@@ -126,7 +126,7 @@ def test_a_space_on_the_command_line():
         ("batch_size=16,many", InputError, "a whole number"),
         ("batch_size=16", InputError, "at least two different"),
         ("batch_size=16,16", InputError, "at least two different"),
-        ("optimiser=sgd..adam", UnknownName, "sgd..adam"),
+        ("optimizer=sgd..adam", UnknownName, "sgd..adam"),
         ("flip=0..1", InputError, "true or false"),
         ("mean=0.1,0.2", InputError, "its value is a list"),
         ("stop_on=0.1..0.2", InputError, "'stop_on' cannot be searched"),
@@ -145,7 +145,7 @@ def test_a_key_is_searched_once_and_a_space_is_not_empty():
     with pytest.raises(InputError, match="space is empty"):
         check_space({}, ONE)
     with pytest.raises(InputError, match="has no range"):
-        check_space({"optimiser": Range(0, 1)}, ONE)
+        check_space({"optimizer": Range(0, 1)}, ONE)
 
 
 def test_the_fixed_keys_are_keys():

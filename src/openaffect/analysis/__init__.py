@@ -1,4 +1,4 @@
-"""Analysis: photos, videos and cameras in, a table with one row a face out; drawings; a page.
+"""Analysis: photos, videos and cameras in, a table with one row per face out; drawings; a page.
 
 The names below are loaded when they are first used: a photo on the command line should not wait for
 what draws videos.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openaffect.analysis.drawing import draw_analysis
     from openaffect.analysis.drawings import draw_folder
     from openaffect.analysis.page import write_page
-    from openaffect.analysis.summary import TrackSummary, summarise
+    from openaffect.analysis.summary import TrackSummary, summarize
     from openaffect.analysis.table import Analysis, analysis_schema
     from openaffect.analysis.unfinished import analyze_to_file
 
@@ -29,7 +29,7 @@ _HOMES = {
     "draw_analysis": "drawing",
     "draw_folder": "drawings",
     "iterate_rows": "analyzing",
-    "summarise": "summary",
+    "summarize": "summary",
     "write_page": "page",
 }
 
@@ -43,7 +43,7 @@ __all__ = [
     "draw_analysis",
     "draw_folder",
     "iterate_rows",
-    "summarise",
+    "summarize",
     "write_page",
 ]
 

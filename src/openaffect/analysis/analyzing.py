@@ -1,4 +1,4 @@
-"""Analysing photos, videos and cameras: find the faces, crop them by the model's rule, predict them.
+"""Analyzing photos, videos and cameras: find the faces, crop them by the model's rule, predict them.
 
 Threads read and search the pictures a few ahead; the tracks of a video are followed in order; the
 model sees the crops of several pictures at once. A picture is let go as soon as its faces are cut
@@ -50,13 +50,13 @@ class Choices(TypedDict, total=False):
         min_confidence: below it, in [0, 1], `expression` is null; the probabilities stay.
         min_score: leave out faces that the detector is less sure of, in [0, 1]; None is the
             detector's own choice.
-        every: of videos and cameras, analyse one frame in so many; 1 by default.
-        patience: analysed frames of a video that a track waits for its face; 30 by default.
+        every: of videos and cameras, analyze one frame in so many; 1 by default.
+        patience: analyzed frames of a video that a track waits for its face; 30 by default.
         smooth: time constant in seconds of an exponential mean over each track's probabilities,
             valence and arousal; 0, the default, for none.
         full_size: search every frame of a video at full size: slower, see `searching`.
         batch_size: faces that the model sees at once; 32 by default.
-        workers: threads that read pictures and find faces; None for one a processor.
+        workers: threads that read pictures and find faces; None for one per CPU core.
         allow: numbers and ports of computers that addresses may lead to although they are not on
             the public internet, such as `[("192.168.1.5", 8080)]`; none by default.
     """
@@ -155,7 +155,7 @@ def analyze(
         choices: see `Choices`.
 
     Returns:
-        One row a face, in the order of the pictures. A picture or frame without a face and one
+        One row per face, in the order of the pictures. A picture or frame without a face and one
         that cannot be read are one row each, told apart by `status`: neither ends the run.
 
     Raises:

@@ -1,7 +1,7 @@
 """Drawings of an analysis: boxes, labels, and a small circumplex with a dot beside every face.
 
 Everything is blended through smooth masks, and sized by the face and the picture, so that a
-thumbnail and a poster look alike. Each expression has one colour; a dark edge under the lines and
+thumbnail and a poster look alike. Each expression has one color; a dark edge under the lines and
 a dark disc under the circumplex keep them readable on any picture.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from openaffect.analysis.layout import Place, place_all
 from openaffect.analysis.strokes import (
     SHIFT,
-    Colour,
+    Color,
     blend,
     disc,
     load_font,
@@ -35,7 +35,7 @@ from openaffect.recognition import NO_FACE_FOUND
 
 Row: TypeAlias = Mapping[str, Any]
 
-COLOURS: dict[Expression, Colour] = {
+COLORS: dict[Expression, Color] = {
     Expression.NEUTRAL: (196, 205, 214),
     Expression.HAPPY: (250, 196, 72),
     Expression.SAD: (104, 160, 224),
@@ -45,11 +45,11 @@ COLOURS: dict[Expression, Colour] = {
     Expression.ANGER: (236, 98, 92),
     Expression.CONTEMPT: (222, 132, 178),
 }
-"""The colour of each expression, RGB; the others are `GREY`."""
+"""The color of each expression, RGB; the others are `GRAY`."""
 
-GREY: Colour = (176, 182, 190)
-INK: Colour = (18, 22, 28)
-WHITE: Colour = (255, 255, 255)
+GRAY: Color = (176, 182, 190)
+INK: Color = (18, 22, 28)
+WHITE: Color = (255, 255, 255)
 
 _SMALLEST = 320  # the long side below which a picture is enlarged: less has no room for text
 
@@ -94,14 +94,14 @@ class _Drawn:
     Attributes:
         row: of the analysis.
         box: in pixels of the canvas.
-        colour: of its expression.
+        color: of its expression.
         letter: height of its text in pixels; all other measures follow from it.
         landmarks: float32 (68, 2) in pixels of the canvas, or None.
     """
 
     row: Row
     box: Box
-    colour: Colour
+    color: Color
     letter: float
     landmarks: NDArray[np.float32] | None
 
@@ -111,13 +111,13 @@ class _Drawn:
         usual = 0.029 * math.sqrt(size[0] * size[1])
         letter = min(max(0.15 * box.w, 0.55 * usual), 1.25 * usual)
         points = row["landmarks"]
-        colour = GREY
+        color = GRAY
         if row["expression"] is not None:
-            colour = COLOURS.get(Expression(row["expression"]), GREY)
+            color = COLORS.get(Expression(row["expression"]), GRAY)
         elif row["confidence"] is None and row["valence"] is not None:
-            colour = WHITE  # a model without classes
+            color = WHITE  # a model without classes
         scaled = None if points is None else np.reshape(points, (-1, 2)).astype(np.float32) * factor
-        return cls(row, box, colour, max(letter, 12.0), scaled)
+        return cls(row, box, color, max(letter, 12.0), scaled)
 
     @property
     def has_affect(self) -> bool:
@@ -190,10 +190,10 @@ def _draw_box(canvas: Pixels, face: _Drawn) -> None:
         offset = left - spare, top - spare
         corner = face.box.x - offset[0], face.box.y - offset[1]
         path = round_rectangle(*corner, face.box.w, face.box.h, radius)
-        for colour, alpha, line in ((INK, 0.35, face.line + 2), (face.colour, 1.0, face.line)):
+        for color, alpha, line in ((INK, 0.35, face.line + 2), (face.color, 1.0, face.line)):
             mask = np.zeros((height + 2 * spare, width + 2 * spare), np.uint8)
             cv2.polylines(mask, [path], True, 255, line, cv2.LINE_AA, SHIFT)
-            blend(canvas, mask[spare:-spare, spare:-spare], left, top, colour, alpha)
+            blend(canvas, mask[spare:-spare, spare:-spare], left, top, color, alpha)
 
 
 def _draw_landmarks(canvas: Pixels, face: _Drawn) -> None:
@@ -210,8 +210,8 @@ def _draw_landmarks(canvas: Pixels, face: _Drawn) -> None:
 def _draw_label(canvas: Pixels, face: _Drawn, place: Box, text: str) -> None:
     if not text:
         return
-    dark = np.dot(face.colour, (0.299, 0.587, 0.114)) < 110
-    _draw_pill(canvas, place, text, face.letter, face.colour, WHITE if dark else INK)
+    dark = np.dot(face.color, (0.299, 0.587, 0.114)) < 110
+    _draw_pill(canvas, place, text, face.letter, face.color, WHITE if dark else INK)
 
 
 def _draw_note(canvas: Pixels, text: str) -> None:
@@ -222,7 +222,7 @@ def _draw_note(canvas: Pixels, text: str) -> None:
 
 
 def _draw_pill(
-    canvas: Pixels, place: Box, text: str, letter: float, colour: Colour, ink: Colour
+    canvas: Pixels, place: Box, text: str, letter: float, color: Color, ink: Color
 ) -> None:
     x, y = math.floor(place.x) - 2, math.floor(place.y) - 2
     mask = np.zeros((math.ceil(place.h) + 5, math.ceil(place.w) + 5), np.uint8)
@@ -231,7 +231,7 @@ def _draw_pill(
     cv2.fillPoly(mask, [path], 255, cv2.LINE_AA, SHIFT)
     edge = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.uint8)
     blend(canvas, edge, x, y, INK, 0.35)
-    blend(canvas, mask, x, y, colour, 0.94)
+    blend(canvas, mask, x, y, color, 0.94)
     words = text_mask(text, letter)
     left = round(place.x + (place.w - words.shape[1]) / 2)
     blend(canvas, words, left, round(place.y + (place.h - words.shape[0]) / 2), ink, 1.0)
@@ -241,11 +241,11 @@ def _draw_circumplex(canvas: Pixels, face: _Drawn, place: Box) -> None:
     """A disc whose rim is the unit circle, its two axes, and the dot."""
     x, y = math.floor(place.x) - 2, math.floor(place.y) - 2
     side = math.ceil(place.w) + 5
-    cx, cy = place.centre[0] - x, place.centre[1] - y
+    cx, cy = place.center[0] - x, place.center[1] - y
     outer, thin = place.w / 2, max(1, round(place.w / 70))
     radius = 0.84 * outer
     blend(canvas, disc(side, cx, cy, outer), x, y, INK, 0.72)
-    blend(canvas, ring(side, cx, cy, radius, thin), x, y, face.colour, 0.85)
+    blend(canvas, ring(side, cx, cy, radius, thin), x, y, face.color, 0.85)
     for dx, dy in ((radius, 0.0), (0.0, radius)):
         axis = segment(side, (cx - dx, cy - dy), (cx + dx, cy + dy), 1)
         blend(canvas, axis, x, y, WHITE, 0.28)
@@ -259,10 +259,10 @@ def _draw_circumplex(canvas: Pixels, face: _Drawn, place: Box) -> None:
     # A point outside the unit circle is shown on its rim.
     reach = radius / max(1.0, math.hypot(valence, arousal))
     dot = cx + reach * valence, cy - reach * arousal
-    blend(canvas, segment(side, (cx, cy), dot, max(1, thin)), x, y, face.colour, 0.8)
+    blend(canvas, segment(side, (cx, cy), dot, max(1, thin)), x, y, face.color, 0.8)
     size = max(2.6, 0.11 * outer)
     blend(canvas, disc(side, *dot, size + max(1.0, 0.03 * outer)), x, y, WHITE, 1.0)
-    blend(canvas, disc(side, *dot, size), x, y, face.colour, 1.0)
+    blend(canvas, disc(side, *dot, size), x, y, face.color, 1.0)
 
 
 def _enlarge(image: Pixels, factor: int) -> Pixels:

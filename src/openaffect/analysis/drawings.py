@@ -44,7 +44,7 @@ def draw_folder(
         analysis: of pictures and videos that are files, or pictures at addresses.
         folder: made if it is not there.
         overwrite: replace drawings that are there; a source itself is never replaced.
-        workers: threads; None for one a processor.
+        workers: threads; None for one per CPU core.
         allow: of addresses; see `Choices`.
         progress: called with the number of photos, and of frames of videos, done so far.
     Returns:

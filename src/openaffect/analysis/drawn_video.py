@@ -42,14 +42,14 @@ def draw_video(
 ) -> tuple[Path | None, int]:
     """Draw the rows of a video into a copy of it, with the times of its frames and without sound.
 
-    A frame that was not analysed shows what the last one before it showed.
+    A frame that was not analyzed shows what the last one before it showed.
 
     Args:
         source: the video's path.
         rows: of this video, in the order of its frames.
         target: the `.mp4` to make, whole or not at all.
         overwrite: replace it.
-        workers: threads that draw; None for one a processor.
+        workers: threads that draw; None for one per CPU core.
         progress: called with the number of frames done so far.
     Returns:
         The drawn video, or None where no frame can be read; and the number of its frames.

@@ -109,7 +109,7 @@ def _inset_spots(face: Box, side: float, gap: float, size: tuple[int, int]) -> I
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             yield Box(x, face.y + share * (face.h - side), side, side)
     for y in (face.y + face.h + gap, face.y - side - gap):
-        for x in (face.x, face.centre[0] - side / 2, face.x + face.w - side, *columns):
+        for x in (face.x, face.center[0] - side / 2, face.x + face.w - side, *columns):
             yield Box(x, y, side, side)
     for x in (gap, size[0] - side - gap):
         for y in (gap, size[1] - side - gap):

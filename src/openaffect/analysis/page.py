@@ -14,7 +14,7 @@ from typing import Any
 
 from openaffect.analysis.summary import Totals, TrackSummary
 from openaffect.analysis.table import Analysis
-from openaffect.analysis.timeline import COLOURS, Course, timeline_plot
+from openaffect.analysis.timeline import COLORS, Course, timeline_plot
 from openaffect.errors import DestinationExists
 from openaffect.labels import EMOTIONS
 from openaffect.recognition import ERROR, NO_FACE_FOUND, OK
@@ -152,10 +152,10 @@ def _count(total: int, what: str) -> str:
 
 
 def _video_section(place: int, source: str, video: _Video, tracks: list[TrackSummary]) -> str:
-    longest = sorted(tracks, key=lambda track: -track.frames)[: len(COLOURS)]
+    longest = sorted(tracks, key=lambda track: -track.frames)[: len(COLORS)]
     shown = sorted(longest, key=lambda track: track.track)
     lead = (
-        f"Frames analysed: {video.frames:,}; without a face {video.statuses[NO_FACE_FOUND]:,}, "
+        f"Frames analyzed: {video.frames:,}; without a face {video.statuses[NO_FACE_FOUND]:,}, "
         f"not readable {video.statuses[ERROR]:,}."
     )
     if len(tracks) > len(shown):
@@ -164,8 +164,8 @@ def _video_section(place: int, source: str, video: _Video, tracks: list[TrackSum
         return section(f"video-{place}", source, lead, "")
     courses = {track.track: video.courses[track.track] for track in shown}
     plot = timeline_plot(courses, f"Valence, arousal and expression over time in {source}")
-    colours = {track.track: colour for track, colour in zip(shown, COLOURS, strict=False)}
-    body = plot + _legend() + _track_table(tracks, colours)
+    colors = {track.track: color for track, color in zip(shown, COLORS, strict=False)}
+    body = plot + _legend() + _track_table(tracks, colors)
     return section(f"video-{place}", source, lead, body)
 
 
@@ -176,10 +176,10 @@ def _legend() -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
-def _track_table(tracks: list[TrackSummary], colours: Mapping[int, str]) -> str:
+def _track_table(tracks: list[TrackSummary], colors: Mapping[int, str]) -> str:
     lines = []
     for track in tracks[:_MOST_TRACKS]:
-        colour = colours.get(track.track, "transparent")
+        color = colors.get(track.track, "transparent")
         mean = track.probabilities.get(track.expression) if track.expression else None
         expression = (
             "–"
@@ -188,7 +188,7 @@ def _track_table(tracks: list[TrackSummary], colours: Mapping[int, str]) -> str:
         )
         lines.append(
             [
-                f'<i class="swatch track" style="background:{colour}"></i>#{track.track}',
+                f'<i class="swatch track" style="background:{color}"></i>#{track.track}',
                 f"{track.frames:,}",
                 number(track.start_s, 2),
                 number(track.end_s, 2),
@@ -245,4 +245,4 @@ def _error_section(gathered: _Gathered) -> str:
     lead = f"{gathered.failed:,} rows failed"
     lead += f"; the first {len(lines)}:" if gathered.failed > len(lines) else ":"
     body = table(["Where", "Why"], lines, kinds="ll", name="undefined")
-    return section("errors", "Not analysed", lead, body)
+    return section("errors", "Not analyzed", lead, body)

@@ -1,4 +1,4 @@
-"""One picture to analyse: a photo, or a frame of a video, read when its turn comes."""
+"""One picture to analyze: a photo, or a frame of a video, read when its turn comes."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def _find_around(
     """The faces near a box: in a square that is `wide` times as wide."""
     height, width = pixels.shape[:2]
     side = wide * max(box.w, box.h)
-    cx, cy = box.centre
+    cx, cy = box.center
     x0, y0 = max(0, int(cx - side / 2)), max(0, int(cy - side / 2))
     x1, y1 = min(width, int(cx + side / 2) + 1), min(height, int(cy + side / 2) + 1)
     if x1 <= x0 or y1 <= y0:

@@ -57,7 +57,7 @@ def list_sources(named: Named | Iterable[Named], allow: Allowed = ()) -> Iterato
     """
     if isinstance(named, list | tuple):
         if not named:
-            raise InputError("expected photos or videos to analyse, but got an empty list")
+            raise InputError("expected photos or videos to analyze, but got an empty list")
         if len(named) > 1:
             return _list_many(named, allow)
         named = named[0]

@@ -1,4 +1,4 @@
-"""Smooth shapes and text as masks, and the one function that lays a colour through a mask."""
+"""Smooth shapes and text as masks, and the one function that lays a color through a mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from openaffect.images import Pixels
 
-Colour: TypeAlias = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 """RGB, 0–255."""
 
 SHIFT = 4
@@ -57,7 +57,7 @@ def round_rectangle(x: float, y: float, w: float, h: float, radius: float) -> ND
 
 
 def disc(side: int, cx: float, cy: float, radius: float) -> NDArray[np.uint8]:
-    """A filled circle as a smooth mask (side, side), by each pixel's distance to the centre."""
+    """A filled circle as a smooth mask (side, side), by each pixel's distance to the center."""
     return _coverage(radius - _distance(side, cx, cy) + 0.5)
 
 
@@ -73,7 +73,7 @@ def _distance(side: int, cx: float, cy: float) -> NDArray[np.float32]:
 
 
 def _coverage(inside: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """How much of a pixel a shape covers, 0–255, from how far inside it the pixel's centre is."""
+    """How much of a pixel a shape covers, 0–255, from how far inside it the pixel's center is."""
     share: NDArray[np.uint8] = (np.clip(inside, 0, 1) * 255).astype(np.uint8)
     return share
 
@@ -89,9 +89,9 @@ def segment(
 
 
 def blend(
-    canvas: Pixels, mask: NDArray[np.uint8], x: int, y: int, colour: Colour, alpha: float
+    canvas: Pixels, mask: NDArray[np.uint8], x: int, y: int, color: Color, alpha: float
 ) -> None:
-    """Lay a colour over the canvas through a mask whose top left pixel is at x, y."""
+    """Lay a color over the canvas through a mask whose top left pixel is at x, y."""
     height, width = canvas.shape[:2]
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + mask.shape[1], width), min(y + mask.shape[0], height)
@@ -99,4 +99,4 @@ def blend(
         return
     share = mask[y0 - y : y1 - y, x0 - x : x1 - x, None].astype(np.float32) * (alpha / 255)
     part = canvas[y0:y1, x0:x1]
-    part[:] = np.rint(part + (np.array(colour, np.float32) - part) * share)
+    part[:] = np.rint(part + (np.array(color, np.float32) - part) * share)

@@ -1,4 +1,4 @@
-"""What a video says in short: one line a track."""
+"""What a video says in short: one line per track."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Totals:
         return [_mean(*key, sums) for key, sums in self._sums.items()]
 
 
-def summarise(rows: Iterable[Row]) -> list[TrackSummary]:
+def summarize(rows: Iterable[Row]) -> list[TrackSummary]:
     """A summary of every track in rows of an analysis, such as `analysis.rows()`.
 
     Photos have no tracks and give nothing.

@@ -1,4 +1,4 @@
-"""The analysis table: one row a face, one for a picture without a face, one for a broken picture."""
+"""The analysis table: one row per face, one for a picture without a face, one for a broken picture."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from openaffect.reports.markup import wide
 
 Floats = NDArray[np.float64]
 
-COLOURS = (
+COLORS = (
     *("#2f7fb8", "#d98200", "#2a9d6f", "#c2456b", "#7a5cc9", "#8a7a2f"),
     *("#4fb0c6", "#b0583a", "#6b8f2f", "#b05fb0", "#5f6f8f", "#9a9a9a"),
 )
-"""A colour for each track of a plot, RGB; no plot has more tracks."""
+"""A color for each track of a plot, RGB; no plot has more tracks."""
 
 _COLUMNS = 520  # points of a curve: one for every two units of width
 _LEFT, _WIDTH, _HEIGHT, _STRIP = 62, 1040, 118, 13
@@ -58,7 +58,7 @@ def timeline_plot(courses: Mapping[int, Course], title: str) -> str:
     """The plot of the tracks of one video.
 
     Args:
-        courses: by track id, not more than there are `COLOURS`, in the order of the colours.
+        courses: by track id, not more than there are `COLORS`, in the order of the colors.
         title: for readers that do not see the plot.
     """
     end = max((course.times[-1] for course in courses.values()), default=0.0) or 1.0
@@ -70,11 +70,11 @@ def timeline_plot(courses: Mapping[int, Course], title: str) -> str:
         if all(np.isnan(values).all() for values, _ in curves):
             continue
         parts.append(_axes(axis, top))
-        for colour, (values, track) in zip(COLOURS, curves, strict=False):
-            parts.append(_curve(values, end, columns, top, colour, f"track {track}"))
+        for color, (values, track) in zip(COLORS, curves, strict=False):
+            parts.append(_curve(values, end, columns, top, color, f"track {track}"))
         top += _HEIGHT + 24
-    for colour, (track, course) in zip(COLOURS, courses.items(), strict=False):
-        parts.append(_strip(track, course, end, columns, top, colour))
+    for color, (track, course) in zip(COLORS, courses.items(), strict=False):
+        parts.append(_strip(track, course, end, columns, top, color))
         top += _STRIP + 5
     parts.append(_time_axis(end, top))
     return (
@@ -106,7 +106,7 @@ def _x(columns: NDArray[np.int_], count: int) -> Floats:
     return place
 
 
-def _curve(values: Floats, end: float, columns: int, top: float, colour: str, title: str) -> str:
+def _curve(values: Floats, end: float, columns: int, top: float, color: str, title: str) -> str:
     """A line that breaks where the track was away for more than two stretches and half a second."""
     seen = np.flatnonzero(~np.isnan(values))
     far = max(2.0, 0.5 / end * columns)
@@ -117,18 +117,18 @@ def _curve(values: Floats, end: float, columns: int, top: float, colour: str, ti
             continue
         x, y = _x(piece, columns), top + (1 - values[piece]) / 2 * _HEIGHT
         if len(piece) == 1:
-            lines.append(f'<circle cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="1.8" fill="{colour}"/>')
+            lines.append(f'<circle cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="1.8" fill="{color}"/>')
             continue
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
         lines.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8" '
+            f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.8" '
             'stroke-linejoin="round"/>'
         )
     return f"<g><title>{escape(title)}</title>{''.join(lines)}</g>"
 
 
-def _strip(track: int, course: Course, end: float, columns: int, top: float, colour: str) -> str:
-    """The most frequent expression of every stretch of time, equal neighbours joined."""
+def _strip(track: int, course: Course, end: float, columns: int, top: float, color: str) -> str:
+    """The most frequent expression of every stretch of time, equal neighbors joined."""
     numbers = _columns_of(course, end, columns)
     kinds = np.asarray(course.expressions, np.int64) + 1
     width = len(_EXPRESSIONS) + 1
@@ -138,7 +138,7 @@ def _strip(track: int, course: Course, end: float, columns: int, top: float, col
     step = _WIDTH / columns
     parts = [
         f'<text x="{_LEFT - 8}" y="{top + _STRIP - 2.5:.1f}" text-anchor="end" '
-        f'style="fill:{colour};font-weight:620">#{track}</text>'
+        f'style="fill:{color};font-weight:620">#{track}</text>'
     ]
     for first, last in pairwise(edges):
         if best[first] < 0:

@@ -1,8 +1,8 @@
 """Tracks: which face of a frame is which face of the frames before.
 
 A track moves on at its last speed; finds are given to tracks greedily, the best overlap first,
-then the nearest centre. A track without a find waits, and keeps its number if the face comes
-back in time. Nothing is recognised: a face that comes back later is a new track.
+then the nearest center. A track without a find waits, and keeps its number if the face comes
+back in time. Nothing is recognized: a face that comes back later is a new track.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PATIENCE = 30
 """Frames that a track waits for its face unless the caller says otherwise."""
 
 _LEAST_IOU = 0.15
-# Without overlap, a centre may be this many mean sides from where it is expected, and further
+# Without overlap, a center may be this many mean sides from where it is expected, and further
 # for every frame that the face was away.
 _REACH, _REACH_A_FRAME, _MOST_REACH = 0.5, 0.05, 1.5
 _MOST_RATIO = 1.8  # of the sides of two boxes that can be one face
@@ -34,7 +34,7 @@ class Track:
     Attributes:
         id: its number in the video.
         box: where it was last seen, in pixels.
-        speed: of its centre, in pixels a frame (x, y).
+        speed: of its center, in pixels a frame (x, y).
         missed: frames since then; 0 while it is seen.
     """
 
@@ -52,7 +52,7 @@ class Track:
     def seen(self, box: Box) -> Track:
         """The track after it was found in the next frame."""
         steps = self.missed + 1
-        (x, y), (old_x, old_y) = box.centre, self.box.centre
+        (x, y), (old_x, old_y) = box.center, self.box.center
         moved = ((x - old_x) / steps, (y - old_y) / steps)
         speed = tuple(
             _INERTIA * old + (1 - _INERTIA) * new

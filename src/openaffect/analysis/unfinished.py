@@ -64,7 +64,7 @@ def analyze_to_file(
     warn: Callable[[str], None] | None = None,
     **choices: Unpack[Choices],
 ) -> Analysis:
-    """Analyse photos and videos into a file, in constant memory, so that a killed run can go on.
+    """Analyze photos and videos into a file, in constant memory, so that a killed run can go on.
 
     The rows are kept on disk, about two seconds behind; the file itself is written in whole at
     the end. The end of a camera is Ctrl-C, or that it stops giving frames.

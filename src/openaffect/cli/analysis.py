@@ -1,4 +1,4 @@
-"""Photos and videos analysed; the weights files."""
+"""Photos and videos analyzed; the weights files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def analyze(
         typer.Option("--output", "-o", help="A .parquet, .csv or .jsonl file to make."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run (needs -o).")
+        bool, typer.Option("--resume", help="Resume an interrupted run (needs -o).")
     ] = False,
     drawings: Annotated[
         Path | None, typer.Option("--draw", metavar="DIR", help="Draw the results here.")
@@ -48,23 +48,23 @@ def analyze(
         Path | None,
         typer.Option(metavar="PAGE.html", help="A page with tracks and timelines."),
     ] = None,
-    every: Annotated[int, typer.Option(help="Of videos, one frame in so many.", min=1)] = 1,
+    every: Annotated[int, typer.Option(help="Analyze every N-th video frame.", min=1)] = 1,
     smooth: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Smooth each track over time.", min=0)
+        float, typer.Option(metavar="SECONDS", help="Time constant of the smoothing of each track.", min=0)
     ] = 0.0,
-    patience: Annotated[int, typer.Option(help="Frames a track waits for its face.", min=0)] = 30,
+    patience: Annotated[int, typer.Option(help="Frames a track may miss before it ends.", min=0)] = 30,
     full_size: Annotated[
-        bool, typer.Option("--full-size", help="Search every frame at full size: slower.")
+        bool, typer.Option("--full-size", help="Search every frame at full size (slower).")
     ] = False,
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     landmarks: Annotated[
         str | None, typer.Option(help="dlib finds 68 landmarks (extra landmarks).")
     ] = None,
     min_confidence: Annotated[
-        float, typer.Option(help="Below it no expression is named.", min=0, max=1)
+        float, typer.Option(help="Leave the expression empty below this confidence.", min=0, max=1)
     ] = 0.0,
     min_score: Annotated[
-        float | None, typer.Option(help="Leave out faces below it.", min=0, max=1)
+        float | None, typer.Option(help="Leave out faces below this detection score.", min=0, max=1)
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 32,
     workers: Workers = None,
@@ -72,7 +72,7 @@ def analyze(
     json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Every face of photos and videos: box, expression, valence and arousal, one row a face.
+    """Every face of photos and videos: box, expression, valence and arousal, one row per face.
 
     Example: openaffect analyze photo.jpg film.mp4 --draw out
     """
@@ -128,10 +128,10 @@ def weights(
         console.say(f"{name}: {download_weights(name)}")
         return
     rows = [
-        [key, "here" if find_weights(key) else "missing", known.licence, known.purpose]
+        [key, "here" if find_weights(key) else "missing", known.license, known.purpose]
         for key, known in WEIGHTS.items()
     ]
-    console.print_table(["name", "state", "licence", "purpose"], rows)
+    console.print_table(["name", "state", "license", "purpose"], rows)
     console.say(f"folder: {weights_folder()}")
 
 

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is to be analysed, and what is to be made of it.
+    """What is to be analyzed, and what is to be made of it.
 
     Attributes:
         source: names of files and the like, or a camera.
@@ -31,7 +31,7 @@ class Task:
         resume: go on with an interrupted run.
         json: print JSON.
         overwrite: replace what is there.
-        workers: threads; None for one a processor.
+        workers: threads; None for one per CPU core.
     """
 
     source: list[str] | Camera
@@ -92,7 +92,7 @@ def choose_source(sources: Sequence[str] | None, camera: str | None) -> list[str
 
 
 def run(task: Task, model: Model, choices: Choices) -> None:
-    """Analyse, print, and make what was asked for."""
+    """Analyze, print, and make what was asked for."""
     if task.output is None and task.drawings is None and task.report is None:
         _print_stream(task, model, choices)
         return
@@ -238,7 +238,7 @@ def _print_line(row: Row) -> None:
 
 
 class _Printed:
-    """The rows of photos, and one line a track of videos, as tables."""
+    """The rows of photos, and one line per track of videos, as tables."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         from openaffect.analysis.summary import Totals

@@ -14,7 +14,7 @@ from openaffect.errors import InputError
 from openaffect.labels import Expression
 from openaffect.texts import counted
 
-_NEEDED = ("--size", "--channels", "--scale", "--mean", "--std", "--margin", "--licence")
+_NEEDED = ("--size", "--channels", "--scale", "--mean", "--std", "--margin", "--license")
 
 
 @app.command()
@@ -43,7 +43,7 @@ def card(
     ] = None,
     input: Annotated[str | None, typer.Option(help="Name of the input, if there are two.")] = None,
     size: Annotated[str | None, typer.Option(help="Of the input: 224 or 224x196.")] = None,
-    channels: Annotated[str | None, typer.Option(help="rgb, bgr or grey.")] = None,
+    channels: Annotated[str | None, typer.Option(help="rgb, bgr or gray.")] = None,
     layout: Annotated[str, typer.Option(help="nchw or nhwc.")] = "nchw",
     scale: Annotated[
         float | None, typer.Option(help="Pixels of 0–255 are divided by it: 255 or 1.")
@@ -53,7 +53,7 @@ def card(
     margin: Annotated[
         float | None, typer.Option(help="Share of the box that a crop takes on each side.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
+    license: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
     notes: Annotated[str, typer.Option(help="Limits, intended use.")] = "",
     json: AsJson = False,
     overwrite: Overwrite = False,
@@ -62,7 +62,7 @@ def card(
 
     Example: openaffect card theirs.onnx -o ours.onnx --labels 8 --expression "output[0:8]"
     --scores logits --affect "output[8:10]" --size 224 --channels rgb --scale 255
-    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --margin 0.1 --licence Apache-2.0
+    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --margin 0.1 --license Apache-2.0
     """
     if output is None:
         _show(model, json)
@@ -77,7 +77,7 @@ def card(
         "--mean": mean,
         "--std": std,
         "--margin": margin,
-        "--licence": licence,
+        "--license": license,
     }
     missing = [key for key in _NEEDED if given[key] is None]
     if expression is not None:
@@ -107,7 +107,7 @@ def card(
         name=name or Path(model).stem,
         labels=_labels(labels) if expression is not None and labels else (),
         crop=CropRule(margin=float(margin or 0)),
-        licence=str(licence),
+        license=str(license),
         notes=notes,
         overwrite=overwrite,
     )

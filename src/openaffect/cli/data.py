@@ -81,7 +81,7 @@ def import_(
     json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Labelled faces of a known format into a dataset; docs/formats.md has the formats.
+    """Labeled faces of a known format into a dataset; docs/formats.md has the formats.
 
     Example: openaffect import ferplus ferplus.zip fer --label majority
     """
@@ -122,7 +122,7 @@ def import_(
             f"{counted(count, 'row')} rejected: {reason} (named in {dataset}/rejected.csv)"
         )
     for what, count in summary.warnings.most_common():
-        console.warn(f"{counted(count, 'face')} kept although: {what}")
+        console.warn(f"{counted(count, 'face')} kept with a warning: {what}")
     for text in summary.notes:
         console.note(f"note: {text}")
 
@@ -242,7 +242,7 @@ def split(
         str | None, typer.Option(help="The classes that are drawn: 7, 8, 11 or names.")
     ] = None,
     redo: Annotated[
-        bool, typer.Option("--redo", help="Draw a split anew that is already there.")
+        bool, typer.Option("--redo", help="Draw existing splits again.")
     ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -269,7 +269,7 @@ def split(
         for label, count in wanted.items():
             drawn = plan.drawn[name].get(label, 0)
             if drawn < count:
-                console.warn(f"{name} has {drawn} of {count} {label}: groups are not taken apart")
+                console.warn(f"{name} has {drawn} of {count} {label}: groups are never split")
     if plan.crossing:
         console.warn(
             f"{len(plan.crossing):,} groups lie in several splits that were not drawn anew, "

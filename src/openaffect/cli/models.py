@@ -35,7 +35,7 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME", help="Log to tensorboard, wandb or mlflow too."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in a run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a run.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a recipe on the split `train`, into a run with its model.onnx.

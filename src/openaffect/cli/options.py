@@ -23,18 +23,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
+Seed = Annotated[int, typer.Option(help="Random seed.", min=0)]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")]
 ModelName = Annotated[
     str, typer.Option("--model", metavar="MODEL", help="A run, an .onnx file, or default.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Threads; one a processor by default.", min=1)]
+Workers = Annotated[int | None, typer.Option(help="Number of threads (default: one per CPU core).", min=1)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe otherwise."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe."),
 ]
 
 

@@ -40,7 +40,7 @@ def demo(
     epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 8,
     seed: Seed = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted demo, if there is one.")
+        bool, typer.Option("--resume", help="Resume an interrupted demo, if there is one.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:

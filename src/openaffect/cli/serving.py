@@ -21,38 +21,38 @@ _TOKEN_VARIABLE = "OPENAFFECT_TOKEN"
 @app.command()
 def serve(
     model: ModelName = "default",
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="A file with the token that clients must send."),
     ] = None,
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
-    max_bytes: Annotated[int, typer.Option(help="Of a request.", min=1)] = _DEFAULT.bytes,
-    max_pixels: Annotated[int, typer.Option(help="Of a picture.", min=1)] = _DEFAULT.pixels,
-    max_files: Annotated[int, typer.Option(help="Of a request.", min=1)] = _DEFAULT.files,
+    max_bytes: Annotated[int, typer.Option(help="Largest request, in bytes.", min=1)] = _DEFAULT.bytes,
+    max_pixels: Annotated[int, typer.Option(help="Largest image, in pixels.", min=1)] = _DEFAULT.pixels,
+    max_files: Annotated[int, typer.Option(help="Most images per request.", min=1)] = _DEFAULT.files,
     max_faces: Annotated[
-        int, typer.Option(help="Of a picture; the largest are kept.", min=1)
+        int, typer.Option(help="Most faces per image; the largest are kept.", min=1)
     ] = _DEFAULT.faces,
     queue: Annotated[
-        int, typer.Option(help="Pictures that wait or are in work; beyond them: 503.", min=1)
+        int, typer.Option(help="Images that may wait or be processed at once; more get status 503.", min=1)
     ] = _DEFAULT.queue,
     batch_size: Annotated[
         int, typer.Option(help="Faces the model sees at once.", min=1)
     ] = _DEFAULT.batch,
     batch_wait: Annotated[
-        float, typer.Option(metavar="MS", help="Milliseconds a face waits for others.", min=0)
+        float, typer.Option(metavar="MS", help="Milliseconds that a face waits for a batch to fill.", min=0)
     ] = _DEFAULT.wait_ms,
     max_connections: Annotated[
-        int, typer.Option(help="Connections at once; one more closes the idlest.", min=1)
+        int, typer.Option(help="Open connections; one more closes the one idle longest.", min=1)
     ] = _DEFAULT.connections,
     origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Let pages of this origin use the service too."),
+        typer.Option(metavar="URL", help="Allow pages from this origin to call the service."),
     ] = None,
     device: Device = "auto",
     workers: Annotated[
-        int, typer.Option(help="Threads that read pictures; 0 for one a processor.", min=0)
+        int, typer.Option(help="Threads that decode images; 0 for one per CPU core.", min=0)
     ] = _DEFAULT.workers,
 ) -> None:
     """A REST service for a model, and a page to try it with pictures or a camera.

@@ -38,13 +38,13 @@ def tune(
         Path | None, typer.Option(metavar="FILE", help="The search space as a TOML file.")
     ] = None,
     settings: Settings = None,
-    trials: Annotated[int, typer.Option(help="That the study shall have in the end.", min=1)] = 20,
+    trials: Annotated[int, typer.Option(help="Total number of trials.", min=1)] = 20,
     minutes: Annotated[
-        float | None, typer.Option(help="Begin no trial after so many minutes.")
+        float | None, typer.Option(help="Start no new trial after this many minutes.")
     ] = None,
-    keep: Annotated[str, typer.Option(help="Weights of the best trial, or of all.")] = "best",
+    keep: Annotated[str, typer.Option(help="Keep the weights of the best trial, or of all.")] = "best",
     prune: Annotated[
-        bool, typer.Option("--prune/--no-prune", help="Give trials up that are below the median.")
+        bool, typer.Option("--prune/--no-prune", help="Prune trials below the median.")
     ] = True,
     seed: Seed = 0,
     json: AsJson = False,

@@ -16,7 +16,7 @@ class Box:
     Raises:
         ValueError: a number that is not finite, or a size that is not positive.
 
-    >>> Box(10, 20, 30, 40).centre
+    >>> Box(10, 20, 30, 40).center
     (25.0, 40.0)
     """
 
@@ -32,7 +32,7 @@ class Box:
             raise ValueError(f"expected a box of positive width and height, but got {self}")
 
     @property
-    def centre(self) -> tuple[float, float]:
+    def center(self) -> tuple[float, float]:
         """The middle, x and y in pixels."""
         return self.x + self.w / 2, self.y + self.h / 2
 
@@ -42,8 +42,8 @@ class Box:
         return self.w * self.h
 
     def expand(self, factor: float) -> Box:
-        """The box `factor` times as wide and high about the same centre."""
-        cx, cy = self.centre
+        """The box `factor` times as wide and high about the same center."""
+        cx, cy = self.center
         w, h = self.w * factor, self.h * factor
         return Box(cx - w / 2, cy - h / 2, w, h)
 

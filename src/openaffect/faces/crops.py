@@ -93,7 +93,7 @@ def crop_window(box: Box, rule: CropRule) -> Window:
     >>> crop_window(Box(10, 10, 20, 10), CropRule(margin=0.25))
     Window(x=5, y=0, w=30, h=30)
     """
-    cx, cy = box.centre
+    cx, cy = box.center
     grow = 1 + 2 * rule.margin
     w, h = (max(box.w, box.h),) * 2 if rule.square else (box.w, box.h)
     width, height = max(1, round(w * grow)), max(1, round(h * grow))

@@ -74,9 +74,9 @@ def find_faces(
 
 
 def _inside(box: Box, pixels: Pixels) -> Box | None:
-    """The part of a box inside the picture; None if its centre is not, which is no face."""
+    """The part of a box inside the picture; None if its center is not, which is no face."""
     height, width = pixels.shape[:2]
-    cx, cy = box.centre
+    cx, cy = box.center
     return box.clip(width, height) if 0 <= cx < width and 0 <= cy < height else None
 
 

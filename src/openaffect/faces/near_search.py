@@ -24,7 +24,7 @@ On pairs of FER+ pictures whose hashes differ in at most four bits, those above 
 and those below 0.92 mostly other people (docs/curation.md)."""
 
 COMPARISONS = 100
-"""With how many neighbours a hash is compared in each table, on average, at most.
+"""With how many neighbors a hash is compared in each table, on average, at most.
 
 On FER+ it is less than one (at most 4 bits) or five (8 bits); it grows with the dataset."""
 
@@ -36,11 +36,11 @@ class NearSearch:
     """All pairs of hashes that differ in at most `distance` bits, without comparing all pairs.
 
     The 64 bits are dealt out to `distance` + 3 bands, so at least three bands of such a pair are
-    equal. For each three bands the hashes are sorted by those, and equal neighbours compared; a
+    equal. For each three bands the hashes are sorted by those, and equal neighbors compared; a
     pair counts in the table of its first three equal bands only, so that it comes once.
-    The bands take every so-manieth bit: neighbouring bits of pictures hang together.
+    The bands take every so-manieth bit: neighboring bits of pictures hang together.
 
-    In each table every hash is compared with its next neighbour, those that share its bands with
+    In each table every hash is compared with its next neighbor, those that share its bands with
     the one after, and so on, until there are none or `budget` comparisons are made: that bounds
     the time whatever the pictures are. `complete` tells whether it left anything out.
     """
@@ -93,7 +93,7 @@ def count_bits(values: Hashes) -> NDArray[np.uint64]:
     >>> count_bits(np.array([0, 7, 2**64 - 1], np.uint64)).tolist()
     [0, 3, 64]
     """
-    # Sums of neighbouring bits, pairs and nibbles; numpy has bitwise_count only since version 2.
+    # Sums of neighboring bits, pairs and nibbles; numpy has bitwise_count only since version 2.
     one, two, four = np.uint64(1), np.uint64(2), np.uint64(4)
     pairs, nibbles = np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
     values = values - ((values >> one) & np.uint64(0x5555555555555555))

@@ -35,19 +35,19 @@ THUMB = 16
 """Side of the thumbnail in pixels."""
 
 BLANK = 2.0
-"""A thumbnail with a smaller standard deviation, in grey levels, shows nothing."""
+"""A thumbnail with a smaller standard deviation, in gray levels, shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What one face is recognised by.
+    """What one face is recognized by.
 
     Attributes:
         pixels: 64 bits of the SHA-256 of the face's pixels and their shape.
         picture: the same of the whole picture; equal to `pixels` where there is no box.
         dhash: the difference hash of the face.
         mirrored: the difference hash of the face seen in a mirror.
-        thumb: uint8 (256,), the face as 16 × 16 grey pixels.
+        thumb: uint8 (256,), the face as 16 × 16 gray pixels.
         leaves: whether the box leaves the picture in part.
     """
 
@@ -61,7 +61,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """What the faces of a dataset are recognised by, in row order; about 300 bytes a face.
+    """What the faces of a dataset are recognized by, in row order; about 300 bytes a face.
 
     Attributes:
         pixels, picture, dhash, mirrored: uint64 (n,); see `Signature`.
@@ -95,7 +95,7 @@ class Signatures:
 
 
 def dhash(image: Pixels) -> int:
-    """The 64-bit difference hash: whether each of 9 × 8 grey cells is brighter than the next.
+    """The 64-bit difference hash: whether each of 9 × 8 gray cells is brighter than the next.
 
     Args:
         image: RGB uint8 (h, w, 3).
@@ -109,7 +109,7 @@ def dhash(image: Pixels) -> int:
 
 
 def sign_face(image: Pixels, box: Box | None = None) -> Signature:
-    """What a face is recognised by.
+    """What a face is recognized by.
 
     Args:
         image: the whole picture, RGB uint8 (h, w, 3).
@@ -159,9 +159,9 @@ def _digest(image: Pixels) -> int:
 
 def _look(image: Pixels) -> tuple[int, int, NDArray[np.uint8]]:
     """The difference hash as it is and mirrored, and the thumbnail."""
-    grey: Pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
-    cells = resize_image(grey, 9, 8)
-    thumb = resize_image(grey, THUMB, THUMB).reshape(-1)
+    gray: Pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+    cells = resize_image(gray, 9, 8)
+    thumb = resize_image(gray, THUMB, THUMB).reshape(-1)
     return _difference(cells), _difference(cells[:, ::-1]), thumb
 
 

@@ -1,8 +1,8 @@
-"""Formats: other people's labelled faces in, and out again.
+"""Formats: other people's labeled faces in, and out again.
 
-One file a format, found by its name: `affectnet-plus` is `affectnet_plus.py`. Each states
+One file per format, found by its name: `affectnet-plus` is `affectnet_plus.py`. Each states
 
-- `LAYOUT`: the layout in words, for messages; `LICENCE`: of the data, where it is known;
+- `LAYOUT`: the layout in words, for messages; `LICENSE`: of the data, where it is known;
 - `COLUMNS`: the columns of `faces.parquet` that it holds both ways; `FIXED_SIZE`: the
   (width, height) of every picture that it writes, or None where bytes stay as they are;
 - `find(path, …) -> Source`: where its parts lie, or a FormatError; `read(source, writer, …)`:
@@ -41,7 +41,7 @@ def import_dataset(
     *,
     images: str | None = None,
     name: str | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     shareable: bool = False,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -56,7 +56,7 @@ def import_dataset(
         images: `link` to the source's folder or `copy` its pictures; an archive is unpacked,
             a folder linked by default.
         name: of the dataset; the destination's name by default.
-        licence: of pictures and labels; the format's by default.
+        license: of pictures and labels; the format's by default.
         shareable: whether pictures may be shown in reports.
         overwrite: replace an existing dataset.
         progress: called now and then with the number of source rows done so far.
@@ -85,7 +85,7 @@ def import_dataset(
         name=name,
         images=found.pictures if found else None,
         copy_images=wish == "copy" and not archive,
-        licence=licence if licence is not None else module.LICENCE,
+        license=license if license is not None else module.LICENSE,
         shareable=shareable,
         source=f"{format}: {source.absolute().name}",
         overwrite=overwrite,

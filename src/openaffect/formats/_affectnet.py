@@ -12,7 +12,7 @@ from openaffect.dataset_writer import DatasetWriter
 from openaffect.formats._sources import find_root
 from openaffect.labels import EMOTIONS
 
-LICENCE = "AffectNet's own licence: granted on request, pictures may not be passed on"
+LICENSE = "AffectNet's own license: granted on request, pictures may not be passed on"
 
 ABSENT = -2.0
 """What AffectNet prints for valence and arousal where there are none."""
@@ -80,7 +80,7 @@ def annotation_stems(folder: Path, suffix: str) -> Iterator[str]:
                     yield entry.name.removesuffix(suffix)
 
 
-def reject_unlabelled(writer: DatasetWriter, folder: Path, suffix: str) -> None:
+def reject_unlabeled(writer: DatasetWriter, folder: Path, suffix: str) -> None:
     """Name the pictures of a set without an annotation, whose names end in `suffix`."""
     images, start = folder / "images", SETS[SET_FOLDERS[folder.name]][1]
     if not images.is_dir():

@@ -33,7 +33,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "group": (),
     "query": (),
     "url": (),
-    "licence": ("license",),
+    "license": ("licence",),
     "extra": (),
 }
 _WEAK = {"image": ("number",)}

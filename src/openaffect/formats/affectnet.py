@@ -47,7 +47,7 @@ LAYOUT = (
     "Manually_Annotated_file_lists/training.csv or validation.csv (or "
     "Automatically_annotated_file_list/automatically_annotated.csv) and …_Images/ folders"
 )
-LICENCE: str | None = _affectnet.LICENCE
+LICENSE: str | None = _affectnet.LICENSE
 COLUMNS = frozenset(
     {
         *("face_id", "box", "landmarks", "expression", "valence", "arousal", "split"),
@@ -64,7 +64,7 @@ _HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """One of the release's lists: its split, who labelled it, its folder and that of its pictures."""
+    """One of the release's lists: its split, who labeled it, its folder and that of its pictures."""
 
     split: str | None
     origin: str

@@ -28,7 +28,7 @@ from openaffect.formats._affectnet import (
     drop_minus_two,
     find_sets,
     notes_from_counts,
-    reject_unlabelled,
+    reject_unlabeled,
     sets_in,
 )
 from openaffect.formats._exports import (
@@ -54,7 +54,7 @@ from openaffect.labels import EMOTIONS, Expression, parse_expression
 from openaffect.texts import counted
 
 LAYOUT = "train_set/ or val_set/ with images/N.jpg and annotations/N_exp.npy, N_val, N_aro, N_lnd"
-LICENCE: str | None = _affectnet.LICENCE
+LICENSE: str | None = _affectnet.LICENSE
 COLUMNS = frozenset(
     {
         *("face_id", "landmarks", "expression", "valence", "arousal", "split"),
@@ -94,7 +94,7 @@ def read(source: Source, writer: DatasetWriter) -> None:
                 if row.valence is None:
                     writer.warn("no valence and arousal")
                 writer.add(row, where)
-        reject_unlabelled(writer, folder, _EXPRESSION)
+        reject_unlabeled(writer, folder, _EXPRESSION)
     for note in notes_from_counts(writer.summary.classes):
         writer.note(note)
 

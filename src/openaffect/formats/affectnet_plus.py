@@ -28,7 +28,7 @@ from openaffect.formats._affectnet import (
     drop_minus_two,
     find_sets,
     notes_from_counts,
-    reject_unlabelled,
+    reject_unlabeled,
     sets_in,
 )
 from openaffect.formats._exports import (
@@ -53,7 +53,7 @@ from openaffect.storage import open_file
 from openaffect.texts import counted, shorten_float32
 
 LAYOUT = "human_annotated/train_set/ or validation_set/ with images/ and annotations/<id>.json"
-LICENCE: str | None = _affectnet.LICENCE
+LICENSE: str | None = _affectnet.LICENSE
 COLUMNS = frozenset(
     {
         *("face_id", "landmarks", "expression", "soft_label", "valence", "arousal", "split"),
@@ -96,13 +96,13 @@ def read(source: Source, writer: DatasetWriter) -> None:
                 listed = f"{folder.name}/images/{name}"
                 row.image = find_picture(source.prefix, listed) or f"{listed}.jpg"
                 writer.add(row, where)
-        reject_unlabelled(writer, folder, ".json")
-    _note_unlabelled(source, writer)
+        reject_unlabeled(writer, folder, ".json")
+    _note_unlabeled(source, writer)
     for note in notes_from_counts(writer.summary.classes):
         writer.note(note)
 
 
-def _note_unlabelled(source: Source, writer: DatasetWriter) -> None:
+def _note_unlabeled(source: Source, writer: DatasetWriter) -> None:
     folder = source.root / "no_human_annotated" / "images"
     if folder.is_dir():
         with os.scandir(folder) as entries:

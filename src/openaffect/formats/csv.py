@@ -49,14 +49,14 @@ from openaffect.schemas import FACES, ORIGINS, SPLITS
 from openaffect.texts import float32_text
 
 LAYOUT = "one .csv file whose header names a column of pictures (image, path, file, filename …)"
-LICENCE: str | None = None
+LICENSE: str | None = None
 COLUMNS = frozenset(FACES.names)
 FIXED_SIZE: tuple[int, int] | None = None
 
 _HEADER = [
     *("face_id", "image", "x", "y", "w", "h", "expression", "valence", "arousal", "split"),
     *("expression_origin", "affect_origin", "votes", "soft_label", "landmarks"),
-    *("group", "query", "url", "licence", "extra"),
+    *("group", "query", "url", "license", "extra"),
 ]
 _FIRST_ROWS = 100
 """How many rows decide which folder the paths start from, and whether boxes are boxes."""
@@ -242,7 +242,7 @@ def _read_row(
         group=named.get("group") or None,
         query=named.get("query") or None,
         url=named.get("url") or None,
-        licence=named.get("licence") or None,
+        license=named.get("license") or None,
         extra=_extra(named.get("extra", ""), others),
     )
 

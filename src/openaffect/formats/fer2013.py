@@ -1,6 +1,6 @@
-"""FER2013 as Kaggle gives it: one table with the 48 × 48 grey pixels of every face in a cell.
+"""FER2013 as Kaggle gives it: one table with the 48 × 48 gray pixels of every face in a cell.
 
-It has no export: the format holds grey pictures of one size, in an order that is their only name.
+It has no export: the format holds gray pictures of one size, in an order that is their only name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from openaffect.labels import Expression
 from openaffect.schemas import SPLITS
 
 LAYOUT = "fer2013.csv (or icml_face_data.csv or train.csv) with the columns emotion, pixels, Usage"
-LICENCE: str | None = "FER2013, research use"
+LICENSE: str | None = "FER2013, research use"
 COLUMNS = frozenset({"face_id", "expression", "expression_origin", "split"})
 FIXED_SIZE: tuple[int, int] | None = (48, 48)
 

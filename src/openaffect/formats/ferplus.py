@@ -39,7 +39,7 @@ from openaffect.labels import EMOTIONS, EXPRESSIONS, Expression
 from openaffect.texts import counted
 
 LAYOUT = "fer2013new.csv with FER2013Train/, FER2013Valid/ or FER2013Test/ (beside it or in data/)"
-LICENCE: str | None = "pictures: FER2013, research use; votes: FER+, MIT"
+LICENSE: str | None = "pictures: FER2013, research use; votes: FER+, MIT"
 COLUMNS = frozenset({"face_id", "votes", "split", "expression", "soft_label", "expression_origin"})
 FIXED_SIZE: tuple[int, int] | None = None
 

@@ -38,7 +38,7 @@ from openaffect.labels import Expression
 from openaffect.schemas import ORIGINS
 
 LAYOUT = "folders named after expressions (happy/, sad/ …), above, below or without train/, test/"
-LICENCE: str | None = None
+LICENSE: str | None = None
 COLUMNS = frozenset({"face_id", "expression", "expression_origin", "split"})
 FIXED_SIZE: tuple[int, int] | None = None
 

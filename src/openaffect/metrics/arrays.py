@@ -72,7 +72,7 @@ def distributions(values: ArrayLike, k: int, what: str) -> Floats | NDArray[np.f
         row = int(np.argmax(bad))
         raise InputError(
             f"{what} needs rows that sum to 1, or rows of NaN for what failed, but row {row} is "
-            f"{array[row].tolist()} ({int(bad.sum())} such rows); renormalise them"
+            f"{array[row].tolist()} ({int(bad.sum())} such rows); renormalize them"
         )
     return array
 

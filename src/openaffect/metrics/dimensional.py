@@ -98,8 +98,8 @@ def constant_guess_rmse(truth: ArrayLike, guess: float | None = None) -> float:
     (0.5, 0.7071)
     """
     t = numbers(truth, "truth")
-    centre = t.mean() if guess is None else guess
-    return float(np.sqrt(np.square(t - centre).mean()))
+    center = t.mean() if guess is None else guess
+    return float(np.sqrt(np.square(t - center).mean()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,12 +121,12 @@ class Moments:
     def of(cls, truth: ArrayLike, prediction: ArrayLike) -> Moments:
         """Prepare rows of shape (n,)."""
         t, p = _pair(truth, prediction)
-        centre_t, centre_p = _centre(t), _centre(p)
-        x, y, error = t - centre_t, p - centre_p, p - t
+        center_t, center_p = _center(t), _center(p)
+        x, y, error = t - center_t, p - center_p, p - t
         same_sign = (np.sign(t) == np.sign(p)).astype(np.float64)
         columns = np.stack([x, y, x * x, y * y, x * y, error * error, np.abs(error), same_sign])
         scale = np.array([np.abs(x).max(), np.abs(y).max(), np.abs([t, p]).max()])
-        return cls(columns, centre_t - centre_p, scale)
+        return cls(columns, center_t - center_p, scale)
 
     def score(self, weights: Integers) -> dict[str, Floats]:
         """The five metrics of weighted rows; weights (b, n) → (b,) each."""
@@ -147,7 +147,7 @@ class Moments:
         }
 
 
-def _centre(values: Floats) -> float:
+def _center(values: Floats) -> float:
     """The mean; of equal values exactly their value, so that what is left is exactly 0."""
     return float(values[0] if np.ptp(values) == 0 else values.mean())
 

@@ -69,7 +69,7 @@ class PackedWeights:
     """Integer weights of b data sets, several to a 64-bit word, so that one sum adds them all.
 
     Four data sets share a word while each has fewer than 65,536 rows, else two. No sum over
-    rows can carry into the neighbour, as none is above its data set's total.
+    rows can carry into the neighbor, as none is above its data set's total.
 
     Attributes:
         words: uint64, shape (⌈b / lanes⌉, n).

@@ -1,4 +1,4 @@
-"""Random data sets made from one: bootstrap samples and skew-normalised draws.
+"""Random data sets made from one: bootstrap samples and skew-normalized draws.
 
 Label metrics need no rows: a bootstrap sample of rows is a multinomial draw of the confusion
 matrix, a balanced draw without replacement a multivariate hypergeometric draw of its rows.

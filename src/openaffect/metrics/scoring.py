@@ -1,7 +1,7 @@
 """All metrics of a system at once, with intervals; and two systems on the same rows.
 
 This is what a report calls. `score_categorical` gives each metric twice: "orig" on the rows
-as they are, "norm" skew-normalised, as the mean over balanced draws.
+as they are, "norm" skew-normalized, as the mean over balanced draws.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def describe(path: str | Path) -> dict[str, Any]:
     if held:
         return {"kind": "folder", "path": str(path), "holds": held}
     raise FormatError(
-        f"{path} is nothing that openaffect knows: a dataset is a folder with dataset.json, a run "
+        f"{path} is not an openaffect file or folder: a dataset is a folder with dataset.json, a run "
         "one with recipe.toml, a study one with study.db, a report one with report.json, a model "
-        "an .onnx file, predictions and analyses .parquet files; other people's labelled faces "
+        "an .onnx file, predictions and analyses .parquet files; other people's labeled faces "
         "become a dataset by `openaffect import`"
     )
 

@@ -17,7 +17,7 @@ from openaffect.labels import EMOTIONS, Expression
 from openaffect.parallel import map_in_order
 from openaffect.schemas import SPLITS
 
-LICENCE = "CC0-1.0"
+LICENSE = "CC0-1.0"
 _FEW = 16  # faces
 
 _Job = tuple[str, int, int, int]  # expression, seed, number, size
@@ -43,7 +43,7 @@ def draw_dataset(
         size: side of the pictures in pixels.
         name: of the dataset; the folder's name by default.
         overwrite: replace an existing dataset.
-        workers: processes that draw; one a processor by default.
+        workers: processes that draw; one per CPU core by default.
         progress: called with the number of faces drawn so far.
 
     Raises:
@@ -57,7 +57,7 @@ def draw_dataset(
     with write_dataset(
         path,
         name=name,
-        licence=LICENCE,
+        license=LICENSE,
         shareable=True,
         source=f"faces drawn by openaffect, seed {seed}",
         overwrite=overwrite,
@@ -137,5 +137,5 @@ def _row(face: DrawnFace, image: str, split: str | None) -> FaceRow:
         expression_origin="drawn",
         affect_origin="drawn",
         split=split,
-        licence=LICENCE,
+        license=LICENSE,
     )

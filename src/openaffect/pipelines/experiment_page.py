@@ -107,7 +107,7 @@ def paired_table(systems: Sequence[str], lines: Sequence[Sequence[str]], theirs:
 
 
 def differences_section(group: Group, name: str) -> str:
-    """The differences to the group's baseline, one column a system; "" for a group of one."""
+    """The differences to the group's baseline, one column per system; "" for a group of one."""
     baseline = next(entry.name for entry in group.entries if entry.is_baseline)
     others = [entry for entry in group.entries if not entry.is_baseline]
     if not others:

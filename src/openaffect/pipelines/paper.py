@@ -123,7 +123,7 @@ class Paper:
             "dataset": {
                 "name": info.name,
                 "source": info.source,
-                "licence": info.licence,
+                "license": info.license,
                 "fingerprint": self.setup.fingerprint,
             },
             "split": self.setup.split,

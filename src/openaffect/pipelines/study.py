@@ -118,7 +118,7 @@ class Study:
             "dataset": {
                 "name": info.name,
                 "source": info.source,
-                "licence": info.licence,
+                "license": info.license,
                 "fingerprint": self.setup.fingerprint,
             },
             "split": self.setup.split,
@@ -164,7 +164,7 @@ def run_study(
     `test` and enough faces; else its own splits are used, and the page says so.
 
     Args:
-        dataset: labelled faces.
+        dataset: labeled faces.
         folder: to make, or that of an earlier call.
         bar, training_bar, say: how progress is shown; see `openaffect.console`.
         tables: numbers of the tables, `3` to `7`; all by default. Only the models that they need
@@ -220,7 +220,7 @@ def split_like_study(
     """The dataset with the study's splits, as far as it allows, and in words what was done.
 
     Args:
-        dataset: labelled faces.
+        dataset: labeled faces.
         path: the dataset folder to make where faces are drawn; it links to the same pictures.
         split: named by the user: nothing is drawn then.
     """

@@ -65,7 +65,7 @@ class Table:
     Attributes:
         title: what was scored.
         header: one text a column: "", then the systems.
-        rows: one line a metric.
+        rows: one line per metric.
     """
 
     title: str

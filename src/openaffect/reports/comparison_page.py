@@ -128,7 +128,7 @@ def _cells(scores: Sequence[Mapping[str, Any]], metric: str, *, lower: bool) -> 
 
 
 def classes_section(group: Group) -> str:
-    """F1 of each expression, a column a system."""
+    """F1 of each expression, a column per system."""
     entries = [e for e in group.entries if e.report["per_class"] is not None]
     if not entries:
         return ""

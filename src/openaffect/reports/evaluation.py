@@ -266,7 +266,7 @@ def _protocol(
         "dataset": dataset.info.name,
         "dataset_source": dataset.info.source,
         "dataset_fingerprint": dataset.info.fingerprint,
-        "licence": dataset.info.licence,
+        "license": dataset.info.license,
         "split": selection.split,
         "labels": [label.value for label in rows.labels],
         "rows": int(picked.sum()),
@@ -318,12 +318,12 @@ def _warnings(
         )
     if protocol["n_outside"]:
         found.append(
-            f"For {protocol['n_outside']:,} faces all that the system says lies outside the label "
+            f"{protocol['n_outside']:,} faces have no probability inside the label "
             "set: they count as wrong in label metrics and are left out of score metrics."
         )
     if data["categorical"] is not None and protocol["absent"]:
         found.append(
-            f"No scored face is labelled {', '.join(protocol['absent'])}: macro means run over "
+            f"No scored face is labeled {', '.join(protocol['absent'])}: macro means run over "
             "the other classes, and what is predicted so counts as wrong."
         )
     found += _few_warnings(data["per_class"])
@@ -382,7 +382,7 @@ def _origin_warnings(protocol: dict[str, Any], data: dict[str, Any]) -> list[str
     says = {
         "derived": "were derived from other labels, not rated by people",
         "model": "were given by a model, not by people",
-        "drawn": "are those that the faces were drawn with, not anyone's judgement",
+        "drawn": "are those that the faces were drawn with, not anyone's judgment",
     }
     found = []
     for column, part, what in (

@@ -28,7 +28,7 @@ _PICTURE = (112, 112)
 
 
 def curves(data: Mapping[str, Any], rows: ScoredRows) -> str:
-    """ROC and precision–recall curves, one line a class."""
+    """ROC and precision–recall curves, one line per class."""
     if data["categorical"] is None:
         return ""
     title = "Expressions: ROC and precision–recall curves"
@@ -98,7 +98,7 @@ def circumplex(data: Mapping[str, Any], rows: ScoredRows) -> str:
         (plots.circumplex_points(by_class(prediction), "predictions"), "Predictions, same faces"),
         (
             plots.circumplex_means(means, present),
-            "Class means: ring labelled, dot predicted; frames: expected regions",
+            "Class means: ring labeled, dot predicted; frames: expected regions",
         ),
     )
     figures = "".join(
@@ -106,12 +106,12 @@ def circumplex(data: Mapping[str, Any], rows: ScoredRows) -> str:
         for drawing, caption in drawings
     )
     legend = "".join(
-        f'<li><i class="swatch c-{name or "other"}"></i>{escape(wide(name) or "unlabelled")}</li>'
+        f'<li><i class="swatch c-{name or "other"}"></i>{escape(wide(name) or "unlabeled")}</li>'
         for name in [*present, *others]
     )
     count = f"{len(shown):,} of {len(known):,} faces" if len(shown) < len(known) else "All faces"
     lead = (
-        f"{count}, coloured by their true expression. Happy’s expected region is the published "
+        f"{count}, colored by their true expression. Happy’s expected region is the published "
         "one; the others span the 2nd to 98th percentile of public validation labels, a proposal "
         "of this project."
     )
@@ -231,7 +231,7 @@ def _mistake_table(worst: Sequence[Mistake]) -> str:
         ]
         for mistake in worst
     ]
-    heads = ["Face", "Labelled", "Predicted", "Confidence", "Given to the label"]
+    heads = ["Face", "Labeled", "Predicted", "Confidence", "Given to the label"]
     return table(heads, lines, kinds="lllnn", name="mistakes")
 
 

@@ -97,7 +97,7 @@ class Protocol:
     dataset: str
     dataset_source: str
     dataset_fingerprint: str
-    licence: str | None
+    license: str | None
     split: str
     labels: list[str]
     rows: int

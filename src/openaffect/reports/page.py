@@ -1,7 +1,7 @@
 """The page of a report: one HTML file that needs no network and no script.
 
 The text is built here from the numbers of `report.json` and the scored rows; drawings are in
-`plots`, sections that need them in `figures`, colours and type in `page.css`.
+`plots`, sections that need them in `figures`, colors and type in `page.css`.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def _protocol(data: Mapping[str, Any]) -> str:
     lines = [
         ("Dataset", p["dataset"]),
         ("Source", p["dataset_source"]),
-        ("Licence", p["licence"]),
+        ("License", p["license"]),
         ("Split", p["split"]),
         ("Label set", ", ".join(wide(name) for name in p["labels"])),
         ("Rows scored for expression", f"{p['rows']:,}"),

@@ -1,6 +1,6 @@
-"""The drawings of a report as SVG text: small, without scripts, coloured by the page's style.
+"""The drawings of a report as SVG text: small, without scripts, colored by the page's style.
 
-Every function gives one `<svg>` whose colours are CSS classes (`c-happy`, `axis`, `grid` …), so
+Every function gives one `<svg>` whose colors are CSS classes (`c-happy`, `axis`, `grid` …), so
 that light, dark and print look right without drawing twice. Texts are escaped here.
 """
 
@@ -27,7 +27,7 @@ class Line:
     """A curve in the unit square.
 
     Attributes:
-        label: the class, which also gives the colour.
+        label: the class, which also gives the color.
         x, y: shape (points,), in [0, 1].
         title: what a pointer that rests on it reads.
     """
@@ -145,7 +145,7 @@ def reliability_plot(bins: Iterable[Mapping[str, Any]]) -> str:
 
 
 def circumplex_points(points: Mapping[str, Floats], what: str) -> str:
-    """Points on the valence–arousal disc, one colour a class.
+    """Points on the valence–arousal disc, one color a class.
 
     Args:
         points: class → valence and arousal, (n, 2); the class "" has no label.
@@ -164,7 +164,7 @@ def circumplex_points(points: Mapping[str, Floats], what: str) -> str:
 
 
 def circumplex_means(means: Mapping[str, tuple[Floats, Floats]], regions: Sequence[str]) -> str:
-    """Where each class is labelled on average, and where it is predicted.
+    """Where each class is labeled on average, and where it is predicted.
 
     Args:
         means: class → mean of the labels (2,), mean of the predictions (2,).
@@ -189,7 +189,7 @@ def circumplex_means(means: Mapping[str, tuple[Floats, Floats]], regions: Sequen
         x0, x1 = (float(v) for v in frame.x([truth[0], prediction[0]]))
         y0, y1 = (float(v) for v in frame.y([truth[1], prediction[1]]))
         title = (
-            f"{_shown(label)}: labelled {truth[0]:+.2f}, {truth[1]:+.2f}; "
+            f"{_shown(label)}: labeled {truth[0]:+.2f}, {truth[1]:+.2f}; "
             f"predicted {prediction[0]:+.2f}, {prediction[1]:+.2f}"
         )
         parts.append(

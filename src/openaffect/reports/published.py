@@ -13,7 +13,7 @@ from typing import Any
 from openaffect.labels import EMOTIONS
 
 Pair = tuple[float, float | None]
-"""A printed score as is ("orig"), and skew-normalised ("norm") where it was printed."""
+"""A printed score as is ("orig"), and skew-normalized ("norm") where it was printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ _OWN_PAGES = "as their authors' own pages state"
 def _systems(
     metrics: tuple[str, ...], names: tuple[str, ...], lines: tuple[tuple[Pair, ...], ...]
 ) -> tuple[PublishedRow, ...]:
-    """Rows from a table that has one line a metric and one column a system."""
+    """Rows from a table that has one line per metric and one column per system."""
     return tuple(
         PublishedRow(name, {m: line[i] for m, line in zip(metrics, lines, strict=True)})
         for i, name in enumerate(names)

@@ -270,7 +270,7 @@ def join_rows(dataset: Dataset, predictions: Predictions, selection: Selection) 
         mass = kept.sum(axis=1, keepdims=True)
         status[~(mass[:, 0] > 0)] = OUTSIDE
         status[np.isnan(whole).any(axis=1)] = FAILED
-        # A row that gives the label set nothing cannot be renormalised.
+        # A row that gives the label set nothing cannot be renormalized.
         probabilities = np.full_like(kept, np.nan)
         np.divide(kept, mass, out=probabilities, where=mass > 0)
     elif predictions.choices is not None:
@@ -346,10 +346,10 @@ def _choose_split(dataset: Dataset, splits: NDArray[np.str_], wanted: str | None
 
 
 def _count_names(expressions: NDArray[np.int8]) -> dict[str, int]:
-    """How many rows have each expression, in the order of the ids; null is `unlabelled`."""
+    """How many rows have each expression, in the order of the ids; null is `unlabeled`."""
     counts = collections.Counter(expressions.tolist())
     named = {e.value: counts[e.id] for e in EXPRESSIONS if counts[e.id]}
-    return named | ({"unlabelled": counts[-1]} if counts[-1] else {})
+    return named | ({"unlabeled": counts[-1]} if counts[-1] else {})
 
 
 def _named_counts(expressions: NDArray[np.int8]) -> str:

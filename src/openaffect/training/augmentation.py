@@ -40,9 +40,9 @@ def draw_changes(recipe: Recipe, count: int, rng: np.random.Generator) -> Change
         "gain": 1 + rng.uniform(-1, 1, count) * recipe.light,
         "offset": rng.uniform(-1, 1, count) * recipe.light * 128,
         "window": rng.random((count, 4)),
-        "colour": 1 + rng.uniform(-1, 1, (count, 3)) * recipe.colour,
+        "color": 1 + rng.uniform(-1, 1, (count, 3)) * recipe.color,
         # The first number of each decides whether, the others how much.
-        "grey": rng.random((count, 1)),
+        "gray": rng.random((count, 1)),
         "blur": rng.random((count, 2)),
         "coarse": rng.random((count, 2)),
         "compress": rng.random((count, 2)),
@@ -55,7 +55,7 @@ def augment(
 ) -> Image:
     """The piece that the network sees of one crop, changed as drawn; the crop is left alone.
 
-    What a camera would do comes in its order: framing, light and colour, then focus, resolution
+    What a camera would do comes in its order: framing, light and color, then focus, resolution
     and compression, then what hides a part of the face.
 
     Args:
@@ -83,11 +83,11 @@ def augment(
         piece = flipped if out is None else out
     if recipe.light:
         piece = _light(piece, change["gain"], change["offset"])
-    if recipe.colour:
-        piece = _light(piece, change["colour"].astype(np.float32), 0.0, middle=0.0)
-    if change["grey"][0] < recipe.grey:
-        grey = cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY)
-        piece = np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
+    if recipe.color:
+        piece = _light(piece, change["color"].astype(np.float32), 0.0, middle=0.0)
+    if change["gray"][0] < recipe.gray:
+        gray = cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY)
+        piece = np.repeat(np.asarray(gray, np.uint8)[:, :, None], 3, axis=2)
     if change["blur"][0] < recipe.blur:
         radius = size * (0.005 + 0.025 * change["blur"][1])
         piece = np.asarray(cv2.GaussianBlur(piece, (0, 0), radius), np.uint8)
@@ -117,7 +117,7 @@ def _resize_window(image: Image, size: int, least_area: float, how: NDArray[np.f
 
 
 def _warp(image: Image, size: int, x: int, y: int, change: dict[str, Any]) -> Image:
-    """The piece at (x, y) of the picture turned and zoomed about the piece's centre."""
+    """The piece at (x, y) of the picture turned and zoomed about the piece's center."""
     middle = (x + size / 2 - 0.5, y + size / 2 - 0.5)
     turn = cv2.getRotationMatrix2D(middle, float(change["angle"]), float(change["scale"]))
     matrix = turn.astype(np.float64)
@@ -153,7 +153,7 @@ def _compress(piece: Image, how: float) -> Image:
 
 
 def _erase(piece: Image, how: NDArray[np.float64]) -> Image:
-    """A grey rectangle of 2 to 20 % of the picture (Zhong et al. 2020, random erasing)."""
+    """A gray rectangle of 2 to 20 % of the picture (Zhong et al. 2020, random erasing)."""
     size = piece.shape[0]
     area, aspect = 0.02 + 0.18 * how[0], np.exp(np.log(3) * (2 * how[1] - 1))
     w = min(size, round(size * float(np.sqrt(area * aspect))))

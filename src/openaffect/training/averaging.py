@@ -1,4 +1,4 @@
-"""What changes weights beside the optimiser: their moving average, and sharpness-aware steps."""
+"""What changes weights beside the optimizer: their moving average, and sharpness-aware steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def average_weights(network: nn.Module, decay: float) -> AveragedModel:
 def climb(network: nn.Module, radius: float) -> Iterator[None]:
     """Within it, the weights are moved by `radius` along the gradient, where the loss is highest.
 
-    The first half of a step of sharpness-aware minimisation (Foret et al. 2021): w + ρ·g/‖g‖. The
+    The first half of a step of sharpness-aware minimization (Foret et al. 2021): w + ρ·g/‖g‖. The
     gradient is then cleared, for the one that the step takes; running statistics do not move,
     since they have seen this batch.
 

@@ -21,11 +21,11 @@ from openaffect.training.network import Network, load_weights
 from openaffect.training.pretrained import load_pretrained
 from openaffect.training.recipe import Recipe
 from openaffect.training.samples import Batch
-from openaffect.training.schedule import make_optimiser
+from openaffect.training.schedule import make_optimizer
 
 
 class Learner:
-    """A network with its optimiser and, if the recipe has one, the average of its weights.
+    """A network with its optimizer and, if the recipe has one, the average of its weights.
 
     Weights are put in by `load` or `begin`; then `prepare` wraps the network for this process,
     and each step is `find_gradient`, which moves nothing, and `move`.
@@ -41,7 +41,7 @@ class Learner:
     ) -> None:
         self._recipe, self._accelerator = recipe, accelerator
         self._network = Network(recipe)
-        self._optimiser = make_optimiser(self._network, recipe)
+        self._optimizer = make_optimizer(self._network, recipe)
         self._weights = torch.tensor(weights, dtype=torch.float32, device=accelerator.device)
         self._wrapped: nn.Module = self._network
         self._average: AveragedModel | None = None
@@ -56,15 +56,15 @@ class Learner:
     def load(self, checkpoint: dict[str, Any], where: str) -> None:
         """Put in what `state` gave, under plain names, whatever the number of processes."""
         load_weights(self._network, checkpoint["weights"], where)
-        self._optimiser.load_state_dict(checkpoint["optimiser"])
+        self._optimizer.load_state_dict(checkpoint["optimizer"])
         self._loaded = {key: checkpoint.get(key) for key in ("average", "scaler")}
 
     def prepare(self) -> None:
-        """Wrap network and optimiser for this process's device, precision and place."""
+        """Wrap network and optimizer for this process's device, precision and place."""
         if self._accelerator.num_processes > 1:
             # As the pictures are, and so the gradients: else torch copies them and warns of it.
             self._network.to(memory_format=torch.channels_last)
-        self._wrapped, self._optimiser = self._accelerator.prepare(self._network, self._optimiser)
+        self._wrapped, self._optimizer = self._accelerator.prepare(self._network, self._optimizer)
         if self._recipe.ema:
             self._average = average_weights(self._plain(), self._recipe.ema)
             if self._loaded.get("average") is not None:
@@ -81,7 +81,7 @@ class Learner:
         moving = {name for name, _ in self._plain().named_buffers()}
         return {
             "weights": {k: v.clone() if k in moving else v for k, v in weights.items()},
-            "optimiser": self._optimiser.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "average": self._average.state_dict() if self._average is not None else None,
             "scaler": scaler.state_dict() if scaler else None,
         }
@@ -94,7 +94,7 @@ class Learner:
     @property
     def rate(self) -> float:
         """The learning rate of the last step."""
-        return float(self._optimiser.param_groups[0]["lr"])
+        return float(self._optimizer.param_groups[0]["lr"])
 
     def find_gradient(self, batch: Batch, faces: float, step: int, rate: float) -> Tensor:
         """The gradient of one step; nothing moves.
@@ -109,9 +109,9 @@ class Learner:
             The loss of this process's share; over all processes they sum to the mean over faces.
         """
         self._step = step
-        for group in self._optimiser.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = rate
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         return self._pass(batch, faces)
 
     def move(self, batch: Batch, faces: float) -> None:
@@ -121,7 +121,7 @@ class Learner:
                 self._pass(batch, faces)
         if self._recipe.clip:
             self._accelerator.clip_grad_norm_(self._wrapped.parameters(), self._recipe.clip)
-        self._optimiser.step()
+        self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._plain())
 
@@ -149,7 +149,7 @@ class Learner:
     def _loss(self, batch: Batch, faces: float, share: float) -> Tensor:
         """The loss of a piece of this process's batch; `share` is its part of that batch."""
         device, recipe = self._accelerator.device, self._recipe
-        # Batch normalisation cannot do with one face: it then takes its running statistics.
+        # Batch normalization cannot do with one face: it then takes its running statistics.
         self._wrapped.train(len(batch) > 1)
         if not len(batch):
             # No picture of this process's share can be read: no gradient, but the same steps.

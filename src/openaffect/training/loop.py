@@ -88,7 +88,7 @@ def train(
     """Train a recipe on a dataset's split `train`, into a run folder, and export the best epoch.
 
     Args:
-        dataset: labelled faces.
+        dataset: labeled faces.
         run: the folder to make; with `resume`, the folder to go on in.
         recipe: every value of the training.
         resume: go on from the last checkpoint (from the start if there is none yet).
@@ -212,9 +212,9 @@ class _Loop:
                 "(--set labels=…), or learn valence and arousal alone (--set target=affect)"
             )
         if missing:
-            note = f"no face of {', '.join(missing)} to learn from: the model will hardly ever"
+            note = f"no training faces of {', '.join(missing)}: the model will rarely predict"
             self.show(
-                Moment("reading", note=f"{note} name {'it' if len(missing) == 1 else 'them'}")
+                Moment("reading", note=f"{note} {'it' if len(missing) == 1 else 'them'}")
             )
 
     # -- reading ---------------------------------------------------------------------------
@@ -369,7 +369,7 @@ class _Loop:
     ) -> tuple[Tensor, Tensor, Targets]:
         """Logits and affect of the held-out faces, on the CPU, and those that could be read.
 
-        Both are (pieces, n, …): of the centre alone or, with `views`, of all that prediction averages.
+        Both are (pieces, n, …): of the center alone or, with `views`, of all that prediction averages.
         """
         network.eval()
         logits, affect, kept = [], [], []
@@ -441,8 +441,8 @@ class _Loop:
         self.log = checkpoint["log"]
         if checkpoint["threads"] != torch.get_num_threads():
             note = (
-                f"the run was begun with {checkpoint['threads']} threads and goes on with "
-                f"{torch.get_num_threads()}: its last digits will differ"
+                f"the run started with {checkpoint['threads']} threads and is resumed with "
+                f"{torch.get_num_threads()}: its results will differ in the last digits"
             )
             self.show(Moment("reading", note=note))
 

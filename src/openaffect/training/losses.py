@@ -1,4 +1,4 @@
-"""The losses, each with the normalisation of its source."""
+"""The losses, each with the normalization of its source."""
 
 from __future__ import annotations
 

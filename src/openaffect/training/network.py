@@ -15,13 +15,13 @@ from openaffect.training.recipe import Recipe
 
 
 class Network(nn.Module):
-    """A backbone with a head for expressions and one for affect, normalisation included.
+    """A backbone with a head for expressions and one for affect, normalization included.
 
     `forward` takes RGB (n, 3, size, size) on a scale of 0 to 255 and returns logits
     (n, classes) and affect (n, 2) in (−1, 1); a head that the recipe lacks returns (n, 0).
     All weights are random; `load_pretrained` puts others in. With `separate` nets `backbone` and
     `affect` give valence, and arousal has its own of both. Weights of layers that the recipe does
-    not unfreeze have `requires_grad` false, and their batch normalisation never learns.
+    not unfreeze have `requires_grad` false, and their batch normalization never learns.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -38,17 +38,17 @@ class Network(nn.Module):
         if recipe.separate:
             self.arousal_backbone = module.build(recipe.size)[0]
             self.arousal = nn.Linear(features, 1)
-        if hasattr(module, "initialise"):
+        if hasattr(module, "initialize"):
             for head in (self.expression, self.affect, self.arousal):
                 if head is not None:
-                    module.initialise(head)
+                    module.initialize(head)
         for backbone in self.backbones.values():
             _freeze(backbone, list_layers(module, backbone), recipe.unfrozen)
         self.register_buffer("mean", 255 * torch.tensor(recipe.mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(recipe.std).view(1, 3, 1, 1))
         self.mean: Tensor
         self.std: Tensor
-        self.grey, self.own_centre = recipe.colours == "grey", recipe.centring == "picture"
+        self.gray, self.own_center = recipe.colors == "gray", recipe.centering == "picture"
         # ITU-R BT.601, as OpenCV and Pillow have it; not a weight of older runs.
         luminance = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         self.register_buffer("luminance", luminance, persistent=False)
@@ -63,7 +63,7 @@ class Network(nn.Module):
         return found
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, but for batch normalisation with frozen weights."""
+        """Switch to training, but for batch normalization with frozen weights."""
         super().train(mode)
         for part in self.modules():
             if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and not part.weight.requires_grad:
@@ -72,7 +72,7 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) and affect (n, 2)."""
-        normal = self._normalise(image)
+        normal = self._normalize(image)
         features = self.dropout(self.backbone(normal))
         none = features[:, :0]
         logits = none if self.expression is None else self.expression(features)
@@ -82,15 +82,15 @@ class Network(nn.Module):
             affect = torch.cat([affect, arousal], dim=1)
         return logits, affect
 
-    def _normalise(self, image: Tensor) -> Tensor:
-        if self.grey:
+    def _normalize(self, image: Tensor) -> Tensor:
+        if self.gray:
             image = (image * self.luminance).sum(1, keepdim=True).expand(-1, 3, -1, -1)
-        if not self.own_centre:
+        if not self.own_center:
             return (image - self.mean) / self.std
-        centred = image - image.mean((1, 2, 3), keepdim=True)
-        spread = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
-        # A picture of one colour stays 0; so does what an encoder's rounding leaves in it.
-        return centred / (spread + 1.0)
+        centered = image - image.mean((1, 2, 3), keepdim=True)
+        spread = centered.square().mean((1, 2, 3), keepdim=True).sqrt()
+        # A picture of one color stays 0; so does what an encoder's rounding leaves in it.
+        return centered / (spread + 1.0)
 
 
 class ExportedNetwork(nn.Module):
@@ -122,7 +122,7 @@ class ExportedNetwork(nn.Module):
 
 
 def cut_views(image: Tensor, recipe: Recipe) -> list[Tensor]:
-    """The pieces of crops that a recipe's prediction averages, its centre first.
+    """The pieces of crops that a recipe's prediction averages, its center first.
 
     Args:
         image: (n, 3, resize, resize).
@@ -132,16 +132,16 @@ def cut_views(image: Tensor, recipe: Recipe) -> list[Tensor]:
     """
     size = recipe.size
     pieces = [image[:, :, y : y + size, x : x + size] for x, y in _view_places(recipe)]
-    return pieces if recipe.views == "centre" else pieces + [piece.flip(3) for piece in pieces]
+    return pieces if recipe.views == "center" else pieces + [piece.flip(3) for piece in pieces]
 
 
 def _view_places(recipe: Recipe) -> tuple[tuple[int, int], ...]:
     """Left upper corners (x, y) of the pieces of a crop that prediction looks at."""
     end = recipe.resize - recipe.size
-    centre = (end // 2, end // 2)
+    center = (end // 2, end // 2)
     if recipe.views != "ten" or not end:  # the five pieces of an uncut picture are the same
-        return (centre,)
-    return (centre, (0, 0), (end, 0), (0, end), (end, end))
+        return (center,)
+    return (center, (0, 0), (end, 0), (0, end), (end, end))
 
 
 def find_backbone(recipe: Recipe) -> ModuleType:

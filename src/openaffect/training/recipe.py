@@ -26,14 +26,14 @@ PACKAGE = "openaffect.training.recipes"
 CHOICES: dict[str, tuple[str, ...]] = {
     "method": ("network", "hog"),
     "none_rows": ("drop", "affect"),
-    "views": ("centre", "flip", "ten"),
-    "colours": ("rgb", "grey"),
-    "centring": ("fixed", "picture"),
+    "views": ("center", "flip", "ten"),
+    "colors": ("rgb", "gray"),
+    "centering": ("fixed", "picture"),
     "target": ("expression", "affect", "both"),
     "strategy": ("imbalanced", "down-sampling", "up-sampling", "weighted-loss", "class-balanced"),
-    "optimiser": ("sgd", "adam", "adamw"),
+    "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("constant", "step", "cosine"),
-    "crops": ("centre", "random", "five", "resized"),
+    "crops": ("center", "random", "five", "resized"),
     "affect_loss": ("euclidean", "ccc"),
     "stop_metric": ("f1", "accuracy", "loss", "ccc", "last"),
     "precision": ("no", "fp16", "bf16"),
@@ -64,7 +64,7 @@ class Recipe:
         separate: whether valence and arousal get a backbone each.
         target: what is learned: `expression`, `affect` (valence and arousal) or `both`.
         labels: the label set, as `parse_labels` reads it.
-        none_rows: faces labelled `none`, where the label set lacks it: `drop` leaves them out,
+        none_rows: faces labeled `none`, where the label set lacks it: `drop` leaves them out,
             `affect` learns their valence and arousal.
         soft_labels: learn the raters' shares where they are known, uncertain faces included.
         strategy: against class imbalance: `imbalanced` does nothing; `down-sampling` keeps at
@@ -78,35 +78,35 @@ class Recipe:
         affect_weight: what the affect loss is multiplied with when both are learned.
         resize: width and height in pixels that a crop is brought to.
         size: width and height that the network sees: a piece of `resize`.
-        crops: which piece of `size` in training: the `centre`, one at a `random` place, one of
-            `five` (centre and corners), or a rectangle of any size `resized` to it.
+        crops: which piece of `size` in training: the `center`, one at a `random` place, one of
+            `five` (center and corners), or a rectangle of any size `resized` to it.
         least_area: of such a rectangle, as a share of the crop (Szegedy et al. 2015).
-        views: what prediction averages: the `centre` piece, it and its mirror image (`flip`), or
-            centre and corners with theirs (`ten`).
+        views: what prediction averages: the `center` piece, it and its mirror image (`flip`), or
+            center and corners with theirs (`ten`).
         margin: of the crop rule.
         flip: mirror every second picture.
         rotate: largest angle in degrees.
         zoom, shift: largest change of size and place, as shares.
         light: largest change of brightness and of contrast, as a share.
-        colour: largest change of each channel's gain, as a share.
-        grey, blur, coarse, compress, erase: the chance of a picture to lose its colours, to be
+        color: largest change of each channel's gain, as a share.
+        gray, blur, coarse, compress, erase: the chance of a picture to lose its colors, to be
             blurred, brought to a lower resolution and back, compressed as JPEG, or to lose a
             rectangle.
         mixup: α of the Beta distribution by which pairs of pictures and targets are mixed
             (Zhang et al. 2018); 0 mixes none.
-        colours: what the network sees: `rgb`, or the luminance alone (`grey`), which makes a net
-            that learned from grey pictures see coloured ones alike.
-        centring: by the `fixed` mean and std below, or by each `picture`'s own.
+        colors: what the network sees: `rgb`, or the luminance alone (`gray`), which makes a net
+            that learned from gray pictures see colored ones alike.
+        centering: by the `fixed` mean and std below, or by each `picture`'s own.
         mean, std: of each channel, on a scale of 0 to 1.
         dropout: before the last layer.
-        optimiser, learning_rate, momentum, weight_decay: momentum is SGD's.
+        optimizer, learning_rate, momentum, weight_decay: momentum is SGD's.
         epsilon: Adam's.
-        sam: radius of sharpness-aware minimisation (Foret et al. 2021), two passes a step; 0 is off.
+        sam: radius of sharpness-aware minimization (Foret et al. 2021), two passes a step; 0 is off.
         ema: decay of the moving average of the weights, which is then what is judged and exported;
             0 is off.
         batch_size: faces a step, over all processes.
         accumulate: pieces in which a step's faces pass the network, to need less memory; batch
-            normalisation, mixup and 1 − CCC then see a piece at a time.
+            normalization, mixup and 1 − CCC then see a piece at a time.
         epochs: at most.
         schedule: `step` multiplies the rate by `step_factor` every `step_every` steps; `cosine`
             lowers it to zero.
@@ -147,28 +147,28 @@ class Recipe:
     affect_weight: float = 1.0
     resize: int = 256
     size: int = 224
-    crops: str = "centre"
+    crops: str = "center"
     least_area: float = 0.35
-    views: str = "centre"
+    views: str = "center"
     margin: float = 0.15
     flip: bool = True
     rotate: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
     light: float = 0.0
-    colour: float = 0.0
-    grey: float = 0.0
+    color: float = 0.0
+    gray: float = 0.0
     blur: float = 0.0
     coarse: float = 0.0
     compress: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
-    colours: str = "rgb"
-    centring: str = "fixed"
+    colors: str = "rgb"
+    centering: str = "fixed"
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
     dropout: float = 0.0
-    optimiser: str = "sgd"
+    optimizer: str = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -368,8 +368,8 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("zoom", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("shift", lambda v: 0 <= v < 1, "in [0, 1)"),
     ("light", lambda v: 0 <= v < 1, "in [0, 1)"),
-    ("colour", lambda v: 0 <= v < 1, "in [0, 1)"),
-    ("grey", lambda v: 0 <= v <= 1, "in [0, 1]"),
+    ("color", lambda v: 0 <= v < 1, "in [0, 1)"),
+    ("gray", lambda v: 0 <= v <= 1, "in [0, 1]"),
     ("blur", lambda v: 0 <= v <= 1, "in [0, 1]"),
     ("coarse", lambda v: 0 <= v <= 1, "in [0, 1]"),
     ("compress", lambda v: 0 <= v <= 1, "in [0, 1]"),

@@ -4,7 +4,7 @@
 
     RUN/
     ├── recipe.toml      the recipe, resolved
-    ├── checkpoint.pt    weights, optimiser, place; written whole or not at all
+    ├── checkpoint.pt    weights, optimizer, place; written whole or not at all
     ├── log.csv          one row an epoch
     └── model.onnx       the best epoch, when the training is over
 """

@@ -91,7 +91,7 @@ def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
     Those of the split `train` (all, if no row has a split) whose expression is in the label set,
     and, with soft labels, uncertain ones whose raters chose something in it; for a recipe of
     affect alone, those of the label set that have valence and arousal, and faces without an
-    expression. With `none_rows` = `affect`, faces labelled none are added for their affect.
+    expression. With `none_rows` = `affect`, faces labeled none are added for their affect.
 
     Raises:
         InputError: there are none; the message says why.
@@ -321,7 +321,7 @@ class CropReader:
 def plan_epoch(recipe: Recipe, targets: Targets, epoch: int) -> list[NDArray[np.int64]]:
     """The steps of an epoch, each the positions of its faces in `targets`.
 
-    A last step of a single face joins the one before: batch normalisation cannot do with one.
+    A last step of a single face joins the one before: batch normalization cannot do with one.
     """
     rng = np.random.default_rng((recipe.seed, epoch))
     rows = epoch_rows(recipe.strategy, targets.classes, recipe.down_to, rng)

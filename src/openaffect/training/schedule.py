@@ -1,4 +1,4 @@
-"""The optimiser, and the learning rate of each step."""
+"""The optimizer, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import nn
 from openaffect.training.recipe import Recipe
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser that a recipe names, over all trainable weights."""
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer that a recipe names, over all trainable weights."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimiser == "sgd":
+    if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=decay)
-    if recipe.optimiser == "adam":
+    if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, rate, weight_decay=decay, eps=recipe.epsilon)
     return torch.optim.AdamW(parameters, rate, weight_decay=decay, eps=recipe.epsilon)
 

@@ -54,7 +54,7 @@ class Training:
 
 
 def fit_temperature(logits: Tensor, shares: Tensor) -> float:
-    """The temperature that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017).
+    """The temperature that minimizes the cross-entropy of softmax(logits / T) (Guo et al. 2017).
 
     Args:
         logits: float32 (n, classes), of faces that nothing was learned from; (pieces, n, classes)
@@ -126,7 +126,7 @@ def finish_file(
 def make_card(recipe: Recipe, temperature: float, training: Training, parameters: int) -> Card:
     """The card of a run, all but its golden sample."""
     info = training.dataset.info
-    data_licence = info.licence or "not stated"
+    data_license = info.license or "not stated"
     return Card(
         name=recipe.name,
         labels=recipe.label_set,
@@ -151,10 +151,10 @@ def make_card(recipe: Recipe, temperature: float, training: Training, parameters
         scores={
             "held_for_stopping": {k.removeprefix("stop_"): v for k, v in training.scores.items()}
         },
-        licences={
+        licenses={
             "code": "Apache-2.0",
-            "data": data_licence,
-            "weights": f"as the data: {data_licence}{_beginning(recipe)}",
+            "data": data_license,
+            "weights": f"as the data: {data_license}{_beginning(recipe)}",
         },
         learned=Card.encode_learned(training.images),
         protocol_warning=recipe.warning,

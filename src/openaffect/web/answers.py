@@ -67,7 +67,7 @@ class ModelList(BaseModel):
 
 
 def make_answer_type(card: Card) -> type[BaseModel]:
-    """The type of the answer of `/v1/analyze` for a model: its rows have a column a class."""
+    """The type of the answer of `/v1/analyze` for a model: its rows have a column per class."""
     share = (float | None, Field(None, description="Probability of the class."))
     columns: dict[str, Any] = {f"p_{label}": share for label in sorted_labels(card)}
     row = create_model("Row", __base__=_Row, __doc__=_Row.__doc__, **columns, **_LAST_COLUMNS)

@@ -248,7 +248,7 @@ async def analyze(
         Query(ge=0, le=1, description="Leave out faces that the detector is less sure of."),
     ] = None,
     min_confidence: Annotated[
-        float, Query(ge=0, le=1, description="Below it no expression is named.")
+        float, Query(ge=0, le=1, description="Leave the expression empty below this confidence.")
     ] = 0.0,
 ) -> dict[str, Any]:
     """Every face of one or many pictures: box, expression, valence and arousal."""
@@ -361,7 +361,7 @@ async def _answer_http(_: Request, error: Exception) -> Response:
 
 
 async def _answer_error(_: Request, __: Exception) -> Response:
-    return _answer(500, "failed", "the server has made a mistake; its log says which")
+    return _answer(500, "failed", "internal server error; see the server log")
 
 
 def _answer(

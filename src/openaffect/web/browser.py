@@ -33,7 +33,7 @@ class Package:
     name: str
     version: str
     sha256: str
-    licence: str
+    license: str
     files: tuple[str, ...]
 
 
@@ -117,7 +117,7 @@ def _keep(package: Package, archive: Path, folder: Path) -> None:
                 raise CannotFetch(f"{package.name} {package.version} has no {name}")
             with source, open(folder / Path(name).name, "wb") as file:
                 shutil.copyfileobj(source, file)
-    text = f"{package.name} {package.version}\n{package.licence}\n"
+    text = f"{package.name} {package.version}\n{package.license}\n"
     (folder / "VERSION").write_text(text, encoding="utf-8")
 
 

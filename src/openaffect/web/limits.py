@@ -21,7 +21,7 @@ class Limits:
             is answered with 503.
         batch: crops that the model sees at once.
         wait_ms: milliseconds that a crop waits for others to fill a batch.
-        workers: threads that decode pictures and find faces; 0 for one a processor.
+        workers: threads that decode pictures and find faces; 0 for one per CPU core.
         upload_s: seconds in which the body of a request must arrive.
         upload_rate: bytes per second that a body must bring, over five seconds at a time.
         held_bytes: of all bodies that arrive, wait or are in work; one more byte is answered

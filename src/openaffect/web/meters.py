@@ -29,7 +29,7 @@ class Meters:
         self._requests[route, status] += 1
 
     def count_picture(self, status: str, faces: int) -> None:
-        """A picture was analysed: `ok`, `no_face_found` or `error`, and so many faces."""
+        """A picture was analyzed: `ok`, `no_face_found` or `error`, and so many faces."""
         self._pictures[status] += 1
         self._faces += faces
 
@@ -54,7 +54,7 @@ class Meters:
         yield from _head("requests_total", "counter", "Requests by route and status.")
         for (route, status), count in sorted(self._requests.items()):
             yield _line("requests_total", count, {"route": route, "status": str(status)})
-        yield from _head("pictures_total", "counter", "Pictures analysed, by their status.")
+        yield from _head("pictures_total", "counter", "Pictures analyzed, by their status.")
         for name, count in sorted(self._pictures.items()):
             yield _line("pictures_total", count, {"status": name})
         for name, value, text in (

@@ -31,8 +31,8 @@ class Framing:
     """What brings a detector's box to the box that YuNet draws around the same face.
 
     Attributes:
-        width, height: factors on the sides of the box, about its centre.
-        dx, dy: shift of the centre, in shares of the detector's own box; positive is right, down.
+        width, height: factors on the sides of the box, about its center.
+        dx, dy: shift of the center, in shares of the detector's own box; positive is right, down.
     """
 
     width: float = 1.0
@@ -46,14 +46,14 @@ class Framing:
         >>> Framing(width=2, height=1, dy=0.5).apply(Box(10, 10, 4, 4))
         Box(x=8.0, y=12.0, w=8, h=4)
         """
-        cx, cy = box.shift(self.dx, self.dy).centre
+        cx, cy = box.shift(self.dx, self.dy).center
         w, h = box.w * self.width, box.h * self.height
         return Box(cx - w / 2, cy - h / 2, w, h)
 
     def undo(self, box: Box) -> Box:
         """A box in YuNet's framing as the detector itself would have drawn it."""
         w, h = box.w / self.width, box.h / self.height
-        cx, cy = box.centre
+        cx, cy = box.center
         return Box(cx - self.dx * w - w / 2, cy - self.dy * h - h / 2, w, h)
 
 

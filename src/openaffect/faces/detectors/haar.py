@@ -32,7 +32,7 @@ _LEAST_FACE = 24
 # are found instead of 87 %, and 77 % of 179 from FER+ instead of 69 %.
 _BORDER = 0.1
 _STEP = 1.1
-_LEAST_NEIGHBOURS = 3
+_LEAST_NEIGHBORS = 3
 _CASCADE = "haarcascade_frontalface_alt2.xml"
 
 # A CascadeClassifier keeps state between calls: each thread has its own, loaded once.
@@ -42,7 +42,7 @@ _thread = threading.local()
 def detect(image: Pixels, min_score: float, close: bool = False) -> Found:
     """Faces with their scores, boxes in pixels of the picture.
 
-    The score is n / (n + 3) for a find that n neighbouring windows agree on: 0.5 for three,
+    The score is n / (n + 3) for a find that n neighboring windows agree on: 0.5 for three,
     the fewest that count, and 0.92 for 33, the median over faces. OpenCV's level weights tell
     true finds from false ones less well: they lie within 54 and 58 for both.
 
@@ -53,17 +53,17 @@ def detect(image: Pixels, min_score: float, close: bool = False) -> Found:
     """
     picture = WorkingPicture.of(image, *((_CLOSE, _CLOSE) if close else _SIDES))
     edge = round(_BORDER * max(picture.pixels.shape[:2]))
-    grey = cv2.equalizeHist(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY))
-    grey = cv2.copyMakeBorder(grey, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+    gray = cv2.equalizeHist(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY))
+    gray = cv2.copyMakeBorder(gray, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
     boxes, counts = _cascade().detectMultiScale2(
-        grey,
+        gray,
         scaleFactor=_STEP,
-        minNeighbors=_LEAST_NEIGHBOURS,
+        minNeighbors=_LEAST_NEIGHBORS,
         minSize=(_LEAST_FACE, _LEAST_FACE),
     )
     found = []
     for (x, y, w, h), count in zip(boxes, counts, strict=True):
-        score = int(count) / (int(count) + _LEAST_NEIGHBOURS)
+        score = int(count) / (int(count) + _LEAST_NEIGHBORS)
         if score >= min_score:
             found.append((picture.to_original(x - edge, y - edge, w, h), score))
     return keep_best(found)

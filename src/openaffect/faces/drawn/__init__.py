@@ -1,7 +1,7 @@
 """Faces drawn by code: portraits with known expression, valence, arousal, box and landmarks.
 
 They feed the demo, the tests and the benchmarks, so that none of these needs a download or
-a licence. A face is a three-dimensional model of the 68 landmarks, moved by muscle actions,
+a license. A face is a three-dimensional model of the 68 landmarks, moved by muscle actions,
 turned, and painted; its landmarks are therefore exact.
 """
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Thing = TypeVar("Thing")
 
 
@@ -25,7 +25,7 @@ def by(x: float, y: float) -> Points:
     return np.array((x, y), dtype=float)
 
 
-SKINS: tuple[Colour, ...] = (
+SKINS: tuple[Color, ...] = (
     (246, 218, 200),
     (238, 202, 178),
     (228, 186, 156),
@@ -36,9 +36,9 @@ SKINS: tuple[Colour, ...] = (
     (98, 66, 49),
     (76, 51, 40),
 )
-"""Skin in middle light, from light to dark; identities lie anywhere between neighbours."""
+"""Skin in middle light, from light to dark; identities lie anywhere between neighbors."""
 
-HAIRS: dict[str, Colour] = {
+HAIRS: dict[str, Color] = {
     "black": (34, 29, 30),
     "dark brown": (58, 40, 32),
     "brown": (92, 63, 44),
@@ -50,7 +50,7 @@ HAIRS: dict[str, Colour] = {
     "platinum": (226, 208, 174),
 }
 
-EYES: tuple[Colour, ...] = (
+EYES: tuple[Color, ...] = (
     (70, 44, 28),
     (92, 60, 36),
     (110, 82, 48),
@@ -60,7 +60,7 @@ EYES: tuple[Colour, ...] = (
     (110, 132, 150),
 )
 
-CLOTHES: tuple[Colour, ...] = (
+CLOTHES: tuple[Color, ...] = (
     (38, 52, 78),
     (120, 44, 52),
     (44, 84, 76),
@@ -86,15 +86,15 @@ class Identity:
     """A person: what stays the same whatever the face expresses.
 
     Numbers without a unit are 0 at the average and ±1 at the end of the usual; `age`,
-    `makeup`, `freckles`, `lid_fold` and `grey` run from 0 to 1, colours are RGB, 0 to 255.
+    `makeup`, `freckles`, `lid_fold` and `gray` run from 0 to 1, colors are RGB, 0 to 255.
     """
 
-    skin: Colour = SKINS[2]
+    skin: Color = SKINS[2]
     hair: str = "short"
-    hair_colour: Colour = HAIRS["brown"]
+    hair_color: Color = HAIRS["brown"]
     parting: float = 0.0
-    eye_colour: Colour = EYES[1]
-    lip_colour: Colour = (190, 104, 98)
+    eye_color: Color = EYES[1]
+    lip_color: Color = (190, 104, 98)
     width: float = 0.0
     jaw: float = 0.0
     chin: float = 0.0
@@ -115,7 +115,7 @@ class Identity:
     makeup: float = 0.0
     freckles: float = 0.0
     neckline: str = "crew"
-    cloth: Colour = CLOTHES[0]
+    cloth: Color = CLOTHES[0]
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Identity:
@@ -139,12 +139,12 @@ class Identity:
         shape = np.clip(rng.normal(0, 0.5, 15), -1, 1).tolist()
         lean = 0.25 if masculine else -0.25
         return cls(
-            skin=_colour(skin),
+            skin=_color(skin),
             hair=hair,
-            hair_colour=_hair_colour(rng, depth, age),
+            hair_color=_hair_color(rng, depth, age),
             parting=float(rng.uniform(-0.5, 0.5)),
-            eye_colour=_eye_colour(rng, depth),
-            lip_colour=_colour(lips),
+            eye_color=_eye_color(rng, depth),
+            lip_color=_color(lips),
             width=shape[0] + 0.5 * lean,
             jaw=shape[1] + 1.4 * lean,
             chin=shape[2] + 0.6 * lean,
@@ -169,8 +169,8 @@ class Identity:
         )
 
 
-def _between(colours: tuple[Colour, ...], position: float) -> NDArray[np.float64]:
-    table = np.array(colours, dtype=float)
+def _between(colors: tuple[Color, ...], position: float) -> NDArray[np.float64]:
+    table = np.array(colors, dtype=float)
     place = position * (len(table) - 1)
     lower = min(int(place), len(table) - 2)
     blended: NDArray[np.float64] = table[lower] + (table[lower + 1] - table[lower]) * (
@@ -179,7 +179,7 @@ def _between(colours: tuple[Colour, ...], position: float) -> NDArray[np.float64
     return blended
 
 
-def _colour(values: NDArray[np.float64]) -> Colour:
+def _color(values: NDArray[np.float64]) -> Color:
     red, green, blue = np.clip(values, 0, 255).tolist()
     return red, green, blue
 
@@ -194,17 +194,17 @@ def choose(
     return things[min(place, len(things) - 1)]
 
 
-def _hair_colour(rng: np.random.Generator, depth: float, age: float) -> Colour:
+def _hair_color(rng: np.random.Generator, depth: float, age: float) -> Color:
     names = list(HAIRS)
-    # Darker skin goes with darker hair; the range of colours narrows as the skin deepens.
+    # Darker skin goes with darker hair; the range of colors narrows as the skin deepens.
     count = len(names) if depth < 0.4 else (4 if depth < 0.65 else 2)
     natural = np.array(HAIRS[names[int(rng.integers(count))]]) * (1 + rng.normal(0, 0.06))
-    grey = np.clip((age - 0.45) * 2.2 + rng.normal(0, 0.12), 0, 0.95) if age > 0.4 else 0.0
+    gray = np.clip((age - 0.45) * 2.2 + rng.normal(0, 0.12), 0, 0.95) if age > 0.4 else 0.0
     silver = np.array((186.0, 184.0, 184.0)) + rng.normal(0, 14)
-    return _colour(natural + (silver - natural) * grey)
+    return _color(natural + (silver - natural) * gray)
 
 
-def _eye_colour(rng: np.random.Generator, depth: float) -> Colour:
+def _eye_color(rng: np.random.Generator, depth: float) -> Color:
     count = len(EYES) if depth < 0.45 else 3
     return choose(rng, EYES[:count])
 

@@ -27,9 +27,9 @@ def paint_beard(canvas: Canvas, face: Face, tone: Floats, rng: np.random.Generat
         strength = np.clip(alpha * (0.34 + 0.05 * grain), 0, 1)
     else:
         strength = np.clip(alpha * (0.90 + 0.05 * grain), 0, 1)
-    colour = np.array(face.identity.hair_colour) * 0.80 + 4
+    color = np.array(face.identity.hair_color) * 0.80 + 4
     streak = cv2.GaussianBlur(grain, (0, 0), sigmaX=0.5, sigmaY=1.6) * 0.20
-    canvas.blend(window, hair_ramp((*colour.tolist(),), 0.75 * light + streak), strength)
+    canvas.blend(window, hair_ramp((*color.tolist(),), 0.75 * light + streak), strength)
 
 
 def _beard_polygons(face: Face, kind: str) -> list[Points]:

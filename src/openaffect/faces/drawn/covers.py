@@ -175,7 +175,7 @@ def _mask(canvas: Canvas, face: Face) -> None:
 def _lock(canvas: Canvas, face: Face) -> None:
     """A strand of hair that has fallen over one eye."""
     unit, side = face.unit, _side(face)
-    hair = np.array(face.identity.hair_colour)
+    hair = np.array(face.identity.hair_color)
     for k in range(7):
         root = (side * (0.25 + 0.03 * k), -1.15, 0.72)
         line = face.place(

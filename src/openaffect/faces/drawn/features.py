@@ -14,8 +14,8 @@ _LEFT_EYE = (36, 37, 38, 39, 40, 41)
 _RIGHT_EYE = (45, 44, 43, 42, 47, 46)
 
 
-def _dark(colour: object, factor: float) -> Points:
-    return np.asarray(colour, dtype=float) * factor
+def _dark(color: object, factor: float) -> Points:
+    return np.asarray(color, dtype=float) * factor
 
 
 def lids(face: Face, eye: tuple[int, ...]) -> tuple[Points, Points]:
@@ -39,24 +39,24 @@ def _paint_balls(canvas: Canvas, face: Face, upper: Points, lower: Points) -> No
     unit, gaze = face.unit, face.scene.gaze
     window = canvas.window(openings.reshape(-1, 2), 1)
     alpha = canvas.mask(openings, window, 0.0, 4)
-    centres = face.pixels[36:48].reshape(2, 6, 2).mean(axis=1)
+    centers = face.pixels[36:48].reshape(2, 6, 2).mean(axis=1)
     across = upper[:, -1] - upper[:, 0]
     wide = 0.5 * np.sqrt(np.square(across).sum(axis=1))
-    irises = centres + wide[:, None] * (gaze[0] * 0.16, gaze[1] * 0.08 - 0.02)
+    irises = centers + wide[:, None] * (gaze[0] * 0.16, gaze[1] * 0.08 - 0.02)
     irises = irises.astype(np.float32)
     radius = 0.115 * unit
     squeeze = np.clip(wide / (0.225 * unit), 0.7, 1.0)
     rows, columns = np.ogrid[window[0], window[1]]
     rows, columns = rows.astype(np.float32) + 0.5, columns.astype(np.float32) + 0.5
-    own = (columns[0] > centres[:, 0].mean()).astype(int)  # which eye a column belongs to
+    own = (columns[0] > centers[:, 0].mean()).astype(int)  # which eye a column belongs to
     dx = (columns - irises[own, 0]) / (radius * squeeze[own]).astype(np.float32)
     dy = (rows - irises[own, 1]) / np.float32(radius)
     r = np.sqrt(dx * dx + dy * dy)
-    corner = np.minimum(np.abs(columns - centres[own, 0]) / wide[own], 1) ** 2
+    corner = np.minimum(np.abs(columns - centers[own, 0]) / wide[own], 1) ** 2
     brims = ribbons(upper + by(0, 0.02 * unit), 0.11 * unit, (1, 1))
     shade = 1 - 0.50 * canvas.mask(brims, window, 0.022 * unit)
     edge = _step((1 - r) * radius + 0.5) * shade
-    # Every colour has a share of each pixel, so that all are mixed in one product.
+    # Every color has a share of each pixel, so that all are mixed in one product.
     shares = np.zeros((5, *r.shape), np.float32)
     _share_iris(face, r, dy, edge, shares)
     np.subtract(shade, edge, out=shares[2])
@@ -69,10 +69,10 @@ def _paint_balls(canvas: Canvas, face: Face, upper: Points, lower: Points) -> No
         shares[4] += spot
     light = 0.80 + 0.15 * face.scene.strength
     white, pink = np.array((240.0, 236.0, 232.0)) * light, np.array((206.0, 170.0, 160.0)) * light
-    colours = np.array(
-        (face.identity.eye_colour, (14, 11, 12), white, pink - white, (252, 252, 252)), np.float32
+    colors = np.array(
+        (face.identity.eye_color, (14, 11, 12), white, pink - white, (252, 252, 252)), np.float32
     )
-    pixels = (colours.T @ shares.reshape(5, -1)).reshape(3, *r.shape)
+    pixels = (colors.T @ shares.reshape(5, -1)).reshape(3, *r.shape)
     canvas.blend(window, pixels, alpha)
 
 
@@ -138,15 +138,15 @@ _LEAN = np.linspace(0.9, -0.15, 8)[:, None]
 def paint_brows(canvas: Canvas, face: Face, rng: np.random.Generator) -> None:
     """Brows as a soft body with single hairs that rise from it and lie outward."""
     i, unit = face.identity, face.unit
-    colour = np.array(i.hair_colour) * 0.62 + np.array(i.skin) * 0.06
-    if sum(i.hair_colour) > 420 and i.age < 0.55:
-        colour = np.array(i.hair_colour) * 0.62
+    color = np.array(i.hair_color) * 0.62 + np.array(i.skin) * 0.06
+    if sum(i.hair_color) > 420 and i.age < 0.55:
+        color = np.array(i.hair_color) * 0.62
     thick = 0.098 * (1 + 0.30 * i.brow_weight)
     lines = spline(face.pixels[[[17, 18, 19, 20, 21], [26, 25, 24, 23, 22]]], steps=6)
     width = unit * thick * _BROW_WIDTH
-    canvas.fill(ribbons(lines, width, (0.1, 0.55)), colour, 0.70, 0.016 * unit)
+    canvas.fill(ribbons(lines, width, (0.1, 0.55)), color, 0.70, 0.016 * unit)
     # Thinner than a pixel, so that nobody sees where two of a group cross.
-    canvas.fill(_brow_hairs(lines, width, rng), colour * 0.72, 0.60, 0.0, 4)
+    canvas.fill(_brow_hairs(lines, width, rng), color * 0.72, 0.60, 0.0, 4)
 
 
 _ALONG = np.linspace(0, 1, 25)
@@ -196,7 +196,7 @@ def paint_mouth(canvas: Canvas, face: Face, tone: Floats) -> None:
     gap = math.dist(p[66], p[62])
     if gap > 0.02 * unit:
         _paint_inside(canvas, face, hole, inner_top, inner_bottom, gap)
-    lip = np.array(face.identity.lip_colour)
+    lip = np.array(face.identity.lip_color)
     for body, shade in (
         (np.concatenate((top, inner_top[::-1])), 0.86),
         (np.concatenate((bottom, inner_bottom[::-1])), 1.03),

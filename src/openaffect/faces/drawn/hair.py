@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn.anatomy import Colour, Points
+from openaffect.faces.drawn.anatomy import Color, Points
 from openaffect.faces.drawn.paint import (
     Canvas,
     Field,
@@ -21,7 +21,7 @@ from openaffect.faces.drawn.paint import (
     soften,
     spline,
 )
-from openaffect.faces.drawn.scene import SKULL_CENTRE, SKULL_RADII
+from openaffect.faces.drawn.scene import SKULL_CENTER, SKULL_RADII
 from openaffect.faces.drawn.skin import Face, head_mask, light_direction, skull
 
 
@@ -39,7 +39,7 @@ class Style:
     temple: float = 0.0
     end: float = 0.05
     wave: float = 0.0
-    centred: float = 1.0
+    centered: float = 1.0
     fringe: float | None = None
     curls: float = 0.0
     bun: bool = False
@@ -55,10 +55,10 @@ STYLES: dict[str, Style] = {
     "pixie": Style(top=0.17, sides=0.08, end=0.12, fringe=-0.52),
     "bob": Style(top=0.17, sides=0.12, end=1.12, wave=0.02),
     "fringe": Style(top=0.17, sides=0.12, end=1.35, fringe=-0.46),
-    "long": Style(top=0.16, sides=0.11, end=2.35, centred=0.5),
+    "long": Style(top=0.16, sides=0.11, end=2.35, centered=0.5),
     "wavy": Style(top=0.19, sides=0.15, end=2.15, wave=0.09),
     "bun": Style(top=0.11, sides=0.05, end=-0.05, bun=True, slick=True),
-    "tied": Style(top=0.10, sides=0.05, end=-0.05, slick=True, centred=0.3),
+    "tied": Style(top=0.10, sides=0.05, end=-0.05, slick=True, centered=0.3),
     "curly": Style(top=0.28, sides=0.20, line=-0.94, end=0.15, curls=0.10),
     "afro": Style(top=0.52, sides=0.46, line=-0.96, end=0.20, curls=0.085),
 }
@@ -94,7 +94,7 @@ class Lock:
 
 def _on_skull(x: float, y: float, grow: float = 0.02) -> tuple[float, float, float]:
     """The point of the skull's front at x, y."""
-    (cx, cy, cz), (rx, ry, rz) = SKULL_CENTRE, SKULL_RADII
+    (cx, cy, cz), (rx, ry, rz) = SKULL_CENTER, SKULL_RADII
     rest = 1 - ((x - cx) / (rx + grow)) ** 2 - ((y - cy) / (ry + grow)) ** 2
     return x, y, cz + (rz + grow) * float(np.sqrt(max(rest, 0.0)))
 
@@ -108,7 +108,7 @@ def locks_of(face: Face, style: Style) -> list[Lock]:
 
 
 def _side_lock(face: Face, style: Style, side: float) -> Lock:
-    part = face.identity.parting * style.centred
+    part = face.identity.parting * style.centered
     wide = 1 + 0.05 * face.identity.width
     stop = 0.34 if style.end < 0.3 else 0.10
     # Angles run from the parting at the crown down to the ear; the left side is mirrored.
@@ -117,7 +117,7 @@ def _side_lock(face: Face, style: Style, side: float) -> Lock:
     arc = np.array((side * np.cos(angles), np.sin(angles))).T
     grow = (style.sides, style.top, style.top)
     radii = np.array(SKULL_RADII) * (wide, 1, 1) + grow
-    outer = face.camera.ellipse(np.array(SKULL_CENTRE), radii, arc)
+    outer = face.camera.ellipse(np.array(SKULL_CENTER), radii, arc)
     recess = style.temple + 0.10 * max(0.0, face.identity.age - 0.5) * (style.end < 0.3)
     solid = [
         _on_skull(part, style.line),
@@ -179,9 +179,9 @@ def _fringe(face: Face, style: Style) -> Lock:
     return Lock(face.camera.place(spline(guides, steps=9)))
 
 
-def hair_ramp(colour: Colour, tone: Floats) -> Floats:
-    """Colours of hair from shadow (0) to gloss (1): planes first."""
-    base = np.array(colour, dtype=float)
+def hair_ramp(color: Color, tone: Floats) -> Floats:
+    """Colors of hair from shadow (0) to gloss (1): planes first."""
+    base = np.array(color, dtype=float)
     return ramp(base * 0.30, base, base * 0.75 + np.array((76.0, 70.0, 63.0)), tone)
 
 
@@ -209,7 +209,7 @@ def _strand_map(window: Window, locks: list[Lock], rng: np.random.Generator, uni
     for lock in locks:
         count = 40
         lines = np.rint((lock.strands(count, rng)[:, ::2] - origin) * 16 - 8).astype(np.int32)
-        # Balanced levels, so that neighbouring locks are equally bright on the whole.
+        # Balanced levels, so that neighboring locks are equally bright on the whole.
         levels = rng.permutation(_LEVELS).tolist()
         thick = max(1, round(0.022 * unit))
         for number, level in enumerate(levels):
@@ -221,7 +221,7 @@ _LEVELS = np.linspace(78, 178, 8).astype(int)
 
 
 def _plain(window: Window) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """A window in middle grey, and its corner as x, y."""
+    """A window in middle gray, and its corner as x, y."""
     rows, columns = window
     shape = (rows.stop - rows.start, columns.stop - columns.start)
     return np.full(shape, 128, np.uint8), (columns.start, rows.start)
@@ -251,15 +251,15 @@ def _curl_outline(face: Face, style: Style, rng: np.random.Generator) -> list[Po
     angles = np.linspace(np.pi - 0.25, 2 * np.pi + 0.25, 22) + rng.normal(0, 0.02, 22)
     radii = np.array(SKULL_RADII) + grow
     arc = np.stack((np.cos(angles), np.sin(angles)), axis=1)
-    crown = face.camera.ellipse(np.array(SKULL_CENTRE), radii, arc)
+    crown = face.camera.ellipse(np.array(SKULL_CENTER), radii, arc)
     x = np.linspace(-0.78, 0.78, 9)
     line = face.camera.flat(
         np.array([_on_skull(a, style.line - 0.02 + 0.30 * abs(a) ** 3, 0.05) for a in x])
     )
     balls = []
-    for centres, size in ((crown, 1.5), (line, 0.75)):
+    for centers, size in ((crown, 1.5), (line, 0.75)):
         for spot, factor in zip(
-            face.camera.place(centres), rng.uniform(0.8, 1.2, len(centres)), strict=True
+            face.camera.place(centers), rng.uniform(0.8, 1.2, len(centers)), strict=True
         ):
             radius = factor * size * style.curls * face.unit
             balls.append(ring(spot, (radius, radius), 14))
@@ -271,11 +271,11 @@ def _curl_back(face: Face, style: Style, rng: np.random.Generator) -> list[Point
     grow = (style.sides - style.curls, style.top - style.curls, style.top)
     radii = np.array(SKULL_RADII) + grow
     arc = circle(48)
-    whole = face.camera.ellipse(np.array(SKULL_CENTRE), radii, arc[arc[:, 1] <= _NAPE])
+    whole = face.camera.ellipse(np.array(SKULL_CENTER), radii, arc[arc[:, 1] <= _NAPE])
     turns = np.linspace(-0.1, np.arcsin(_NAPE), 7)
     half = np.stack((np.cos(turns), np.sin(turns)), axis=1)
     edge = np.concatenate((half, half * (-1, 1)))
-    spots = face.camera.ellipse(np.array(SKULL_CENTRE), radii * (0.96, 1, 1), edge)
+    spots = face.camera.ellipse(np.array(SKULL_CENTER), radii * (0.96, 1, 1), edge)
     sizes = rng.uniform(1.1, 1.5, len(spots)) * style.curls * face.unit
     balls = [
         ring(spot, (size, size), 14)
@@ -346,7 +346,7 @@ def paint_back_hair(canvas: Canvas, face: Face, shape: HairShape, rng: np.random
         tone = hair_tone(face, window) * 0.8 + _curl_map(window, face, curls, rng)
     else:
         tone = hair_tone(face, window) * 0.55 + 0.02
-    canvas.blend(window, hair_ramp(face.identity.hair_colour, tone), alpha)
+    canvas.blend(window, hair_ramp(face.identity.hair_color, tone), alpha)
 
 
 def paint_front_hair(
@@ -370,7 +370,7 @@ def paint_front_hair(
     )
     canvas.blend(
         window,
-        hair_ramp(face.identity.hair_colour, hair_tone(face, window) + texture),
+        hair_ramp(face.identity.hair_color, hair_tone(face, window) + texture),
         alpha,
     )
 
@@ -388,11 +388,11 @@ _RISE = np.linspace(0, 1, 5)[:, None]
 
 
 def _paint_buzz(canvas: Canvas, face: Face) -> None:
-    """Hair cut to stubble: a soft cap of its colour over the skull."""
+    """Hair cut to stubble: a soft cap of its color over the skull."""
     cap = locks_of(face, Style(top=0.0, sides=-0.01, line=-0.96, end=0.0, temple=0.05))
     polygons = [lock.outline() for lock in cap]
     window = canvas.window(np.concatenate(polygons), 6)
     alpha = canvas.mask(polygons, window, 0.035 * face.unit) * head_mask(canvas, face, window)
     grain = np.random.default_rng(face.scene.decor).normal(0, 0.07, alpha.shape).astype(np.float32)
-    colour = 0.75 * np.array(face.identity.hair_colour) + 0.10 * np.array(face.identity.skin)
-    canvas.blend(window, colour, np.clip(alpha * (0.72 + grain), 0, 1))
+    color = 0.75 * np.array(face.identity.hair_color) + 0.10 * np.array(face.identity.skin)
+    canvas.blend(window, color, np.clip(alpha * (0.72 + grain), 0, 1))

@@ -95,7 +95,7 @@ def ribbons(
 
 @lru_cache(maxsize=64)
 def _differences(count: int) -> NDArray[np.float64]:
-    """The matrix that takes points to the steps between their neighbours."""
+    """The matrix that takes points to the steps between their neighbors."""
     matrix = np.zeros((count, count))
     for row in range(count):
         matrix[row, min(row + 1, count - 1)] += 1
@@ -124,9 +124,9 @@ def circle(count: int) -> Points:
     return points
 
 
-def ring(centre: Points, radii: tuple[float, float], count: int = 20) -> Points:
+def ring(center: Points, radii: tuple[float, float], count: int = 20) -> Points:
     """An upright ellipse as a polygon, shape (count, 2)."""
-    return np.asarray(centre) + circle(count) * radii
+    return np.asarray(center) + circle(count) * radii
 
 
 class Canvas:
@@ -173,12 +173,12 @@ class Canvas:
         """
         return _cover(_corners(polygons, scale)[0], window, blur, scale, levels)
 
-    def blend(self, window: Window, colour: object, alpha: Floats) -> None:
-        """Move a window towards a colour (3 numbers) or planes (3, h, w) by alpha (h, w)."""
+    def blend(self, window: Window, color: object, alpha: Floats) -> None:
+        """Move a window towards a color (3 numbers) or planes (3, h, w) by alpha (h, w)."""
         part = self.pixels[:, window[0], window[1]]
         if not part.size:
             return
-        paint = np.asarray(colour, dtype=np.float32)
+        paint = np.asarray(color, dtype=np.float32)
         if part[0].size < _SMALL:
             part += (paint.reshape(3, *paint.shape[1:] or (1, 1)) - part) * alpha
             return
@@ -198,18 +198,18 @@ class Canvas:
     def fill(
         self,
         polygons: Polygons,
-        colour: object,
+        color: object,
         opacity: float = 1.0,
         blur: float = 0.0,
         scale: int = 2,
         within: tuple[Window, Floats] | None = None,
         levels: list[float] | None = None,
     ) -> None:
-        """Paint the union of polygons in one colour, `within` a mask of a window if given.
+        """Paint the union of polygons in one color, `within` a mask of a window if given.
 
         Args:
             polygons, blur, scale, levels: as for `mask`.
-            colour: RGB.
+            color: RGB.
             opacity: 0 to 1.
             within: a window and its mask.
         """
@@ -218,7 +218,7 @@ class Canvas:
         alpha = _cover(corners, window, blur, scale, levels, opacity)
         if within:
             alpha *= within[1]
-        self.blend(window, colour, alpha)
+        self.blend(window, color, alpha)
 
     def image(self) -> NDArray[np.uint8]:
         """The picture as (size, size, 3) uint8."""
@@ -230,7 +230,7 @@ def _corners(polygons: Polygons, scale: int) -> tuple[list[Corners], tuple[int, 
     parts = (polygons,) if isinstance(polygons, np.ndarray) else polygons
     rows = [part.reshape(-1, 2) for part in parts]
     points = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    # Half a subpixel moves from edges to centres; the other half bit rounds.
+    # Half a subpixel moves from edges to centers; the other half bit rounds.
     fixed = (points * (scale << _SHIFT) + (0.5 - (1 << _SHIFT) // 2)).astype(np.int32)
     bounds = tuple(cv2.boundingRect(fixed))
     if len(parts) == 1:
@@ -385,7 +385,7 @@ def _bezier() -> Points:
 
 
 def ramp(shadow: Points, middle: Points, top: Points, tone: Floats) -> Floats:
-    """Colours along a quadratic Bézier curve: planes first, shape (3, h, w).
+    """Colors along a quadratic Bézier curve: planes first, shape (3, h, w).
 
     Args:
         shadow, middle, top: RGB at tone 0, of the control point, and at tone 1.

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn.anatomy import Colour, Points, choose
+from openaffect.faces.drawn.anatomy import Color, Points, choose
 
 BACKGROUNDS = ("gradient", "bokeh", "blocks", "foliage", "window")
 GLASSES = ("none", "round", "square", "sun")
 OCCLUSIONS = ("none", "hand", "scarf", "mask", "lock", "cup")
 
-SKULL_CENTRE = (0.0, -0.44, -0.22)
+SKULL_CENTER = (0.0, -0.44, -0.22)
 SKULL_RADII = (1.0, 1.10, 1.12)
 FORWARD = np.array([0.74, 0.74, 0.72, 0.66, 0.58, 0.46, 0.32, 0.16, 0.0])
 """How far the face bulges forward at the level of each jaw point, from the ear to the chin."""
@@ -34,9 +34,9 @@ class Scene:
     roll: float = 0.0
     light: tuple[float, float, float] = (-0.5, -0.6, 0.7)
     strength: float = 0.6
-    light_colour: Colour = (255, 246, 232)
+    light_color: Color = (255, 246, 232)
     background: str = "gradient"
-    hues: tuple[Colour, Colour] = ((120, 140, 158), (208, 214, 214))
+    hues: tuple[Color, Color] = ((120, 140, 158), (208, 214, 214))
     glasses: str = "none"
     occlusion: str = "none"
     gaze: tuple[float, float] = (0.0, 0.0)
@@ -64,7 +64,7 @@ class Scene:
             roll=roll,
             light=(side, float(rng.uniform(-0.8, -0.25)), 0.75),
             strength=float(rng.uniform(0.42, 0.8)),
-            light_colour=(250 + 5 * warm, 246.0, 240 - 14 * warm),
+            light_color=(250 + 5 * warm, 246.0, 240 - 14 * warm),
             background=choose(rng, BACKGROUNDS),
             hues=_HUES[int(rng.integers(len(_HUES)))],
             glasses=choose(
@@ -83,7 +83,7 @@ class Scene:
         )
 
 
-_HUES: tuple[tuple[Colour, Colour], ...] = (
+_HUES: tuple[tuple[Color, Color], ...] = (
     ((66, 92, 116), (176, 198, 206)),
     ((222, 196, 168), (246, 232, 214)),
     ((52, 78, 74), (146, 172, 150)),
@@ -108,7 +108,7 @@ class Camera:
     cos_roll: float
     sin_roll: float
     scale: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
 
     @classmethod
     def of(cls, scene: Scene, size: int) -> Camera:
@@ -118,9 +118,9 @@ class Camera:
         about_y = np.array([(c, 0, s), (0, 1, 0), (-s, 0, c)])
         c, s = math.cos(pitch), math.sin(pitch)
         about_x = np.array([(1, 0, 0), (0, c, -s), (0, s, c)])
-        centre = (size * (0.5 + scene.shift[0]), size * (0.485 + scene.shift[1]))
+        center = (size * (0.5 + scene.shift[0]), size * (0.485 + scene.shift[1]))
         scale = 0.232 * size * scene.zoom
-        return cls(about_x @ about_y, math.cos(roll), math.sin(roll), scale, centre)
+        return cls(about_x @ about_y, math.cos(roll), math.sin(roll), scale, center)
 
     def flat(self, points: Points) -> Points:
         """Points in face units, shape (…, 3), turned: shape (…, 2), upright."""
@@ -132,22 +132,22 @@ class Camera:
         # A point as one complex number: roll and scale are one product.
         z = np.ascontiguousarray(flat, dtype=float).view(complex)
         placed = z * complex(self.scale * self.cos_roll, self.scale * self.sin_roll)
-        placed += complex(*self.centre)
+        placed += complex(*self.center)
         return placed.view(float)
 
     def body(self, points: Points) -> Points:
         """Points of the body, shape (n, 2), which stays upright: in pixels."""
-        return np.asarray(points, dtype=float) * self.scale + self.centre
+        return np.asarray(points, dtype=float) * self.scale + self.center
 
     def affine(self, origin: tuple[float, float], step: float) -> NDArray[np.float64]:
         """The 2 × 3 matrix from pixels of a flat grid (first pixel at origin) to the picture."""
         c, s = self.cos_roll * self.scale, self.sin_roll * self.scale
         linear = np.array([(c, -s), (s, c)])
-        # Grid pixel i covers flat [origin + i·step, +step); its centre is half a step further.
-        offset = linear @ (np.asarray(origin) + 0.5 * step) + self.centre - 0.5
+        # Grid pixel i covers flat [origin + i·step, +step); its center is half a step further.
+        offset = linear @ (np.asarray(origin) + 0.5 * step) + self.center - 0.5
         return np.column_stack((linear * step, offset))
 
-    def ellipse(self, centre: Points, radii: Points, circle: Points) -> Points:
+    def ellipse(self, center: Points, radii: Points, circle: Points) -> Points:
         """The outline of an ellipsoid as the camera sees it, at points of the unit circle.
 
         The shadow of an ellipsoid with matrix D along z is the ellipse of R·D²·Rᵀ's upper
@@ -159,7 +159,7 @@ class Camera:
         first = math.sqrt(xx)
         lower = xy / first
         root = np.array(((first, lower), (0.0, math.sqrt(yy - lower * lower))))
-        outline: Points = circle @ root + self.flat(centre)
+        outline: Points = circle @ root + self.flat(center)
         return outline
 
 

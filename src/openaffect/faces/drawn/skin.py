@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import Colour, Identity, Points, by
+from openaffect.faces.drawn.anatomy import Color, Identity, Points, by
 from openaffect.faces.drawn.muscles import Muscles
 from openaffect.faces.drawn.paint import (
     Canvas,
@@ -20,7 +20,7 @@ from openaffect.faces.drawn.paint import (
     ribbons,
     spline,
 )
-from openaffect.faces.drawn.scene import SKULL_CENTRE, SKULL_RADII, Camera, Scene
+from openaffect.faces.drawn.scene import SKULL_CENTER, SKULL_RADII, Camera, Scene
 
 Bump = tuple[float, float, float, float, float]
 
@@ -69,7 +69,7 @@ def skull(face: Face, grow: tuple[float, float, float] = (0, 0, 0), count: int =
     """The outline of the skull, grown by face units along its axes; flat."""
     wide = 1 + 0.05 * face.identity.width
     radii = np.array(SKULL_RADII) * (wide, 1, 1) + grow
-    return face.camera.ellipse(np.array(SKULL_CENTRE), radii, circle(count))
+    return face.camera.ellipse(np.array(SKULL_CENTER), radii, circle(count))
 
 
 def head_outline(face: Face) -> list[Points]:
@@ -85,12 +85,12 @@ def head_mask(canvas: Canvas, face: Face, window: Window) -> Floats:
     return canvas.mask([face.camera.place(part) for part in head_outline(face)], window)
 
 
-def skin_ramp(colour: Colour, tone: Floats, light: Colour) -> Floats:
-    """Colours of skin from shadow (tone 0) over itself (about 0.5) to light (1): planes first.
+def skin_ramp(color: Color, tone: Floats, light: Color) -> Floats:
+    """Colors of skin from shadow (tone 0) over itself (about 0.5) to light (1): planes first.
 
-    A quadratic Bézier curve through colour space: shadows are redder, lights paler.
+    A quadratic Bézier curve through color space: shadows are redder, lights paler.
     """
-    base = np.array(colour, dtype=float)
+    base = np.array(color, dtype=float)
     bright = float(base.mean()) / 255
     shadow = base * np.array((0.40, 0.27, 0.25)) + np.array((10, 3, 4))
     lit = base * (1.55 - 0.48 * bright)
@@ -303,9 +303,9 @@ def _nose_folds(face: Face) -> list[Fold]:
     q, m = face.spots(), face.muscles
     lines: list[Fold] = []
     for share in (0.15, 0.55, 0.95):
-        centre = q[27] + share * (q[28] - q[27])
+        center = q[27] + share * (q[28] - q[27])
         line = [
-            centre + step for step in (-0.10 + 0.035j, -0.045 - 0.01j, 0.045 - 0.01j, 0.10 + 0.035j)
+            center + step for step in (-0.10 + 0.035j, -0.045 - 0.01j, 0.045 - 0.01j, 0.10 + 0.035j)
         ]
         lines.append(Fold(line, 0.032, 0.55 * m.nose_wrinkle))
     for base, side in ((q[31], -1.0), (q[35], 1.0)):
@@ -364,15 +364,15 @@ def paint_head(canvas: Canvas, face: Face, hair_shadow: list[Points]) -> Floats:
         light = face.scene.light
         moved = [p + by(-0.6 * light[0] * low, low) for p in hair_shadow]
         tone -= 0.20 * canvas.mask(moved, window, 0.8 * low, 1)
-    colours = skin_ramp(face.identity.skin, tone, face.scene.light_colour)
+    colors = skin_ramp(face.identity.skin, tone, face.scene.light_color)
     soft = Field(face.camera, 5.0, *corners)
     blush = soft.project(soft.total(_blush(face)), window)
     blush *= -0.11
     blush += 1
-    colours[1:] *= blush
+    colors[1:] *= blush
     if face.identity.freckles > 0:
-        colours *= _freckles(face, canvas)[window]
-    canvas.blend(window, colours, canvas.mask(outline, window))
+        colors *= _freckles(face, canvas)[window]
+    canvas.blend(window, colors, canvas.mask(outline, window))
     whole = np.full((canvas.size, canvas.size), 0.5, np.float32)
     whole[window] = tone
     return whole
@@ -386,6 +386,6 @@ def _freckles(face: Face, canvas: Canvas) -> Floats:
     spots = face.camera.place(face.camera.flat(np.stack((x, y, 0.95 - 0.6 * x * x), axis=1)))
     dots = np.zeros((canvas.size, canvas.size), np.uint8)
     for spot, radius in zip(spots, rng.uniform(0.005, 0.011, count), strict=True):
-        centre = np.rint(spot * 16 - 8).astype(int).tolist()
-        cv2.circle(dots, centre, round(radius * face.unit * 16), 150, -1, cv2.LINE_AA, 4)
+        center = np.rint(spot * 16 - 8).astype(int).tolist()
+        cv2.circle(dots, center, round(radius * face.unit * 16), 150, -1, cv2.LINE_AA, 4)
     return 1 - dots.astype(np.float32) * np.float32(0.16 / 150)

@@ -47,13 +47,13 @@ def _decorate(
     mixes = low + (high - low) * rng.uniform(-0.25, 1.3, (count, 1)) + rng.normal(0, 12, (count, 3))
     sizes = rng.integers((2, 4), most, (count, 2)).tolist()
     pane = np.minimum(high * 1.05, 255).tolist()
-    for (x, y), colour, (wide, tall) in zip(
+    for (x, y), color, (wide, tall) in zip(
         places, np.clip(mixes, 0, 255).tolist(), sizes, strict=True
     ):
         if kind in ("bokeh", "foliage"):
-            cv2.circle(layer, (x, y), wide, colour, -1)
+            cv2.circle(layer, (x, y), wide, color, -1)
         elif kind == "blocks":
-            cv2.rectangle(layer, (x - wide, y - tall), (x + 6, y + 15), colour, -1)
+            cv2.rectangle(layer, (x - wide, y - tall), (x + 6, y + 15), color, -1)
         else:
             cv2.rectangle(layer, (x, 3), (x + wide + 4, 36), pane, -1)
             cv2.line(layer, (x + wide // 2 + 2, 3), (x + wide // 2 + 2, 36), low.tolist(), 1)
@@ -62,11 +62,11 @@ def _decorate(
     return np.asarray(small + share * (soften(layer, blur) - small), np.float32)
 
 
-def grid(window: Window, centre: tuple[float, float], unit: float) -> tuple[Floats, Floats]:
-    """Face units from a centre: x of each column, shape (w,), and y of each row, (h, 1)."""
+def grid(window: Window, center: tuple[float, float], unit: float) -> tuple[Floats, Floats]:
+    """Face units from a center: x of each column, shape (w,), and y of each row, (h, 1)."""
     rows, columns = window
-    x = (np.arange(columns.start, columns.stop, dtype=np.float32) - centre[0]) / unit
-    y = (np.arange(rows.start, rows.stop, dtype=np.float32) - centre[1]) / unit
+    x = (np.arange(columns.start, columns.stop, dtype=np.float32) - center[0]) / unit
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32) - center[1]) / unit
     return x.astype(np.float32), y.astype(np.float32)[:, None]
 
 
@@ -82,7 +82,7 @@ def paint_body(canvas: Canvas, face: Face) -> None:
     other = spline(np.array([flank[1], base[1], 0.5 * (right + base[1]), right]), steps=5)
     skin = np.concatenate((neck, camera.body(np.array([(0.0, 2.6)])), other))
     window = canvas.window(skin)
-    x, y = grid(window, face.camera.centre, face.unit)
+    x, y = grid(window, face.camera.center, face.unit)
     lamp = math.copysign(face.scene.strength, face.scene.light[0])
     tone = np.repeat((0.40 + 0.20 * lamp * x - 0.10 * x * x)[None], len(y), axis=0)
     jaw = spline(q[2:15], steps=3)
@@ -93,7 +93,7 @@ def paint_body(canvas: Canvas, face: Face) -> None:
     ]
     tone -= 0.24 * canvas.mask(shadow, window, 0.09 * face.unit, 1)
     alpha = canvas.mask([skin], window)
-    canvas.blend(window, skin_ramp(i.skin, tone, face.scene.light_colour), alpha)
+    canvas.blend(window, skin_ramp(i.skin, tone, face.scene.light_color), alpha)
     side = np.array([(-0.38, 1.6), (-0.22, 1.92), (-0.07, 2.16)]) * (slim, 1)
     cords = [ribbon(spline(camera.body(side * (m, 1))), 0.05 * face.unit) for m in (1, -1)]
     canvas.fill(cords, np.array(i.skin) * (0.5, 0.38, 0.36), 0.28, 0.025 * face.unit)
@@ -123,7 +123,7 @@ def _paint_clothes(canvas: Canvas, face: Face, slim: float) -> None:
     body = camera.body(np.concatenate((top, [(wide + 0.3, 5.0), (-wide - 0.3, 5.0)])))
     window = canvas.window(body)
     alpha = canvas.mask([body], window)
-    x, y = grid(window, camera.centre, unit)
+    x, y = grid(window, camera.center, unit)
     lamp = float(np.sign(face.scene.light[0]))
     across = 0.86 + 0.16 * np.tanh(x * lamp) - 0.10 * np.clip(np.abs(x) - 1.3, 0, 1)
     y = y[:, 0]
@@ -239,7 +239,7 @@ def paint_head_scarf(canvas: Canvas, face: Face) -> None:
     hole = camera.place(opening)
     window = canvas.window(whole)
     alpha = np.clip(canvas.mask([whole], window) - canvas.mask([hole], window), 0, 1)
-    x, y = grid(window, camera.centre, unit)
+    x, y = grid(window, camera.center, unit)
     lamp = float(np.sign(face.scene.light[0]))
     light = (
         0.84

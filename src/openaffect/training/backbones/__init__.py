@@ -1,6 +1,6 @@
 """Backbones: one file each with `build(size) -> (module, features)`.
 
-The module takes (n, 3, size, size), normalised, and returns (n, features); its weights are random.
+The module takes (n, 3, size, size), normalized, and returns (n, features); its weights are random.
 A file may also say:
 
 - `IMAGENET`: where weights learned on ImageNet are, as (library, name): `torchvision` and a name
@@ -8,5 +8,5 @@ A file may also say:
 - `HEAD`: beginnings of the names of the classifier's weights in such a file, which are left out;
 - `layers(module)`: its layers in order, as its publication counts them, None for one without
   weights; without this every module that has weights or no parts of its own is one;
-- `initialise(linear)`: the random weights of a last layer; without this they are torch's.
+- `initialize(linear)`: the random weights of a last layer; without this they are torch's.
 """

@@ -10,5 +10,5 @@ CHANNELS = (24, 48, 96, 192)
 
 
 def build(size: int) -> tuple[nn.Module, int]:  # noqa: ARG001 - pooled at the end: any size does
-    """The net up to its pooled features, 192, He-initialised."""
+    """The net up to its pooled features, 192, He-initialized."""
     return stack_blocks(CHANNELS)

@@ -36,12 +36,12 @@ class Block(nn.Module):
 
 
 def build(size: int) -> tuple[nn.Module, int]:  # noqa: ARG001 - pooled at the end: any size does
-    """The net up to its pooled features, 128, He-initialised."""
+    """The net up to its pooled features, 128, He-initialized."""
     return stack_blocks(CHANNELS)
 
 
 def stack_blocks(channels: Sequence[int]) -> tuple[nn.Module, int]:
-    """A net of these channels, one number a stage, up to its pooled features, as many as the last."""
+    """A net of these channels, one number per stage, up to its pooled features, as many as the last."""
     layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, 2, padding=1, bias=False)]
     inputs = channels[0]
     for stage, outputs in enumerate(channels):

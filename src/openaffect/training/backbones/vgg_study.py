@@ -1,7 +1,7 @@
 """The VGG-type net of the six-emotion study (Giguere 2020), layer for layer as its code has it.
 
 Keras' defaults are kept: no padding, Glorot's uniform weights and zero biases (Glorot and Bengio
-2010), batch normalisation with momentum 0.99, which torch calls 0.01, and ε = 0.001.
+2010), batch normalization with momentum 0.99, which torch calls 0.01, and ε = 0.001.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def build(size: int) -> tuple[nn.Module, int]:
     parts += [nn.Linear(128, 64), nn.ReLU(), _norm(nn.BatchNorm1d, 64)]
     for part in parts:
         if isinstance(part, nn.Conv2d | nn.Linear):
-            initialise(part)
+            initialize(part)
     return nn.Sequential(*parts), 64
 
 
-def initialise(layer: nn.Conv2d | nn.Linear) -> None:
+def initialize(layer: nn.Conv2d | nn.Linear) -> None:
     """Give a layer Glorot's uniform weights and zero biases."""
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:

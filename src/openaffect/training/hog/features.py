@@ -37,7 +37,7 @@ class FeatureReader:
         self._done = 0
         self._show = show
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # one face a thread is faster than threads within a face
+        options.intra_op_num_threads = 1  # one face per thread is faster than threads within a face
         self._session = onnxruntime.InferenceSession(
             graph.features_graph(recipe.resize).SerializeToString(),
             options,

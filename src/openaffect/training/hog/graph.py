@@ -1,6 +1,6 @@
 """HOG as an ONNX graph: what training reads its features with, and the first half of the model.
 
-Histograms of oriented gradients (Dalal and Triggs 2005) of the grey crop: centred differences,
+Histograms of oriented gradients (Dalal and Triggs 2005) of the gray crop: centered differences,
 9 unsigned orientations, cells of 8 × 8 pixels, blocks of 2 × 2 cells that step by one cell, each
 vote shared between the two nearest orientations and the cells of its block, a Gaussian over the
 block, and L2-Hys. Training and use agree by construction, for both run this graph.
@@ -25,7 +25,7 @@ SIGMA = 4.0
 """Of the Gaussian over a block, in pixels: a quarter of the block."""
 
 CLIP = 0.2
-"""L2-Hys: normalise, clip at this, normalise again."""
+"""L2-Hys: normalize, clip at this, normalize again."""
 
 _OPSET = 18
 _IR = 10  # which the onnxruntimes that openaffect allows can read
@@ -111,8 +111,8 @@ def _add_linear(
 
 
 def _add_features(parts: _Parts, size: int) -> str:
-    grey = _add_grey(parts)
-    position, magnitude = _add_gradients(parts, grey, size)
+    gray = _add_gray(parts)
+    position, magnitude = _add_gradients(parts, gray, size)
     histograms = _add_histograms(parts, position, magnitude, size)
     blocks = _blocks(size)
     shape = [0, BINS, blocks, BLOCK, blocks, BLOCK]
@@ -125,7 +125,7 @@ def _add_features(parts: _Parts, size: int) -> str:
     return parts.add("Reshape", normal, parts.constant([0, count_features(size)], np.int64))
 
 
-def _add_grey(parts: _Parts) -> str:
+def _add_gray(parts: _Parts) -> str:
     """Rec. 601 luma in steps of 1, of whole numbers below 2²⁴: exact in float32, as OpenCV's."""
     weights = np.array([9798, 19235, 3735]).reshape(1, 3, 1, 1)
     half = parts.constant([1 << 14])
@@ -133,10 +133,10 @@ def _add_grey(parts: _Parts) -> str:
     return parts.add("Floor", parts.add("Mul", total, parts.constant(1 / (1 << 15))))
 
 
-def _add_gradients(parts: _Parts, grey: str, size: int) -> tuple[str, str]:
+def _add_gradients(parts: _Parts, gray: str, size: int) -> tuple[str, str]:
     """Orientation in bins, [0, 9], and size of the gradient, both (n, 1, size, size)."""
     pads = parts.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
-    padded = parts.add("Pad", grey, pads, mode="reflect")  # so that the edge has no gradient
+    padded = parts.add("Pad", gray, pads, mode="reflect")  # so that the edge has no gradient
 
     def shifted(y: int, x: int) -> str:
         starts, ends = [1 + y, 1 + x], [1 + y + size, 1 + x + size]

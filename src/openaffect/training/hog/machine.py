@@ -74,7 +74,7 @@ class Machine:
 def fit_basis(
     features: NDArray[np.float32], components: int, seed: int
 ) -> tuple[Basis, NDArray[np.float32]]:
-    """A randomised PCA (Halko et al. 2011), and the features in its components.
+    """A randomized PCA (Halko et al. 2011), and the features in its components.
 
     Args:
         features: float32 (n, features); overwritten, for a copy would take as much memory again.
@@ -86,7 +86,7 @@ def fit_basis(
     """
     if bool((features == features[0]).all()):
         raise InputError(
-            f"the {len(features)} faces to learn from all look alike: there is nothing to learn"
+            f"the features of all {len(features)} training faces are identical: there is nothing to learn"
         )
     number = min(components, len(features) - 1, features.shape[1])
     pca = PCA(number, svd_solver="randomized", random_state=seed, copy=False)

@@ -56,7 +56,7 @@ def train(
     finished run is left as it is.
 
     Args:
-        dataset: labelled faces.
+        dataset: labeled faces.
         run: the folder to make; with `resume`, the folder of the run.
         recipe: one with `method = "hog"`.
         resume: accept a run folder that is there.

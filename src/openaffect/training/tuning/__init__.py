@@ -7,7 +7,7 @@
     ├── space.toml     the search space, resolved
     ├── trials/000/    a run for each trial
     ├── best.toml      the best recipe, for `train --recipe STUDY/best.toml`
-    ├── trials.csv     a row a trial
+    ├── trials.csv     a row per trial
     └── report.html    one self-contained page
 """
 
@@ -50,7 +50,7 @@ def tune(
     trial that was cut off goes on from its last checkpoint.
 
     Args:
-        dataset: labelled faces.
+        dataset: labeled faces.
         folder: the study to make, or to go on with.
         recipe: what is searched from.
         space: the keys to search; `default_space(recipe)` if None.

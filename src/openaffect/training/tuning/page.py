@@ -114,7 +114,7 @@ def _importances(study: Study) -> str:
 def _curves(study: Study) -> str:
     if not any(len(trial.curve) > 1 for trial in study.trials):
         return ""
-    lead = "The value after each epoch, a line a trial; the best trial is coloured."
+    lead = "The value after each epoch, a line per trial; the best trial is colored."
     return section("curves", "Learning curves", lead, plots.curves_plot(study))
 
 

@@ -105,7 +105,7 @@ def parameter_plot(study: Study, key: str) -> str:
 
 
 def curves_plot(study: Study) -> str:
-    """The value after each epoch, a line a trial; the best one stands out."""
+    """The value after each epoch, a line per trial; the best one stands out."""
     y = _value_axis(study, whole_curves=True)
     x = Axis(1, max(2, *(max(t.curve, default=1) for t in study.trials)), 56, 866)
     parts = [_frame(x, y, _whole(x.ticks()), study.metric, "epoch")]
@@ -121,7 +121,7 @@ def curves_plot(study: Study) -> str:
             f'<g class="curve" {look}><title>{escape(_title(study, trial))}</title>'
             f'<polyline points="{points}"/>{dot}</g>'
         )
-    return _svg(880, _HEIGHT + 44, f"{study.metric} after each epoch, one line a trial", parts)
+    return _svg(880, _HEIGHT + 44, f"{study.metric} after each epoch, one line per trial", parts)
 
 
 # ---- pieces -----------------------------------------------------------------------------

@@ -4,8 +4,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const HALF = 130;
 const REACH = 100; // of the value 1
 
-/** The colour of an expression, as the style sheet has it now (light or dark). */
-export function colourOf(expression) {
+/** The color of an expression, as the style sheet has it now (light or dark). */
+export function colorOf(expression) {
   const style = getComputedStyle(document.documentElement);
   return style.getPropertyValue(`--${expression}`).trim() || style.getPropertyValue("--accent").trim();
 }
@@ -33,20 +33,20 @@ export function drawFaces(canvas, faces) {
   faces.forEach((face, number) => {
     if (!face.box) return;
     const [x, y, w, h] = face.box;
-    const colour = face.expression ? colourOf(face.expression) : "#808080";
+    const color = face.expression ? colorOf(face.expression) : "#808080";
     context.lineWidth = 2.5 * unit;
-    context.strokeStyle = colour;
+    context.strokeStyle = color;
     context.strokeRect(x, y, w, h);
     const wide = (text) => context.measureText(text).width + 10 * unit;
     const texts = describe(face, number);
-    // Where faces are small the words would hide their neighbours; the table has them too.
+    // Where faces are small the words would hide their neighbors; the table has them too.
     const text = faces.length === 1 ? texts[0] : texts.find((one) => wide(one) < 1.5 * w) ?? texts.at(-1);
     const width = wide(text);
     const left = Math.max(0, Math.min(x, canvas.width - width));
     const top = y >= 22 * unit ? y - 22 * unit : Math.max(0, Math.min(y + h, canvas.height - 22 * unit));
-    context.fillStyle = colour;
+    context.fillStyle = color;
     context.fillRect(left, top, width, 22 * unit);
-    context.fillStyle = isLight(colour) ? "#111" : "#fff";
+    context.fillStyle = isLight(color) ? "#111" : "#fff";
     context.fillText(text, left + 5 * unit, top + 11.5 * unit);
   });
 }
@@ -58,8 +58,8 @@ function describe(face, number) {
   return [known ? `${name} ${Math.round(face.confidence * 100)} %` : name, name, String(number + 1)];
 }
 
-function isLight(colour) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+function isLight(color) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
   return 0.299 * r + 0.587 * g + 0.114 * b > 140;
 }
 
@@ -106,7 +106,7 @@ function showDots(group, title, faces) {
     ...placed.flatMap((face, number) => {
       const at = { cx: face.valence * REACH, cy: -face.arousal * REACH };
       const dot = shape("circle", { ...at, r: 6, class: "dot" });
-      dot.style.fill = face.expression ? colourOf(face.expression) : "";
+      dot.style.fill = face.expression ? colorOf(face.expression) : "";
       const label = placed.length > 1 ? [word(String(number + 1), at.cx + 8, at.cy - 6, "start", "dot-name")] : [];
       return [dot, ...label];
     }),

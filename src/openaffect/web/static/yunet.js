@@ -1,7 +1,7 @@
 // YuNet in the browser: what goes into the net, and how its outputs become boxes.
 //
 // The net has one output of each kind for each of three grids, of 8, 16 and 32 pixels a cell:
-// cls and obj (both in [0, 1]) and bbox (offset of the centre and logarithm of the size, in
+// cls and obj (both in [0, 1]) and bbox (offset of the center and logarithm of the size, in
 // cells). A face's score is the root of cls × obj. This is how OpenCV's FaceDetectorYN reads them.
 
 import { resizeWindow } from "./crops.js";
@@ -95,7 +95,7 @@ function isSame(a, b) {
   return w * h > SAME_FACE * (first + second - w * h) || w * h > INSIDE * Math.min(first, second);
 }
 
-/** The part of a box inside the picture; null if its centre is not, which is no face. */
+/** The part of a box inside the picture; null if its center is not, which is no face. */
 function clip([x, y, w, h], { width, height }) {
   const [cx, cy] = [x + w / 2, y + h / 2];
   if (cx < 0 || cy < 0 || cx >= width || cy >= height) return null;
