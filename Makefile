@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; the others are their parts.
 #
 #   make install            .venv with everything; TORCH=cpu takes PyTorch's CPU build
-#   make demo               the whole pipeline on drawn faces, to demo/report.html
+#   make demo               the whole pipeline on synthetic faces, to demo/report.html
 #   make test               the fast tests, on all cores
 #   make test-all           all tests but those that need a GPU
 #   make fuzz               damaged inputs through every door, for a few minutes

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from openaffect.dataset import open_dataset
-from openaffect.pipelines.drawing import draw_dataset, even_counts
+from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
 from openaffect.training import load_recipe, train
 
 
 def make_model(folder: Path) -> Path:
-    """One epoch of the small net, expression and affect, on 64 drawn faces; its model.onnx."""
-    draw_dataset(folder / "drawn", {"train": even_counts(64)}, size=64)
+    """One epoch of the small net, expression and affect, on 64 synthetic faces; its model.onnx."""
+    synthesize_dataset(folder / "drawn", {"train": even_counts(64)}, size=64)
     recipe = load_recipe("resnet-small-imbalanced", ["epochs=1", "target=both", "stop_on=0.2"])
     return train(open_dataset(folder / "drawn"), folder / "run", recipe)

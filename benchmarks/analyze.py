@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from _model import make_model
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
+from openaffect.synthetic import synthesize_face
 
 # In a process of its own, so that two checkouts are measured alike.
 WARM = """
@@ -50,7 +50,7 @@ def main() -> None:
 
 def print_cold(folder: Path, model: str, runs: int) -> None:
     photo = folder / "photo.jpg"
-    photo.write_bytes(encode_image(draw_face("happy", seed=2, size=640).image, ".jpg"))
+    photo.write_bytes(encode_image(synthesize_face("happy", seed=2, size=640).image, ".jpg"))
     command = ["-m", "openaffect", "analyze", str(photo), "--model", model]
     seconds = []
     for _ in range(runs):
@@ -79,7 +79,7 @@ def print_warm(folder: Path, model: str, options: argparse.Namespace) -> None:
     photos.mkdir()
     kinds = (".jpg", ".jpg", ".png", ".webp")
     for number in range(options.photos):
-        image = draw_face("happy", seed=number, size=640).image
+        image = synthesize_face("happy", seed=number, size=640).image
         suffix = kinds[number % len(kinds)]
         (photos / f"{number:03d}{suffix}").write_bytes(encode_image(image, suffix))
     ours, theirs = [], []

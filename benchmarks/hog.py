@@ -33,17 +33,17 @@ def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def make(folder: Path, count: int) -> None:
     from openaffect.dataset_writer import FaceRow, write_dataset
-    from openaffect.faces.drawn import draw_faces
     from openaffect.images import encode_image
+    from openaffect.synthetic import synthesize_faces
 
-    drawn = list(draw_faces(min(DRAWN, count), seed=0, size=256))
+    drawn = list(synthesize_faces(min(DRAWN, count), seed=0, size=256))
     rng = np.random.default_rng(0)
     with write_dataset(folder, check_images=False) as writer:
         for number in range(count):
             face = drawn[number % len(drawn)]
             name = f"{number:06d}"
             row = FaceRow(name, f"{name}.jpg", expression=face.expression)
-            row.expression_origin = "drawn"
+            row.expression_origin = "synthetic"
             pixels = face.image if number < len(drawn) else vary(face.image, rng)
             (writer.images_folder / row.image).write_bytes(encode_image(pixels, ".jpg"))
             writer.add(row)

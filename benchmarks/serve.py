@@ -6,7 +6,7 @@ Starts the server on the loopback interface of this machine and sends it JPEG fa
 request, from so many clients at once (each with one connection, asking again as soon as it is
 answered). Prints crops a second, the 50th and 99th percentile of the time to an answer, and how
 many requests were lost (no answer, or another than 200). Without `--model`, one epoch of the
-recipe resnet-small on a few drawn faces makes one: its speed is that of a trained one. Clients
+recipe resnet-small on a few synthetic faces makes one: its speed is that of a trained one. Clients
 and server share the processors.
 """
 
@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from _model import make_model
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
+from openaffect.synthetic import synthesize_face
 
 PATH = "/v1/analyze?crops=true"
 
@@ -36,7 +36,8 @@ PATH = "/v1/analyze?crops=true"
 def make_pictures(size: int) -> list[bytes]:
     names = ("happy", "sad", "anger", "surprise")
     return [
-        encode_image(draw_face(n, seed=i, size=size).image, ".jpg") for i, n in enumerate(names)
+        encode_image(synthesize_face(n, seed=i, size=size).image, ".jpg")
+        for i, n in enumerate(names)
     ]
 
 

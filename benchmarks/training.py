@@ -19,8 +19,8 @@ import torch
 
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
-from openaffect.faces.drawn import draw_face
 from openaffect.labels import EMOTIONS
+from openaffect.synthetic import synthesize_face
 from openaffect.training import loop
 from openaffect.training.network import Network
 from openaffect.training.recipe import Recipe
@@ -34,7 +34,7 @@ PAIRS = 16  # of short trainings, whose times differ by a fifth from one to the 
 def make_faces(folder: Path, size: int, count: int) -> Dataset:
     """A dataset of drawn JPEGs that are the crops, 12 faces moved about."""
     rng = np.random.default_rng(0)
-    drawn = [draw_face(EMOTIONS[n % 8], seed=n, size=size).image for n in range(12)]
+    drawn = [synthesize_face(EMOTIONS[n % 8], seed=n, size=size).image for n in range(12)]
     with write_dataset(folder, check_images=False) as writer:
         for number in range(count):
             label = EMOTIONS[number % 8]

@@ -2,8 +2,8 @@
 
     python benchmarks/video.py [--model MODEL] [--photos photos.zip] [--frames 500] [--long 10000]
 
-Makes its own films: a drawn face that wanders through a frame of 640 × 480; and, for the recall,
-drawn faces and photos of several sizes that wander through 1280 × 720. Prints
+Makes its own films: a synthetic face that wanders through a frame of 640 × 480; and, for the recall,
+synthetic faces and photos of several sizes that wander through 1280 × 720. Prints
 
 - frames a second from file to row, without and with landmarks, and what the detection alone takes;
 - recall: of the faces that a search of every frame at full size finds, the share that the quick
@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from _model import make_model
 from openaffect.analysis import analyze, iterate_rows
 from openaffect.faces.boxes import Box
-from openaffect.faces.drawn import draw_face
 from openaffect.images import read_image
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 
 Pixels = NDArray[np.uint8]
 
@@ -128,7 +128,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     faces = [
-        draw_face(e, seed=s, size=320).image for e, s in (("happy", 2), ("sad", 3), ("fear", 5))
+        synthesize_face(e, seed=s, size=320).image
+        for e, s in (("happy", 2), ("sad", 3), ("fear", 5))
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -147,7 +148,7 @@ def main() -> None:
             wander(folder / f"drawn{s}.mp4", faces, [s, s + 40, s + 90], size, count)
             for s in (80, 140, 260)
         ]
-        recall("drawn faces, 80 to 350 pixels", drawn, model)
+        recall("synthetic faces, 80 to 350 pixels", drawn, model)
         if options.photos:
             with zipfile.ZipFile(options.photos) as archive:
                 names = sorted(n for n in archive.namelist() if n.endswith((".jpg", ".png")))[::12]

@@ -1,4 +1,4 @@
-"""Make the README's picture: drawn faces, analyzed by a model that `make demo` trained.
+"""Make the README's picture: synthetic faces, analyzed by a model that `make demo` trained.
 
     python docs/make_pictures.py demo/imbalanced/run
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from openaffect.analysis import analyze, draw_analysis
-from openaffect.faces.drawn import draw_face
+from openaffect.analysis import analyze, overlay_image
 from openaffect.images import encode_image, resize_image
 from openaffect.labels import EMOTIONS
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 
 FOLDER = Path(__file__).parent / "pictures"
 SEED = 2017
@@ -28,9 +28,9 @@ def main(run: str) -> None:
     model = open_model(run)
     tiles = []
     for number, expression in enumerate(EMOTIONS):
-        face = draw_face(expression, seed=np.random.default_rng((SEED, number)), size=SIZE)
+        face = synthesize_face(expression, seed=np.random.default_rng((SEED, number)), size=SIZE)
         rows = analyze(face.image, model).table.to_pylist()
-        drawn = draw_analysis(face.image, rows)
+        drawn = overlay_image(face.image, rows)
         tiles.append(resize_image(drawn, SIZE * 3 // 5, SIZE * 3 // 5))
         print(expression, [row["expression"] for row in rows])
     lines = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]

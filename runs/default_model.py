@@ -30,7 +30,7 @@ from openaffect.curation import check_dataset, clean_dataset, derive_affect
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.faces import find_faces
 from openaffect.formats import import_dataset
-from openaffect.golden import draw_golden
+from openaffect.golden import synthesize_golden
 from openaffect.inference import predict_dataset
 from openaffect.model import CARD_KEY, Model, open_model
 from openaffect.predictions import Predictions
@@ -181,7 +181,7 @@ def shrink(source: Path, path: Path) -> Model:
         graph.graph.node.insert(0, node)
     onnx.save(graph, path)
     model, before = open_model(path), open_model(source)
-    crops = draw_golden(model.card)
+    crops = synthesize_golden(model.card)
     now, then = model.predict(crops), before.predict(crops)
     assert now.probabilities is not None
     assert then.probabilities is not None

@@ -1,8 +1,8 @@
-"""Valence and arousal learned from drawn faces, by Euclidean loss and by 1 − CCC: docs/results.md.
+"""Valence and arousal learned from synthetic faces, by Euclidean loss and by 1 − CCC: docs/results.md.
 
     python runs/drawn_affect.py FOLDER
 
-6,000 drawn faces to learn from and 1,000 others to score, all expressions alike, at 128 px; the
+6,000 synthetic faces to learn from and 1,000 others to score, all expressions alike, at 128 px; the
 small net on 48 px, 10 epochs, three seeds each. The truth is what the faces were drawn with, so this
 shows that the machinery learns what there is to learn, nothing about photographs. About twenty minutes
 on two cores; cut off, it goes on where it was. Prints the table of docs/results.md.
@@ -17,7 +17,7 @@ from openaffect import console
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.inference import predict_dataset
 from openaffect.model import open_model
-from openaffect.pipelines.drawing import draw_dataset, even_counts
+from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
 from openaffect.reports import Report, evaluate
 from openaffect.training import load_recipe, train
 
@@ -32,7 +32,9 @@ def draw(folder: Path) -> Dataset:
     if not path.exists():
         counts = {"train": even_counts(6000), "test": even_counts(1000)}
         with console.progress_bar("drawing", 7000) as progress:
-            draw_dataset(path, counts, seed=0, size=128, name="drawn faces", progress=progress)
+            synthesize_dataset(
+                path, counts, seed=0, size=128, name="synthetic faces", progress=progress
+            )
     return open_dataset(path)
 
 

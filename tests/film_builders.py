@@ -1,4 +1,4 @@
-"""Small videos that tests make with PyAV from drawn faces."""
+"""Small videos that tests make with PyAV from synthetic faces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn import draw_face
+from openaffect.synthetic import synthesize_face
 
 SEED = 2  # a frontal face that the cascade finds at every size used here
 CLOCK = 1000
@@ -20,8 +20,8 @@ CLOCK = 1000
 def wandering(
     count: int, size: tuple[int, int] = (200, 150), side: int = 112, hidden: Iterable[int] = ()
 ) -> list[NDArray[np.uint8]]:
-    """Frames in which one drawn face moves to the right; it is away in the `hidden` ones."""
-    face = draw_face("happy", seed=SEED, size=side).image
+    """Frames in which one synthetic face moves to the right; it is away in the `hidden` ones."""
+    face = synthesize_face("happy", seed=SEED, size=side).image
     away = set(hidden)
     frames = []
     for number in range(count):

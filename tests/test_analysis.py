@@ -1,4 +1,4 @@
-"""Analysis: drawn faces, dirt and several faces through a model with known weights."""
+"""Analysis: synthetic faces, dirt and several faces through a model with known weights."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from openaffect.analysis.sources import list_sources
 from openaffect.errors import DestinationExists, InputError, UnknownName
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
-from openaffect.faces.drawn import draw_face
 from openaffect.faces.finding import find_faces
 from openaffect.images import encode_image, read_image
 from openaffect.labels import EMOTIONS
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 
 SEED = 2  # a frontal face that the cascade finds at every size used here
 
@@ -42,13 +42,13 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def face():
-    return draw_face("happy", seed=SEED, size=160).image
+    return synthesize_face("happy", seed=SEED, size=160).image
 
 
 @pytest.fixture(scope="module")
 def two_faces(face):
     """A large face on the left, a small one on the right."""
-    small = draw_face("anger", seed=SEED, size=112).image
+    small = synthesize_face("anger", seed=SEED, size=112).image
     picture = np.full((180, 300, 3), 128, np.uint8)
     picture[10:170, 10:170] = face
     picture[30:142, 180:292] = small

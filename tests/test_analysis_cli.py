@@ -52,7 +52,7 @@ def test_json_has_every_row(folder, capsys):
 
 def test_everything_at_once(folder, capsys, tmp_path):
     out, drawn, page = tmp_path / "o.csv", tmp_path / "drawn", tmp_path / "p.html"
-    options = ["-o", out, "--draw", drawn, "--report", page, "--every", 2, "--smooth", 0.1]
+    options = ["-o", out, "--overlay", drawn, "--report", page, "--every", 2, "--smooth", 0.1]
     streams = run(folder, capsys, folder / "in", *options)
     assert streams.out == ""
     assert "5 rows in" in streams.err
@@ -79,7 +79,7 @@ def test_a_page_and_drawings_need_no_output_file(folder, capsys, tmp_path):
         (["--camera", "front"], "expected --camera 0, 1, … or an address, but got 'front'"),
         (["--camera", "63"], "expected a camera at camera 63"),
         (["--camera", "63", "-o", "x.csv"], "expected a camera at camera 63"),
-        (["--camera", "0", "--draw", "d"], "--draw reads its pictures again"),
+        (["--camera", "0", "--overlay", "d"], "--overlay reads its pictures again"),
         (["--camera", "0", "--report", "p.html"], "needs -o"),
         (["a.png", "--resume"], "--resume needs the -o"),
         (["a.png", "-o", "x.xlsx"], "expected a file ending in"),

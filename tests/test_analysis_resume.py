@@ -21,9 +21,9 @@ from openaffect.analysis.pictures import Photo
 from openaffect.analysis.unfinished import unfinished_folder
 from openaffect.cli import main
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def model(tmp_path_factory):
 def folder(tmp_path_factory):
     """Three photos, a video of 16 frames, and one more photo."""
     path = tmp_path_factory.mktemp("in")
-    face = encode_image(draw_face("happy", seed=2, size=112).image)
+    face = encode_image(synthesize_face("happy", seed=2, size=112).image)
     for name in ("a.png", "b.png", "c.png", "e.png"):
         (path / name).write_bytes(face)
     write_film(path / "d.mp4", wandering(16))
@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_what_is_done(folder, model, tmp_path):
 
 
 def test_generators_and_arrays_can_be_given(folder, model, tmp_path):
-    face = draw_face("happy", seed=2, size=112).image
+    face = synthesize_face("happy", seed=2, size=112).image
     assert len(run(iter([face, folder / "a.png"]), model, tmp_path / "a.csv")) == 2
     assert len(run(np.stack([face, face]), model, tmp_path / "b.csv")) == 2
 
@@ -340,7 +340,7 @@ def test_a_kill_between_the_page_and_the_table_goes_on(folder, tmp_path, monkeyp
     path = tiny_model(tmp_path / "tiny.onnx")
     out, page, drawn = tmp_path / "t.csv", tmp_path / "p.html", tmp_path / "drawn"
     command = ["analyze", str(folder), "--model", str(path), "--detector", "haar", "-o", str(out)]
-    command += ["--report", str(page), "--draw", str(drawn)]
+    command += ["--report", str(page), "--overlay", str(drawn)]
     with monkeypatch.context() as patch:
         patch.setattr(Analysis, "save", kill)
         with pytest.raises(Killed):
@@ -353,12 +353,12 @@ def test_a_kill_between_the_page_and_the_table_goes_on(folder, tmp_path, monkeyp
     assert page.exists()
 
 
-@pytest.mark.parametrize("name", ["-o", "--report", "--draw"])
+@pytest.mark.parametrize("name", ["-o", "--report", "--overlay"])
 def test_destinations_are_checked_before_the_work(folder, tmp_path, name, capsys, monkeypatch):
     monkeypatch.setattr(unfinished, "iterate_done", kill)
-    places = {"-o": "t.csv", "--report": "p.html", "--draw": "drawn"}
+    places = {"-o": "t.csv", "--report": "p.html", "--overlay": "drawn"}
     path = tmp_path / places[name]
-    if name == "--draw":
+    if name == "--overlay":
         path.mkdir()
         path = path / "kept"
     path.write_text("kept")

@@ -18,9 +18,9 @@ from film_builders import wandering, write_film
 from openaffect.addresses import hide_password
 from openaffect.analysis import Camera, analyze, analyze_to_file, iterate_rows, pictures
 from openaffect.errors import InputError
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def face():
-    return draw_face("happy", seed=2, size=112).image
+    return synthesize_face("happy", seed=2, size=112).image
 
 
 class _Handler(BaseHTTPRequestHandler):

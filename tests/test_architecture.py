@@ -36,6 +36,7 @@ LAYERS = (
         "metrics",
     },
     {"faces", "face_table"},
+    {"synthetic"},
     {"dataset", "face_row", "image_links"},
     {"dataset_writer", "model", "predictions"},
     {"golden", "inference", "reports"},

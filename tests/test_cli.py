@@ -26,9 +26,9 @@ from openaffect.training.moment import Moment
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of 16 drawn faces."""
+    """A dataset of 16 synthetic faces."""
     path = tmp_path_factory.mktemp("cli") / "drawn"
-    assert main(["draw", "16", str(path), "--size", "64", "--seed", "5"]) == 0
+    assert main(["synthesize", "16", str(path), "--size", "64", "--seed", "5"]) == 0
     return path
 
 
@@ -48,8 +48,8 @@ def test_every_command_has_help_with_an_example(
 def test_wrong_usage_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["traain"]) == 2
     assert "Did you mean" in capsys.readouterr().err
-    assert main(["draw", "many", "x"]) == 2
-    assert main(["draw"]) == 2
+    assert main(["synthesize", "many", "x"]) == 2
+    assert main(["synthesize"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_wrong_usage_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "DRAWN", "nowhere.parquet", "-o", "r"], "no such file"),
         (["compare", "nowhere", "nowhere2"], "nowhere"),
         (["analyze", "DRAWN", "--model", "nowhere"], "nowhere"),
-        (["draw", "8", "DRAWN"], "--overwrite"),
+        (["synthesize", "8", "DRAWN"], "--overwrite"),
         (["split", "DRAWN", "s", "--validation", "lots"], "500-per-class, 10% or 1000"),
         (["weights", "yunett"], "did you mean 'yunet'"),
         (["export", "csv", "DRAWN", "x", "--option", "nonsense=1"], "nonsense"),
@@ -116,7 +116,7 @@ def test_a_reader_that_goes_away_is_no_error(drawn: Path) -> None:
 
 
 def test_drawing_is_seeded(tmp_path: Path, drawn: Path) -> None:
-    assert main(["draw", "16", str(tmp_path / "a"), "--size", "64", "--seed", "5"]) == 0
+    assert main(["synthesize", "16", str(tmp_path / "a"), "--size", "64", "--seed", "5"]) == 0
     one = sorted((tmp_path / "a" / "images").rglob("*.png"))
     other = sorted((drawn / "images").rglob("*.png"))
     assert len(one) == 16
@@ -163,7 +163,7 @@ def write_predictions(path: Path, dataset: Path, **columns: list[object]) -> Pat
 
 @pytest.fixture
 def scored(drawn: Path, tmp_path: Path) -> Path:
-    """A report on the 16 drawn faces."""
+    """A report on the 16 synthetic faces."""
     rng = np.random.default_rng(0)
     answers = rng.dirichlet(np.ones(8), 16)
     columns = {f"p_{label}": list(answers[:, label.id]) for label in EMOTIONS}
@@ -297,7 +297,7 @@ sys.exit(main(['demo', r'{tmp_path}/demo']))
 
 
 def test_a_run_that_is_not_there_is_not_resumed(tmp_path, capsys):
-    assert main(["draw", "12", str(tmp_path / "d"), "--size", "64"]) == 0
+    assert main(["synthesize", "12", str(tmp_path / "d"), "--size", "64"]) == 0
     assert main(["train", str(tmp_path / "d"), str(tmp_path / "rum"), "--resume"]) == 1
     assert "no run to resume" in capsys.readouterr().err
     assert not (tmp_path / "rum").exists()

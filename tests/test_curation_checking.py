@@ -19,11 +19,11 @@ from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import ImageError, InputError
 from openaffect.faces.boxes import Box
-from openaffect.faces.drawn import draw_faces
 from openaffect.faces.near_search import ALIKE, Components, NearSearch, count_bits, find_copies
 from openaffect.faces.signatures import Signatures, correlate, dhash, mirror, sign_face
 from openaffect.images import encode_image
 from openaffect.labels import Expression
+from openaffect.synthetic import synthesize_faces
 
 
 def draw(seed: int, size: int = 96) -> NDArray[np.uint8]:
@@ -176,8 +176,8 @@ def test_a_changed_copy_is_near_and_other_pictures_are_not(tmp_path: Path, varia
     assert not result.broken
 
 
-def test_drawn_faces_of_one_scene_are_apart_and_their_copies_are_found(tmp_path: Path) -> None:
-    pictures = [face.image for face in draw_faces(24, seed=5, size=96)]
+def test_synthetic_faces_of_one_scene_are_apart_and_their_copies_are_found(tmp_path: Path) -> None:
+    pictures = [face.image for face in synthesize_faces(24, seed=5, size=96)]
     files = {f"{n:02}.png": encode_image(p, ".png") for n, p in enumerate(pictures)}
     files |= {f"{n:02}-copy.jpg": encode_image(p, ".jpg", 80) for n, p in enumerate(pictures)}
     result = check_dataset(make(tmp_path / "d", files), near=8)

@@ -14,13 +14,16 @@ from openaffect.curation.cleaning import join_groups
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import DestinationExists, InputError, MismatchError, UnknownName
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
+from openaffect.synthetic import synthesize_face
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[bytes]:
-    return [encode_image(draw_face("happy", seed=seed, size=64).image, ".png") for seed in range(4)]
+    return [
+        encode_image(synthesize_face("happy", seed=seed, size=64).image, ".png")
+        for seed in range(4)
+    ]
 
 
 @pytest.fixture

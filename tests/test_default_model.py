@@ -12,7 +12,6 @@ import pytest
 import openaffect
 from builders import tiny_model
 from openaffect.cli import main
-from openaffect.faces.drawn import draw_face
 from openaffect.formats import import_dataset
 from openaffect.golden import TOLERANCE, compare_golden
 from openaffect.images import encode_image
@@ -20,6 +19,7 @@ from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS
 from openaffect.model import open_model
 from openaffect.reports import evaluate
+from openaffect.synthetic import synthesize_face
 
 
 def test_it_is_whole_and_its_card_says_what_it_is_and_is_not_for():
@@ -71,7 +71,7 @@ def test_default_is_a_word_and_a_folder_of_that_name_is_a_path(tmp_path, monkeyp
 
 def test_analysis_needs_no_model_of_ones_own(tmp_path, capsys):
     photo = tmp_path / "photo.png"
-    photo.write_bytes(encode_image(draw_face("happy", seed=2).image))
+    photo.write_bytes(encode_image(synthesize_face("happy", seed=2).image))
     (row,) = openaffect.analyze(photo, detector="haar").rows()
     assert row["status"] == "ok"
     assert sum(row[f"p_{label}"] for label in EMOTIONS) == pytest.approx(1, abs=1e-5)

@@ -14,8 +14,8 @@ from openaffect import weights
 from openaffect.errors import ImageError, InputError, MissingWeights, UnknownName
 from openaffect.faces import Box, find_faces, resolve_detector
 from openaffect.faces.detectors import Framing, WorkingPicture, keep_best, yunet
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image, read_image, resize_image
+from openaffect.synthetic import synthesize_face
 
 boxes = st.builds(
     Box, st.floats(-100, 100), st.floats(-100, 100), st.floats(1, 100), st.floats(1, 100)
@@ -66,7 +66,7 @@ def no_weights(tmp_path, monkeypatch):
 
 
 def test_without_weights_auto_is_haar_and_yunet_says_how_to_get_it(no_weights):
-    image = draw_face("happy", seed=4, size=160).image
+    image = synthesize_face("happy", seed=4, size=160).image
     assert resolve_detector("auto") == "haar"
     assert {face.detector for face in find_faces(image)} == {"haar"}
     with pytest.raises(MissingWeights, match="openaffect weights yunet"):
@@ -97,7 +97,7 @@ def test_a_min_score_out_of_range_is_refused(score):
 
 
 def test_paths_bytes_and_arrays_give_the_same_faces(tmp_path):
-    image = draw_face("neutral", seed=4, size=160).image
+    image = synthesize_face("neutral", seed=4, size=160).image
     path = tmp_path / "face.png"
     path.write_bytes(encode_image(image))
     found = find_faces(image, "haar")
@@ -133,7 +133,7 @@ def test_yunet_drops_what_is_no_box(test_weights, monkeypatch):
 
 def test_yunet_frames_a_face_that_fills_a_large_picture(test_weights):
     """The fine pass alone finds it too, but frames it badly (IoU 0.69): it is too large for the net."""
-    face = draw_face("neutral", seed=1, size=256)
+    face = synthesize_face("neutral", seed=1, size=256)
     x, y, w, h = map(int, face.box)
     close_up = resize_image(face.image[y : y + h, x : x + w], w * 1000 // h, 1000)
     (found,) = find_faces(close_up, "yunet")
@@ -142,7 +142,7 @@ def test_yunet_frames_a_face_that_fills_a_large_picture(test_weights):
 
 def test_yunet_finds_a_small_face_in_a_large_and_in_a_small_picture(test_weights):
     """The coarse pass alone finds neither: there the face has 15 pixels."""
-    face = draw_face("neutral", seed=1, size=160)
+    face = synthesize_face("neutral", seed=1, size=160)
     canvas = np.full((900, 1000, 3), 128, np.uint8)
     canvas[400:560, 300:460] = face.image
     x, y, w, h = face.box

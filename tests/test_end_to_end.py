@@ -1,4 +1,4 @@
-"""The command line from drawn faces to a report, and the demo, as a user runs them."""
+"""The command line from synthetic faces to a report, and the demo, as a user runs them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ optimizer = "adamw"
 
 
 @pytest.mark.slow
-def test_from_drawn_faces_to_a_report(
+def test_from_synthetic_faces_to_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(RECIPE, encoding="utf-8")
     steps = [
-        ["draw", "64", "drawn", "--size", "64"],
+        ["synthesize", "64", "drawn", "--size", "64"],
         ["check", "drawn", "--write", "clean"],
         ["split", "clean", "faces", "--test", "2-per-class", "--validation", "1-per-class"],
         ["train", "faces", "run", "--recipe", "tiny.toml"],
@@ -63,7 +63,7 @@ def test_from_drawn_faces_to_a_report(
 
     picture = next(Path("drawn/images").rglob("*.png"))
     analyze = ["analyze", str(picture), "nowhere.jpg", "--model", "run", "--detector", "haar"]
-    assert main([*analyze, "-o", "rows.csv", "--draw", "out"]) == 0
+    assert main([*analyze, "-o", "rows.csv", "--overlay", "out"]) == 0
     rows = Path("rows.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 3
     assert len(list(Path("out").rglob("*.png"))) == 1

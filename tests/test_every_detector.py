@@ -12,16 +12,16 @@ from openaffect import lookup
 from openaffect.errors import MissingWeights
 from openaffect.faces import Box, find_faces
 from openaffect.faces.detectors import Framing
-from openaffect.faces.drawn import draw_face
 from openaffect.faces.finding import DETECTORS
 from openaffect.images import resize_image
+from openaffect.synthetic import synthesize_face
 
 NAMES = lookup.names(DETECTORS)
 
 
 @functools.cache
 def drawn():
-    face = draw_face("neutral", seed=4, size=256)
+    face = synthesize_face("neutral", seed=4, size=256)
     return face.image, Box(*face.box)
 
 
@@ -48,7 +48,7 @@ def test_a_detector_file_holds_its_parts(name):
     assert module.__doc__
 
 
-def test_the_drawn_face_is_found_once_and_framed_alike(name):
+def test_the_synthetic_face_is_found_once_and_framed_alike(name):
     image, box = drawn()
     (face,) = find_faces(image, name)
     assert face.detector == name

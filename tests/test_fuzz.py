@@ -17,7 +17,15 @@ from openaffect.cli import app, command_names
 
 # Commands whose arguments come from a door under another name, or that read nothing foreign.
 OTHER_COMMANDS = {
-    *("demo", "draw", "paper", "study", "split", "serve", "weights"),  # datasets; HTTP; nothing
+    *(
+        "demo",
+        "synthesize",
+        "paper",
+        "study",
+        "split",
+        "serve",
+        "weights",
+    ),  # datasets; HTTP; nothing
     *("train", "tune"),  # recipes, settings and search spaces are doors of their own
 }
 OTHER_FORMATS = {"folders": "archive"}

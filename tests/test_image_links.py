@@ -42,7 +42,7 @@ def test_a_link_to_a_link_is_one_to_the_images(tmp_path, capsys):
     save_dataset(second, tmp_path / "c")
     save_dataset(dataset, tmp_path / "b", overwrite=True)  # it has no images of its own
     shutil.rmtree(tmp_path / "b")
-    again = ["draw", "2", str(tmp_path / "a"), "--size", "64", "--overwrite"]
+    again = ["synthesize", "2", str(tmp_path / "a"), "--size", "64", "--overwrite"]
     assert main(again) == 1
     assert str(tmp_path / "c") in capsys.readouterr().err
     (tmp_path / "c" / "dataset.json").write_text("damaged")

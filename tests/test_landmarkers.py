@@ -1,4 +1,4 @@
-"""Landmarks: against the exact points of drawn faces, and the message when the extra is missing."""
+"""Landmarks: against the exact points of synthetic faces, and the message when the extra is missing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from openaffect import lookup
 from openaffect.errors import MissingExtra
 from openaffect.faces import Box, find_faces
-from openaffect.faces.drawn import draw_face
 from openaffect.faces.finding import LANDMARKERS
 from openaffect.faces.landmarkers import dlib as by_dlib
 from openaffect.images import resize_image
+from openaffect.synthetic import synthesize_face
 
 NAMES = lookup.names(LANDMARKERS)
 
@@ -33,7 +33,7 @@ def landmarker(request):
 
 def faces():
     kinds = ("neutral", "happy", "surprise", "anger")
-    return [draw_face(kind, seed=seed, size=224) for seed, kind in enumerate(kinds * 3)]
+    return [synthesize_face(kind, seed=seed, size=224) for seed, kind in enumerate(kinds * 3)]
 
 
 def error_of(points, face):
@@ -53,7 +53,7 @@ def test_points_are_where_the_drawing_has_them(landmarker):
 
 
 def test_points_are_float32_pixels_of_the_picture(landmarker):
-    face = draw_face("neutral", seed=4, size=200)
+    face = synthesize_face("neutral", seed=4, size=200)
     points = landmarker.locate(face.image, Box(*face.box))
     assert points.shape == (68, 2)
     assert points.dtype == np.float32
@@ -67,7 +67,7 @@ def test_points_are_float32_pixels_of_the_picture(landmarker):
 
 @pytest.mark.parametrize("size", [100, 1500])
 def test_the_size_of_the_picture_changes_little(landmarker, size):
-    face = draw_face("neutral", seed=4, size=256)
+    face = synthesize_face("neutral", seed=4, size=256)
     before = landmarker.locate(face.image, Box(*face.box))
     scaled = resize_image(face.image, size, size)
     after = landmarker.locate(scaled, Box(*face.box).scale(size / 256)) * (256 / size)
@@ -76,13 +76,13 @@ def test_the_size_of_the_picture_changes_little(landmarker, size):
 
 
 def test_a_box_may_leave_the_picture(landmarker):
-    face = draw_face("neutral", seed=4, size=128)
+    face = synthesize_face("neutral", seed=4, size=128)
     for box in (Box(-60, -60, 100, 120), Box(500, 500, 10, 10), Box(0, 0, 1, 1)):
         assert np.isfinite(landmarker.locate(face.image, box)).all()
 
 
 def test_threads_locate_what_one_locates(landmarker):
-    face = draw_face("happy", seed=4, size=128)
+    face = synthesize_face("happy", seed=4, size=128)
     expected = landmarker.locate(face.image, Box(*face.box))
     wrong: list[bool] = []
 
@@ -101,7 +101,7 @@ def test_threads_locate_what_one_locates(landmarker):
 
 def test_find_faces_adds_landmarks_only_when_asked(landmarker):
     name = landmarker.__name__.rsplit(".", 1)[1]
-    drawing = draw_face("neutral", seed=4, size=256)
+    drawing = synthesize_face("neutral", seed=4, size=256)
     (face,) = find_faces(drawing.image, "haar", landmarks=name)
     assert error_of(face.landmarks, drawing) < 0.1
     assert find_faces(drawing.image, "haar")[0].landmarks is None

@@ -318,7 +318,7 @@ def test_every_command_that_runs_a_model_takes_a_device(
 ) -> None:
     place = ["x.png"] if command == "analyze" else []
     if command == "predict":
-        assert main(["draw", "2", str(tmp_path / "d"), "--size", "64"]) == 0
+        assert main(["synthesize", "2", str(tmp_path / "d"), "--size", "64"]) == 0
         place = [str(file), str(tmp_path / "d"), "-o", str(tmp_path / "p.parquet")]
     model = [] if command == "predict" else ["--model", str(file)]
     assert main([command, *place, *model, "--device", "cude"]) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from builders import tiny_model
 from film_builders import wandering, write_film, write_sound
-from openaffect.analysis import analyze, draw_folder, iterate_rows, videos
+from openaffect.analysis import analyze, iterate_rows, overlay_folder, videos
 from openaffect.analysis.pictures import Picture
 from openaffect.analysis.searching import FULL_EVERY, Search, follow, look_at
 from openaffect.analysis.tracking import Tracker
@@ -391,7 +391,7 @@ def test_a_drawn_video_has_the_frames_and_times_of_its_source(model, tmp_path):
     frames = [frame[:239, :319] for frame in wandering(6, (320, 240))]
     even = [np.pad(f, ((0, 1), (0, 1), (0, 0)), "edge") for f in frames]
     film = write_film(tmp_path / "in.mkv", even, times=times)
-    made = draw_folder(look(film, model, every=2), tmp_path / "out")
+    made = overlay_folder(look(film, model, every=2), tmp_path / "out")
     assert made == {str(film): tmp_path / "out" / "in.mp4"}
     with av.open(str(tmp_path / "out" / "in.mp4")) as container:
         drawn = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
@@ -408,16 +408,16 @@ def test_videos_and_photos_are_drawn_side_by_side(film, frames, model, tmp_path)
     (folder / "a.mp4").write_bytes(film.read_bytes())
     (folder / "zero.mp4").write_bytes(b"")
     seen = []
-    made = draw_folder(look(folder, model), tmp_path / "out", progress=seen.append)
+    made = overlay_folder(look(folder, model), tmp_path / "out", progress=seen.append)
     names = {k.rsplit("/", 1)[-1]: v and v.name for k, v in made.items()}
     assert names == {"a.png": "a.png", "a.mp4": "a.mp4", "zero.mp4": None}
     assert seen == sorted(seen)
     assert seen[-1] == 25
     assert read_image(tmp_path / "out" / "a.png").shape == (300, 400, 3)
     with pytest.raises(DestinationExists):
-        draw_folder(look(folder, model, every=9), tmp_path / "out")
+        overlay_folder(look(folder, model, every=9), tmp_path / "out")
     with pytest.raises(InputError, match="would replace"):
-        draw_folder(look(folder, model, every=9), folder, overwrite=True)
+        overlay_folder(look(folder, model, every=9), folder, overwrite=True)
 
 
 def test_video_endings():

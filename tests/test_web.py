@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from builders import tiny_model, tiny_outputs
 from openaffect.analysis import analysis_schema, analyze
 from openaffect.errors import FormatError, InputError, MissingWeights, UnknownName
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.synthetic import synthesize_face
 from openaffect.web import Limits, make_app
 from web_builders import (
     COLOR,
@@ -47,7 +47,7 @@ def client(model):
 
 @pytest.fixture(scope="module")
 def face() -> bytes:
-    return encode_image(draw_face("happy", seed=3, size=256).image, ".png")
+    return encode_image(synthesize_face("happy", seed=3, size=256).image, ".png")
 
 
 def send(client, *files: bytes | tuple[str, bytes], path: str = ANALYZE):
@@ -172,7 +172,7 @@ def test_wishes(client, face):
 
 @pytest.mark.slow
 def test_more_than_two_hundred_faces(model, test_weights):
-    face = draw_face("happy", seed=5, size=128).image
+    face = synthesize_face("happy", seed=5, size=128).image
     crowd = encode_image(np.tile(face, (14, 15, 1)), ".jpg")
     limits = Limits(faces=250, pixels=10_000_000)
     with TestClient(make_app(model, detector="yunet", limits=limits)) as client:

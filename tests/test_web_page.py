@@ -14,9 +14,9 @@ import pytest
 
 from builders import tiny_model
 from openaffect.faces import Box, CropRule, crop, crop_window, find_faces
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 from openaffect.web import Limits, make_app
 from openaffect.web.browser import API_PAGE, RUNTIME, STATIC, is_installed
 from web_builders import running
@@ -105,7 +105,7 @@ def test_crop_windows_are_those_of_python(scripts):
     ],
 )
 def test_crops_are_those_of_python(scripts, box, size, border):
-    image = draw_face("surprise", seed=2, size=200).image
+    image = synthesize_face("surprise", seed=2, size=200).image
     rule = CropRule(border=border)
     data = {"image": rgba(image), "box": box, "rule": rule.to_dict(), "size": size}
     found = run_node(
@@ -124,7 +124,7 @@ def test_yunet_is_read_as_opencv_reads_it(scripts, test_weights):
     """The same picture and the same net: the boxes must agree to a fraction of a pixel."""
     onnxruntime = pytest.importorskip("onnxruntime")
     faces = [
-        draw_face(e, seed=n, size=170).image
+        synthesize_face(e, seed=n, size=170).image
         for n, e in enumerate(["happy", "sad", "fear", "anger", "neutral", "disgust"])
     ]
     image = np.vstack([np.hstack(faces[:3]), np.hstack(faces[3:])])  # 510 × 340
@@ -168,7 +168,7 @@ def model(tmp_path_factory) -> Path:
 def scene() -> np.ndarray:
     """What the camera sees: one face, RGB 640 × 480."""
     picture = np.full((480, 640, 3), 110, np.uint8)
-    picture[100:356, 200:456] = draw_face("happy", seed=5, size=256).image
+    picture[100:356, 200:456] = synthesize_face("happy", seed=5, size=256).image
     return picture
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from openaffect.errors import OpenAffectError
     from openaffect.face_row import FaceRow
     from openaffect.faces import Box, CropRule, Face, crop, find_faces
-    from openaffect.faces.drawn import draw_face
     from openaffect.formats import export_dataset, import_dataset
     from openaffect.images import read_image
     from openaffect.inference import predict_dataset
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from openaffect.model import Card, Model, open_model
     from openaffect.predictions import Predictions, open_predictions
     from openaffect.reports import Report, compare, evaluate, open_report
+    from openaffect.synthetic import synthesize_face
     from openaffect.training import load_recipe, train
 
 _HOMES = {
@@ -37,7 +37,7 @@ _HOMES = {
     "openaffect.errors": ("OpenAffectError",),
     "openaffect.face_row": ("FaceRow",),
     "openaffect.faces": ("Box", "CropRule", "Face", "crop", "find_faces"),
-    "openaffect.faces.drawn": ("draw_face",),
+    "openaffect.synthetic": ("synthesize_face",),
     "openaffect.formats": ("export_dataset", "import_dataset"),
     "openaffect.images": ("read_image",),
     "openaffect.inference": ("predict_dataset",),
@@ -67,7 +67,6 @@ __all__ = [
     "clean_dataset",
     "compare",
     "crop",
-    "draw_face",
     "evaluate",
     "export_dataset",
     "find_faces",
@@ -83,6 +82,7 @@ __all__ = [
     "read_image",
     "save_dataset",
     "split_dataset",
+    "synthesize_face",
     "train",
     "write_dataset",
 ]

@@ -311,7 +311,7 @@ def _read_dataset(path: Path) -> Dataset:
         raise FormatError(
             f"expected a dataset folder at {path}, but "
             + (f"{path} has no dataset.json" if path.is_dir() else "there is no such folder")
-            + "; make one with `openaffect import` or `openaffect draw`"
+            + "; make one with `openaffect import` or `openaffect synthesize`"
         )
     where = str(path / "dataset.json")
     info = DatasetInfo.from_json(read_bytes(where, "a dataset.json"), where)

@@ -1,4 +1,4 @@
-"""Golden samples: a drawn face and what a model said of it, by which any copy can be checked."""
+"""Golden samples: a synthetic face and what a model said of it, by which any copy can be checked."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
-from openaffect.faces.drawn import draw_face
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import Card, Golden, Model
+from openaffect.synthetic import synthesize_face
 
 SEED = 7
 TOLERANCE = 1e-3
 """By how much the outputs of two machines, or two runtimes, may differ."""
 
 
-def draw_golden(card: Card) -> NDArray[np.uint8]:
+def synthesize_golden(card: Card) -> NDArray[np.uint8]:
     """The golden face, a happy one, and seven others, cropped as the card says.
 
     Returns:
@@ -28,7 +28,7 @@ def draw_golden(card: Card) -> NDArray[np.uint8]:
 
 def make_golden(model: Model) -> Golden:
     """The golden sample of a model: what it says of the golden face now."""
-    outputs = model.predict(draw_golden(model.card)[:1])
+    outputs = model.predict(synthesize_golden(model.card)[:1])
     values = {"expression": outputs.probabilities, "affect": outputs.affect}
     kept = {k: [round(float(x), 6) for x in v[0]] for k, v in values.items() if v is not None}
     return Golden(Expression.HAPPY.value, SEED, kept)
@@ -58,5 +58,5 @@ def compare_golden(model: Model) -> float | None:
 
 
 def _draw(expression: Expression, seed: int, card: Card) -> NDArray[np.uint8]:
-    face = draw_face(expression, seed=seed, size=256)
+    face = synthesize_face(expression, seed=seed, size=256)
     return crop(face.image, Box(*face.box), card.crop, card.size)

@@ -41,11 +41,11 @@ _DEFAULT = Path(__file__).parent / "models" / "default.onnx"  # made by runs/def
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """A drawn face and what the model says of it, so that any copy of the file can be checked.
+    """A synthetic face and what the model says of it, so that any copy of the file can be checked.
 
     Attributes:
         expression: the expression that was drawn.
-        seed: of the drawn face.
+        seed: of the synthetic face.
         outputs: for each output of the graph, its values.
     """
 
@@ -73,7 +73,7 @@ class Card:
         licenses: of code, weights and data.
         protocol_warning: a habit of the recipe that flatters its scores; every report repeats it.
         notes: limits, intended use.
-        golden: a drawn face and the outputs for it.
+        golden: a synthetic face and the outputs for it.
         learned: `images.pixel_hash` of every image that the model learned from, sorted, as
             big-endian uint32 in base64; "" where that is not known.
         made_by: the openaffect version.

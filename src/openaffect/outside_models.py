@@ -125,7 +125,7 @@ def adopt_model(
         overwrite: replace an existing file.
 
     Returns:
-        The model, opened, after it has run on drawn faces.
+        The model, opened, after it has run on synthetic faces.
 
     Raises:
         FormatError: no ONNX, or one that cannot run like this; the message has what it offers.

@@ -53,4 +53,4 @@ ANNOTATIONS = pa.schema(
 """`annotations.parquet`: one row per judgment."""
 
 SPLITS = ("train", "validation", "test")
-ORIGINS = ("human", "model", "derived", "drawn")
+ORIGINS = ("human", "model", "derived", "synthetic")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from attacks.measure import OPENAFFECT
-from openaffect.faces.drawn import draw_face
 from openaffect.images import encode_image
+from openaffect.synthetic import synthesize_face
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Service:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Meanwhile an honest client asks again and again."""
-        face = encode_image(draw_face("happy", seed=4).image, ".jpg")
+        face = encode_image(synthesize_face("happy", seed=4).image, ".jpg")
 
         def client() -> None:
             while not self._ends.is_set():

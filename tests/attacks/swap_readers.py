@@ -42,7 +42,7 @@ def read(folder: str, lost: multiprocessing.Queue) -> None:  # type: ignore[type
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         source, folder = f"{place}/source", f"{place}/d"
-        measure.run(*measure.OPENAFFECT, "draw", "8", source, "--size", "64")
+        measure.run(*measure.OPENAFFECT, "synthesize", "8", source, "--size", "64")
         save_dataset(open_dataset(source), Path(folder))
         results: multiprocessing.Queue = multiprocessing.Queue()  # type: ignore[type-arg]
         jobs = [multiprocessing.Process(target=write, args=(source, folder, results))]

@@ -170,7 +170,7 @@ def test_export_prints_what_the_release_prints(tmp_path):
 
 
 def test_export_says_what_it_cannot_say(tmp_path):
-    dataset = make_dataset(tmp_path / "d", 6, split=None, box=None, expression_origin="drawn")
+    dataset = make_dataset(tmp_path / "d", 6, split=None, box=None, expression_origin="synthetic")
     summary = export_dataset("affectnet", dataset, tmp_path / "out")
     assert [note.split(" rows")[0] for note in summary.notes] == ["6", "6", "the origin of 6"]
     back, _ = import_dataset("affectnet", tmp_path / "out", tmp_path / "back")

@@ -16,11 +16,11 @@ from film_builders import wandering, write_film
 from format_builders import make_dataset
 from openaffect.analysis import analyze_to_file
 from openaffect.dataset import open_dataset
-from openaffect.faces.drawn import draw_face
 from openaffect.formats import export_dataset
 from openaffect.inference import predict_dataset
 from openaffect.model import open_model
 from openaffect.reports import evaluate
+from openaffect.synthetic import synthesize_face
 
 
 def write_corpus(folder: Path) -> None:
@@ -48,7 +48,7 @@ def write_corpus(folder: Path) -> None:
 
 def _write_images(folder: Path) -> None:
     folder.mkdir()
-    pixels = draw_face("happy", seed=2, size=112).image
+    pixels = synthesize_face("happy", seed=2, size=112).image
     exif = Image.Exif()
     exif[0x0112] = 6
     clear = Image.fromarray(np.dstack([pixels, pixels[..., 0]]))

@@ -24,7 +24,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "import-archive": ("import", "folders", "in/archives/a.zip", "out/d"),
     "export-csv": ("export", "csv", "in/dataset", "out/e"),
     "export-affectnet8": ("export", "affectnet8", "in/dataset", "out/e"),
-    "draw": ("draw", "6", "out/d", "--size", "48"),
+    "synthesize": ("synthesize", "6", "out/d", "--size", "48"),
     "split": ("split", "in/faces", "out/d", "--test", "10%", "--validation", "10%", "--redo"),
     "check": ("check", "in/dataset", "--write", "out/d", "--duplicates", "drop"),
     "train": ("train", "in/faces", "out/run", *SMALL),
@@ -55,7 +55,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "card": ("card", "in/tiny.onnx", "-o", "out/m.onnx", *ADOPTED),
     "analyze": (
         *("analyze", *PHOTOS, *LOOK, "-o", "out/a.parquet", "--report", "out/a.html"),
-        *("--every", "3", "--draw", "out/drawn"),
+        *("--every", "3", "--overlay", "out/drawn"),
     ),
     "analyze-jsonl": ("analyze", *PHOTOS, *LOOK, "-o", "out/a.jsonl", "--every", "3"),
     "demo": ("demo", "out/demo", "--faces", "200", "--epochs", "1"),
@@ -73,7 +73,7 @@ def write_inputs(folder: Path) -> None:
     here = Path.cwd()
     os.chdir(folder)
     try:
-        assert main(["draw", "96", "in/drawn", "--size", "32"]) == 0
+        assert main(["synthesize", "96", "in/drawn", "--size", "32"]) == 0
         split = ["--test", "20%", "--validation", "20%"]
         assert main(["split", "in/drawn", "in/faces", *split]) == 0
     finally:

@@ -50,7 +50,7 @@ def make_faces(
             label = labels[number % len(labels)]
             row = FaceRow(f"face-{number:03d}", f"face-{number:03d}.png", expression=label)
             row.valence, row.arousal = affect_of(label.id)
-            row.expression_origin = row.affect_origin = "drawn"
+            row.expression_origin = row.affect_origin = "synthetic"
             if change is not None:
                 change(number, row)
             pixels = stripes(EMOTIONS.index(label), number, size)

@@ -23,9 +23,9 @@ from openaffect.dataset import Dataset
 from openaffect.errors import DestinationExists, InputError, MismatchError, TrainingError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
-from openaffect.faces.drawn import draw_face
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
+from openaffect.synthetic import synthesize_face
 from openaffect.training import train
 from openaffect.training.hog import features, graph, run
 from openaffect.training.hog.machine import NEVER, fit_basis, fit_classes
@@ -180,7 +180,7 @@ def read_stripes() -> np.ndarray:
 
 
 def test_features_are_opencvs():
-    faces = [draw_face(emotion, seed=3, size=256).image for emotion in EMOTIONS]
+    faces = [synthesize_face(emotion, seed=3, size=256).image for emotion in EMOTIONS]
     images = np.stack([*faces, *noise(2, 256)])
     opencv = cv2.HOGDescriptor((256, 256), (16, 16), (8, 8), (8, 8), 9)
     expected = []
@@ -314,7 +314,7 @@ def test_the_card_is_filled(pictures, trained):
 def test_any_copy_can_be_held_to_the_golden_face(trained_affect):
     model = open_model(trained_affect)
     golden = model.card.golden
-    face = draw_face(golden.expression, seed=golden.seed, size=256)
+    face = synthesize_face(golden.expression, seed=golden.seed, size=256)
     piece = crop(face.image, Box(*face.box), model.card.crop, model.card.size)
     found = model.predict(piece[None]).affect[0]
     assert {*golden.outputs} == {"affect"}

@@ -15,11 +15,11 @@ import torch
 from openaffect.errors import TrainingError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
-from openaffect.faces.drawn import draw_face
-from openaffect.golden import draw_golden
+from openaffect.golden import synthesize_golden
 from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS
 from openaffect.model import Card, open_model
+from openaffect.synthetic import synthesize_face
 from openaffect.training import loop, to_onnx
 from openaffect.training.network import ExportedNetwork, Network, count_parameters
 from openaffect.training.recipe import load_recipe
@@ -106,7 +106,7 @@ def test_any_copy_can_be_held_to_the_golden_face(exported):
     model = open_model(exported[2])
     golden = model.card.golden
     assert golden is not None
-    face = draw_face(golden.expression, seed=golden.seed, size=256)
+    face = synthesize_face(golden.expression, seed=golden.seed, size=256)
     piece = crop(face.image, Box(*face.box), model.card.crop, model.card.size)
     outputs = model.predict(piece[None])
     now = {"expression": outputs.probabilities, "affect": outputs.affect}
@@ -155,8 +155,8 @@ def test_the_card_is_filled(exported, faces):
         "classes": counts,
         "held_for_stopping": 12,
         "broken": 2,
-        "affect_origin": ["drawn"],
-        "expression_origin": ["drawn"],
+        "affect_origin": ["synthetic"],
+        "expression_origin": ["synthetic"],
         "parameters": count_parameters(network),
         "best_epoch": 3,
     }
@@ -320,9 +320,9 @@ def test_raters_shares_ask_for_softer_scores_than_their_majority():
 
 def test_the_golden_face_is_happy():
     card = Card("any", size=(32, 32))
-    drawn = draw_golden(card)
+    drawn = synthesize_golden(card)
     assert drawn.shape == (8, 32, 32, 3)
-    face = draw_face("happy", seed=7, size=256)
+    face = synthesize_face("happy", seed=7, size=256)
     assert np.array_equal(drawn[0], crop(face.image, Box(*face.box), card.crop, (32, 32)))
 
 

@@ -544,7 +544,7 @@ def test_a_page_without_a_value_and_with_dirty_names():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("tuning-cli") / "drawn"
-    assert main(["draw", "40", str(path), "--size", "64", "--seed", "5"]) == 0
+    assert main(["synthesize", "40", str(path), "--size", "64", "--seed", "5"]) == 0
     return path
 
 

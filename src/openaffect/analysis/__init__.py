@@ -1,7 +1,7 @@
-"""Analysis: photos, videos and cameras in, a table with one row per face out; drawings; a page.
+"""Analysis: photos, videos and cameras in, a table with one row per face out; overlays; a page.
 
 The names below are loaded when they are first used: a photo on the command line should not wait for
-what draws videos.
+what encodes videos.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openaffect.analysis.analyzing import analyze, iterate_rows
     from openaffect.analysis.cameras import Camera
-    from openaffect.analysis.drawing import draw_analysis
-    from openaffect.analysis.drawings import draw_folder
+    from openaffect.analysis.overlay.folder import overlay_folder
+    from openaffect.analysis.overlay.image import overlay_image
     from openaffect.analysis.page import write_page
     from openaffect.analysis.summary import TrackSummary, summarize
     from openaffect.analysis.table import Analysis, analysis_schema
@@ -26,8 +26,8 @@ _HOMES = {
     "analysis_schema": "table",
     "analyze": "analyzing",
     "analyze_to_file": "unfinished",
-    "draw_analysis": "drawing",
-    "draw_folder": "drawings",
+    "overlay_image": "overlay.image",
+    "overlay_folder": "overlay.folder",
     "iterate_rows": "analyzing",
     "summarize": "summary",
     "write_page": "page",
@@ -40,9 +40,9 @@ __all__ = [
     "analysis_schema",
     "analyze",
     "analyze_to_file",
-    "draw_analysis",
-    "draw_folder",
     "iterate_rows",
+    "overlay_folder",
+    "overlay_image",
     "summarize",
     "write_page",
 ]

@@ -41,8 +41,13 @@ def analyze(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume an interrupted run (needs -o).")
     ] = False,
-    drawings: Annotated[
-        Path | None, typer.Option("--draw", metavar="DIR", help="Draw the results here.")
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            "--overlay",
+            metavar="DIR",
+            help="Write the images and videos with the results over them.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -50,9 +55,14 @@ def analyze(
     ] = None,
     every: Annotated[int, typer.Option(help="Analyze every N-th video frame.", min=1)] = 1,
     smooth: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time constant of the smoothing of each track.", min=0)
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Time constant of the smoothing of each track.", min=0
+        ),
     ] = 0.0,
-    patience: Annotated[int, typer.Option(help="Frames a track may miss before it ends.", min=0)] = 30,
+    patience: Annotated[
+        int, typer.Option(help="Frames a track may miss before it ends.", min=0)
+    ] = 30,
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Search every frame at full size (slower).")
     ] = False,
@@ -74,7 +84,7 @@ def analyze(
 ) -> None:
     """Every face of photos and videos: box, expression, valence and arousal, one row per face.
 
-    Example: openaffect analyze photo.jpg film.mp4 --draw out
+    Example: openaffect analyze photo.jpg film.mp4 --overlay out
     """
     from openaffect.cli import analyzing
     from openaffect.faces.finding import resolve_detector
@@ -83,7 +93,7 @@ def analyze(
         source=analyzing.choose_source(sources, camera),
         output=output,
         resume=resume,
-        drawings=drawings,
+        overlay=overlay,
         report=report,
         json=json,
         overwrite=overwrite,

@@ -27,7 +27,7 @@ class Task:
 
     Attributes:
         source: names of files and the like, or a camera.
-        output, drawings, report: what to make; None for what is not asked for.
+        output, overlay, report: what to make; None for what is not asked for.
         resume: go on with an interrupted run.
         json: print JSON.
         overwrite: replace what is there.
@@ -37,7 +37,7 @@ class Task:
     source: list[str] | Camera
     output: Path | None
     resume: bool
-    drawings: Path | None
+    overlay: Path | None
     report: Path | None
     json: bool
     overwrite: bool
@@ -52,8 +52,8 @@ class Task:
         """Refuse, before work is done, what could not be done at its end."""
         if self.resume and self.output is None:
             raise InputError("--resume needs the -o of the run that was interrupted")
-        if self.live and self.drawings is not None:
-            raise InputError("--draw reads its pictures again, which a camera cannot give")
+        if self.live and self.overlay is not None:
+            raise InputError("--overlay reads its pictures again, which a camera cannot give")
         if self.output is not None:
             from openaffect.analysis.table import check_suffix
 
@@ -67,7 +67,7 @@ class Task:
             # What is made before the table may be there already when a killed run goes on.
             if refuse_unfinished(self.output, **choices) and self.resume:
                 return
-        for path in (self.output, self.report, self.drawings):
+        for path in (self.output, self.report, self.overlay):
             if path is not None and path.exists() and not self.overwrite and not _is_empty(path):
                 raise DestinationExists(path)
 
@@ -93,7 +93,7 @@ def choose_source(sources: Sequence[str] | None, camera: str | None) -> list[str
 
 def run(task: Task, model: Model, choices: Choices) -> None:
     """Analyze, print, and make what was asked for."""
-    if task.output is None and task.drawings is None and task.report is None:
+    if task.output is None and task.overlay is None and task.report is None:
         _print_stream(task, model, choices)
         return
     from openaffect.analysis import analyze, analyze_to_file
@@ -152,19 +152,19 @@ class _Tally:
 
 
 def _make_extras(analysis: Analysis, task: Task) -> None:
-    from openaffect.analysis import draw_folder, write_page
+    from openaffect.analysis import overlay_folder, write_page
 
-    if task.drawings is not None:
-        with console.progress_bar("drawing") as progress:
-            made = draw_folder(
+    if task.overlay is not None:
+        with console.progress_bar("drawing overlays") as progress:
+            made = overlay_folder(
                 analysis,
-                task.drawings,
+                task.overlay,
                 overwrite=task.overwrite or task.resume,
                 workers=task.workers,
                 progress=progress,
             )
         drawn = sum(path is not None for path in made.values())
-        console.note(f"{counted(drawn, 'drawing')} in {task.drawings}")
+        console.note(f"{counted(drawn, 'overlay')} in {task.overlay}")
     if task.report is not None:
         write_page(analysis, task.report, overwrite=task.overwrite or task.resume)
         console.note(f"report: {task.report}")

@@ -23,7 +23,7 @@ from openaffect.texts import counted
 
 
 @app.command()
-def draw(
+def synthesize(
     number: Annotated[int, typer.Argument(metavar="N", help="How many faces.", min=1)],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset to make.")],
     seed: Seed = 0,
@@ -31,14 +31,14 @@ def draw(
     workers: Workers = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Drawn faces as a dataset: boxes, landmarks, expression, valence and arousal are exact.
+    """Synthetic faces as a dataset: boxes, landmarks, expression, valence and arousal are exact.
 
-    Example: openaffect draw 100 drawn --seed 1
+    Example: openaffect synthesize 100 drawn --seed 1
     """
-    from openaffect.pipelines.drawing import draw_dataset, even_counts
+    from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
 
     with console.progress_bar("drawing", number) as progress:
-        made = draw_dataset(
+        made = synthesize_dataset(
             dataset,
             {None: even_counts(number)},
             seed=seed,
@@ -47,7 +47,7 @@ def draw(
             overwrite=overwrite,
             progress=progress,
         )
-    console.say(f"{len(made):,} drawn faces in {dataset}")
+    console.say(f"{len(made):,} synthetic faces in {dataset}")
 
 
 @app.command("import")
@@ -241,9 +241,7 @@ def split(
     labels: Annotated[
         str | None, typer.Option(help="The classes that are drawn: 7, 8, 11 or names.")
     ] = None,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Draw existing splits again.")
-    ] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Draw existing splits again.")] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:

@@ -30,7 +30,9 @@ DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset 
 ModelName = Annotated[
     str, typer.Option("--model", metavar="MODEL", help="A run, an .onnx file, or default.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Number of threads (default: one per CPU core).", min=1)]
+Workers = Annotated[
+    int | None, typer.Option(help="Number of threads (default: one per CPU core).", min=1)
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Settings = Annotated[
     list[str] | None,

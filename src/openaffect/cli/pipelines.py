@@ -36,7 +36,7 @@ _DEMO_TIME = "3,000 faces and 8 epochs take two to three minutes on two CPU core
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
-    faces: Annotated[int, typer.Option(help="Drawn faces to learn from.", min=200)] = 3000,
+    faces: Annotated[int, typer.Option(help="Synthetic faces to learn from.", min=200)] = 3000,
     epochs: Annotated[int, typer.Option(help="Of each training.", min=1)] = 8,
     seed: Seed = 0,
     resume: Annotated[
@@ -44,7 +44,7 @@ def demo(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """The whole pipeline, offline, on drawn faces, to DIR/report.html.
+    """The whole pipeline, offline, on synthetic faces, to DIR/report.html.
 
     Example: openaffect demo demo
     """

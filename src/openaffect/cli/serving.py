@@ -28,20 +28,32 @@ def serve(
         typer.Option(metavar="PATH", help="A file with the token that clients must send."),
     ] = None,
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
-    max_bytes: Annotated[int, typer.Option(help="Largest request, in bytes.", min=1)] = _DEFAULT.bytes,
-    max_pixels: Annotated[int, typer.Option(help="Largest image, in pixels.", min=1)] = _DEFAULT.pixels,
-    max_files: Annotated[int, typer.Option(help="Most images per request.", min=1)] = _DEFAULT.files,
+    max_bytes: Annotated[
+        int, typer.Option(help="Largest request, in bytes.", min=1)
+    ] = _DEFAULT.bytes,
+    max_pixels: Annotated[
+        int, typer.Option(help="Largest image, in pixels.", min=1)
+    ] = _DEFAULT.pixels,
+    max_files: Annotated[
+        int, typer.Option(help="Most images per request.", min=1)
+    ] = _DEFAULT.files,
     max_faces: Annotated[
         int, typer.Option(help="Most faces per image; the largest are kept.", min=1)
     ] = _DEFAULT.faces,
     queue: Annotated[
-        int, typer.Option(help="Images that may wait or be processed at once; more get status 503.", min=1)
+        int,
+        typer.Option(
+            help="Images that may wait or be processed at once; more get status 503.", min=1
+        ),
     ] = _DEFAULT.queue,
     batch_size: Annotated[
         int, typer.Option(help="Faces the model sees at once.", min=1)
     ] = _DEFAULT.batch,
     batch_wait: Annotated[
-        float, typer.Option(metavar="MS", help="Milliseconds that a face waits for a batch to fill.", min=0)
+        float,
+        typer.Option(
+            metavar="MS", help="Milliseconds that a face waits for a batch to fill.", min=0
+        ),
     ] = _DEFAULT.wait_ms,
     max_connections: Annotated[
         int, typer.Option(help="Open connections; one more closes the one idle longest.", min=1)

@@ -42,7 +42,9 @@ def tune(
     minutes: Annotated[
         float | None, typer.Option(help="Start no new trial after this many minutes.")
     ] = None,
-    keep: Annotated[str, typer.Option(help="Keep the weights of the best trial, or of all.")] = "best",
+    keep: Annotated[
+        str, typer.Option(help="Keep the weights of the best trial, or of all.")
+    ] = "best",
     prune: Annotated[
         bool, typer.Option("--prune/--no-prune", help="Prune trials below the median.")
     ] = True,

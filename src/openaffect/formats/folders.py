@@ -89,7 +89,7 @@ def read(source: Source, writer: DatasetWriter, *, origin: str = "human") -> Non
     Args:
         source: from `find`.
         writer: takes the rows.
-        origin: who gave the labels: `human`, `model`, `derived` or `drawn`.
+        origin: who gave the labels: `human`, `model`, `derived` or `synthetic`.
     """
     choose("origin", origin, ORIGINS)
     seen = _Seen(set(), set(), [])

@@ -1,4 +1,4 @@
-"""The whole pipeline on drawn faces: what the other commands do, one after the other, offline.
+"""The whole pipeline on synthetic faces: what the other commands do, one after the other, offline.
 
 ::
 
@@ -23,7 +23,7 @@ from openaffect.errors import DestinationExists, MismatchError
 from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
-from openaffect.pipelines.drawing import draw_dataset
+from openaffect.pipelines.synthetic_dataset import synthesize_dataset
 from openaffect.reports import Report, compare, evaluate
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, require_training, train
@@ -102,12 +102,12 @@ def run_demo(
     else:
         say(f"1/4 drawing {total:,} faces")
         with bar("drawing", total) as progress:
-            dataset = draw_dataset(
+            dataset = synthesize_dataset(
                 folder / "faces",
                 counts,
                 seed=seed,
                 size=_SIZE,
-                name="drawn faces",
+                name="synthetic faces",
                 overwrite=overwrite,
                 progress=progress,
             )
@@ -131,7 +131,7 @@ def run_demo(
     comparison = compare(reports, names=STRATEGIES)
     return comparison.save(
         folder / "report.html",
-        title="OpenAffect demo: two strategies against class imbalance, on drawn faces",
+        title="OpenAffect demo: two strategies against class imbalance, on synthetic faces",
         pages=[f"{strategy}/report/report.html" for strategy in STRATEGIES],
         overwrite=True,
     )

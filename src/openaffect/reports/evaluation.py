@@ -382,7 +382,7 @@ def _origin_warnings(protocol: dict[str, Any], data: dict[str, Any]) -> list[str
     says = {
         "derived": "were derived from other labels, not rated by people",
         "model": "were given by a model, not by people",
-        "drawn": "are those that the faces were drawn with, not anyone's judgment",
+        "synthetic": "are those that the faces were synthesized with, not anyone's judgment",
     }
     found = []
     for column, part, what in (

@@ -213,9 +213,7 @@ class _Loop:
             )
         if missing:
             note = f"no training faces of {', '.join(missing)}: the model will rarely predict"
-            self.show(
-                Moment("reading", note=f"{note} {'it' if len(missing) == 1 else 'them'}")
-            )
+            self.show(Moment("reading", note=f"{note} {'it' if len(missing) == 1 else 'them'}"))
 
     # -- reading ---------------------------------------------------------------------------
 

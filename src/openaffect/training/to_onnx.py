@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from openaffect.dataset import Dataset
 from openaffect.errors import TrainingError
-from openaffect.golden import draw_golden, make_golden
+from openaffect.golden import make_golden, synthesize_golden
 from openaffect.model import CARD_KEY, Card, open_model
 from openaffect.storage import atomic_file
 from openaffect.training.network import ExportedNetwork, Network, count_parameters
@@ -115,7 +115,7 @@ def finish_file(
         TrainingError: onnxruntime's outputs differ from the expected by more than 1e-4.
     """
     _write_card(card, path)
-    crops = draw_golden(card)
+    crops = synthesize_golden(card)
     model = open_model(path)
     outputs = model.predict(crops)
     there = [array for array in (outputs.probabilities, outputs.affect) if array is not None]

@@ -18,7 +18,7 @@ from openaffect.images import Pixels
 
 # Medians over the 144 of 150 photos in which it and YuNet find one face each (interquartile
 # ranges 0.08, 0.09, 0.07, 0.04): `benchmarks/detectors.py`. The median IoU with YuNet's box is
-# 0.80 before and 0.84 after. On 51 drawn faces with room around them: 0.785, 1.085, 0.00, 0.03.
+# 0.80 before and 0.84 after. On 51 synthetic faces with room around them: 0.785, 1.085, 0.00, 0.03.
 FRAMING = Framing(width=0.883, height=1.074, dx=-0.003, dy=0.022)
 
 MIN_SCORE = 0.5

@@ -28,7 +28,7 @@ NOTICE = (
 
 # From the box of dlib's own detector, which the predictor was trained on, to YuNet's: medians
 # over 142 of 150 photos, `benchmarks/detectors.py` (interquartile ranges 0.15, 0.16, 0.08, 0.05).
-# On 48 drawn faces the mean error is 4.8 % of the distance of the outer eye corners.
+# On 48 synthetic faces the mean error is 4.8 % of the distance of the outer eye corners.
 FRAMING = Framing(width=0.944, height=1.145, dx=-0.008, dy=-0.078)
 
 # Every face is seen at one size, whatever the picture's: dlib rounds its points to whole

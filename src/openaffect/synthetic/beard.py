@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import Points, by
-from openaffect.faces.drawn.hair import hair_ramp
-from openaffect.faces.drawn.paint import Canvas, Floats, spline
-from openaffect.faces.drawn.skin import Face, head_mask
+from openaffect.synthetic.anatomy import Points, by
+from openaffect.synthetic.hair import hair_ramp
+from openaffect.synthetic.paint import Canvas, Floats, spline
+from openaffect.synthetic.skin import Face, head_mask
 
 
 def paint_beard(canvas: Canvas, face: Face, tone: Floats, rng: np.random.Generator) -> None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from openaffect.circumplex import REGIONS, inside_disc
 from openaffect.errors import InputError, UnknownName
-from openaffect.faces.drawn import DrawnFace, Identity, Scene, draw_face, draw_faces
-from openaffect.faces.drawn.anatomy import BEARDS, FEMININE_HAIR, MASCULINE_HAIR, NECKLINES
-from openaffect.faces.drawn.paint import Canvas
-from openaffect.faces.drawn.scene import BACKGROUNDS, GLASSES, OCCLUSIONS
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.synthetic import Identity, Scene, SyntheticFace, synthesize_face, synthesize_faces
+from openaffect.synthetic.anatomy import BEARDS, FEMININE_HAIR, MASCULINE_HAIR, NECKLINES
+from openaffect.synthetic.paint import Canvas
+from openaffect.synthetic.scene import BACKGROUNDS, GLASSES, OCCLUSIONS
 
 PERSON = Identity()
 FRONT = Scene()
@@ -29,16 +29,16 @@ MIRROR = np.array(
 )
 
 
-def draw(expression: str, seed: int = 0, **options: object) -> DrawnFace:
+def draw(expression: str, seed: int = 0, **options: object) -> SyntheticFace:
     """The standard person from the front, at a strong expression."""
     settings: dict[str, object] = {"identity": PERSON, "scene": FRONT, "intensity": 0.9}
-    return draw_face(expression, seed=seed, **(settings | options))  # type: ignore[arg-type]
+    return synthesize_face(expression, seed=seed, **(settings | options))  # type: ignore[arg-type]
 
 
-def small_frontal(number: int) -> DrawnFace:
+def small_frontal(number: int) -> SyntheticFace:
     rng = np.random.default_rng(number)
     scene = Scene.sample(rng, frontal=True)
-    return draw_face(EMOTIONS[number % 8], seed=rng, scene=scene)
+    return synthesize_face(EMOTIONS[number % 8], seed=rng, scene=scene)
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -56,7 +56,7 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 
 def test_the_same_arguments_give_the_same_bytes() -> None:
-    first, second, other = (draw_face("fear", seed=seed) for seed in (5, 5, 6))
+    first, second, other = (synthesize_face("fear", seed=seed) for seed in (5, 5, 6))
     assert first.image.tobytes() == second.image.tobytes()
     assert first.landmarks.tobytes() == second.landmarks.tobytes()
     assert (first.box, first.valence, first.arousal) == (second.box, second.valence, second.arousal)
@@ -64,13 +64,16 @@ def test_the_same_arguments_give_the_same_bytes() -> None:
 
 
 def test_a_face_of_a_series_depends_on_seed_and_place_alone() -> None:
-    short, long = list(draw_faces(3, seed=4, size=32)), list(draw_faces(6, seed=4, size=32))
+    short, long = (
+        list(synthesize_faces(3, seed=4, size=32)),
+        list(synthesize_faces(6, seed=4, size=32)),
+    )
     assert [f.image.tobytes() for f in short] == [f.image.tobytes() for f in long[:3]]
     assert len({f.image.tobytes() for f in long}) == 6
 
 
 def test_a_picture_has_the_promised_form() -> None:
-    face = draw_face(Expression.SAD, seed=1, size=100)
+    face = synthesize_face(Expression.SAD, seed=1, size=100)
     assert face.image.shape == (100, 100, 3)
     assert face.image.dtype == np.uint8
     assert face.image.flags.c_contiguous
@@ -80,7 +83,10 @@ def test_a_picture_has_the_promised_form() -> None:
 
 
 def test_landmarks_scale_with_the_picture() -> None:
-    large, small = draw_face("anger", seed=2, size=256), draw_face("anger", seed=2, size=64)
+    large, small = (
+        synthesize_face("anger", seed=2, size=256),
+        synthesize_face("anger", seed=2, size=64),
+    )
     np.testing.assert_allclose(small.landmarks * 4, large.landmarks, atol=1e-3)
     np.testing.assert_allclose(np.array(small.box) * 4, large.box, atol=1e-6)
 
@@ -125,7 +131,7 @@ def test_the_jaw_follows_the_visible_outline(yaw: float) -> None:
 
 
 def test_landmarks_lie_in_the_box_and_the_box_in_the_picture() -> None:
-    faces = list(draw_faces(40, seed=9, size=64))
+    faces = list(synthesize_faces(40, seed=9, size=64))
     points = np.stack([face.landmarks for face in faces])
     boxes = np.array([face.box for face in faces])
     low, high = boxes[:, None, :2], boxes[:, None, :2] + boxes[:, None, 2:]
@@ -191,25 +197,25 @@ def test_a_mask_has_the_area_of_its_polygon() -> None:
 # Expressions do what they should.
 
 
-def corner_height(face: DrawnFace) -> float:
+def corner_height(face: SyntheticFace) -> float:
     """How far the corners of the mouth are above the middle of the lips, in pixels."""
     return float(face.landmarks[[62, 66], 1].mean() - face.landmarks[[48, 54], 1].mean())
 
 
-def mouth_gap(face: DrawnFace) -> float:
+def mouth_gap(face: SyntheticFace) -> float:
     return float(face.landmarks[66, 1] - face.landmarks[62, 1])
 
 
-def eye_opening(face: DrawnFace) -> float:
+def eye_opening(face: SyntheticFace) -> float:
     p = face.landmarks
     return float(p[[40, 41, 46, 47], 1].mean() - p[[37, 38, 43, 44], 1].mean())
 
 
-def inner_brow_height(face: DrawnFace) -> float:
+def inner_brow_height(face: SyntheticFace) -> float:
     return float(face.landmarks[[39, 42], 1].mean() - face.landmarks[[21, 22], 1].mean())
 
 
-def brow_slope(face: DrawnFace) -> float:
+def brow_slope(face: SyntheticFace) -> float:
     """Positive when the inner ends of the brows are above the outer ones."""
     return float(face.landmarks[[17, 26], 1].mean() - face.landmarks[[21, 22], 1].mean())
 
@@ -232,7 +238,7 @@ def brow_slope(face: DrawnFace) -> float:
     ],
 )
 def test_an_expression_moves_the_face_its_own_way(
-    expression: str, measure: Callable[[DrawnFace], float], sign: int, seed: int
+    expression: str, measure: Callable[[SyntheticFace], float], sign: int, seed: int
 ) -> None:
     rest = measure(draw("neutral", seed=seed, valence=0.0, arousal=0.0, intensity=0.0))
     assert sign * (measure(draw(expression, seed=seed)) - rest) > 2.0
@@ -240,7 +246,7 @@ def test_an_expression_moves_the_face_its_own_way(
 
 @pytest.mark.parametrize("seed", range(6))
 def test_contempt_is_one_sided_and_the_others_are_not(seed: int) -> None:
-    def tilt(face: DrawnFace) -> float:
+    def tilt(face: SyntheticFace) -> float:
         return abs(float(face.landmarks[48, 1] - face.landmarks[54, 1]))
 
     assert tilt(draw("contempt", seed=seed)) > 4
@@ -261,11 +267,11 @@ def test_valence_moves_the_mouth_and_arousal_the_eyes_of_every_expression(
 
 def test_intensity_grows_with_the_distance_from_the_origin() -> None:
     near = [
-        draw_face("surprise", seed=s, identity=PERSON, scene=FRONT, valence=0.05, arousal=0.1)
+        synthesize_face("surprise", seed=s, identity=PERSON, scene=FRONT, valence=0.05, arousal=0.1)
         for s in range(12)
     ]
     far = [
-        draw_face("surprise", seed=s, identity=PERSON, scene=FRONT, valence=0.3, arousal=0.9)
+        synthesize_face("surprise", seed=s, identity=PERSON, scene=FRONT, valence=0.3, arousal=0.9)
         for s in range(12)
     ]
     assert np.mean([mouth_gap(f) for f in far]) > 1.5 * np.mean([mouth_gap(f) for f in near])
@@ -275,7 +281,7 @@ def test_intensity_grows_with_the_distance_from_the_origin() -> None:
 
 
 def test_sampled_affect_lies_in_the_region_and_in_the_disc() -> None:
-    faces = list(draw_faces(72, seed=1, size=32))
+    faces = list(synthesize_faces(72, seed=1, size=32))
     values = np.array([(f.valence, f.arousal) for f in faces])
     assert inside_disc(values[:, 0], values[:, 1], slack=0.0).all()
     assert all(REGIONS[f.expression].contains(f.valence, f.arousal) for f in faces)
@@ -290,7 +296,7 @@ def test_sampled_affect_lies_in_the_region_and_in_the_disc() -> None:
 @settings(max_examples=15, deadline=None)
 def test_given_affect_is_kept(radius: float, angle: float, expression: Expression) -> None:
     valence, arousal = radius * np.cos(angle), radius * np.sin(angle)
-    face = draw_face(expression, size=32, valence=float(valence), arousal=float(arousal))
+    face = synthesize_face(expression, size=32, valence=float(valence), arousal=float(arousal))
     assert (face.valence, face.arousal) == (valence, arousal)
 
 
@@ -298,13 +304,13 @@ def test_given_affect_is_kept(radius: float, angle: float, expression: Expressio
 
 
 def test_expressions_come_in_turn_or_by_weight() -> None:
-    turn = [f.expression for f in draw_faces(16, seed=0, size=32)]
+    turn = [f.expression for f in synthesize_faces(16, seed=0, size=32)]
     assert turn == [*EMOTIONS, *EMOTIONS]
     weights = {Expression.HAPPY: 3.0, Expression.SAD: 1.0, Expression.FEAR: 0.0}
-    drawn = [f.expression for f in draw_faces(30, seed=0, size=32, expressions=weights)]
+    drawn = [f.expression for f in synthesize_faces(30, seed=0, size=32, expressions=weights)]
     assert set(drawn) == {Expression.HAPPY, Expression.SAD}
     assert drawn.count(Expression.HAPPY) > drawn.count(Expression.SAD)
-    assert list(draw_faces(0, seed=0)) == []
+    assert list(synthesize_faces(0, seed=0)) == []
 
 
 # Everything that an identity or a scene can name is drawn, and seen.
@@ -400,7 +406,7 @@ def test_yunet_finds_the_faces_and_agrees_on_the_box(test_weights: Path) -> None
 
 @pytest.mark.slow
 def test_expression_and_affect_can_be_learned_from_pixels_and_landmarks() -> None:
-    faces = list(draw_faces(480, seed=12, size=64))
+    faces = list(synthesize_faces(480, seed=12, size=64))
     truth = np.array([face.expression.id for face in faces])
     affect = np.array([(face.valence, face.arousal) for face in faces])
     pixels, shapes = [], []
@@ -443,12 +449,12 @@ def test_expression_and_affect_can_be_learned_from_pixels_and_landmarks() -> Non
 def test_what_cannot_be_drawn_is_refused(options: dict[str, object], message: str) -> None:
     arguments = {"expression": "happy"} | options
     with pytest.raises(InputError, match=message):
-        draw_face(arguments.pop("expression"), **arguments)  # type: ignore[arg-type]
+        synthesize_face(arguments.pop("expression"), **arguments)  # type: ignore[arg-type]
 
 
 def test_a_wrong_name_gets_the_nearest_one() -> None:
     with pytest.raises(UnknownName, match="surprise"):
-        draw_face("surprize")
+        synthesize_face("surprize")
 
 
 @pytest.mark.parametrize(
@@ -466,4 +472,4 @@ def test_a_series_that_cannot_be_drawn_is_refused_at_once(
 ) -> None:
     arguments = {"n": 1, "seed": 0} | options
     with pytest.raises(InputError, match=message):
-        draw_faces(**arguments)  # type: ignore[arg-type]
+        synthesize_faces(**arguments)  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import Points
 from openaffect.labels import Expression
+from openaffect.synthetic.anatomy import Points
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import math
 import cv2
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import Points, by
-from openaffect.faces.drawn.paint import Canvas, Floats, Window, ribbon, ribbons, soften, spline
-from openaffect.faces.drawn.scene import Scene
-from openaffect.faces.drawn.skin import Face, skin_ramp, skull
+from openaffect.synthetic.anatomy import Points, by
+from openaffect.synthetic.paint import Canvas, Floats, Window, ribbon, ribbons, soften, spline
+from openaffect.synthetic.scene import Scene
+from openaffect.synthetic.skin import Face, skin_ramp, skull
 
 
 def paint_background(canvas: Canvas, scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""Drawn faces as a dataset: nothing to download, exact labels, free to share."""
+"""Synthetic faces as a dataset: nothing to download, exact labels, free to share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import write_dataset
 from openaffect.errors import InputError, UnknownName
 from openaffect.face_row import FaceRow
-from openaffect.faces.drawn import DrawnFace, draw_face
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.parallel import map_in_order
 from openaffect.schemas import SPLITS
+from openaffect.synthetic import SyntheticFace, synthesize_face
 
 LICENSE = "CC0-1.0"
 _FEW = 16  # faces
@@ -23,7 +23,7 @@ _FEW = 16  # faces
 _Job = tuple[str, int, int, int]  # expression, seed, number, size
 
 
-def draw_dataset(
+def synthesize_dataset(
     path: str | Path,
     counts: Mapping[str | None, Mapping[Expression, int]],
     *,
@@ -53,13 +53,13 @@ def draw_dataset(
     """
     _check(counts, seed, workers)
     plan = _plan(counts, seed)
-    draw_face(plan[0][1], seed=seed, size=size)  # a wrong size is told before processes start
+    synthesize_face(plan[0][1], seed=seed, size=size)  # a wrong size is told before processes start
     with write_dataset(
         path,
         name=name,
         license=LICENSE,
         shareable=True,
-        source=f"faces drawn by openaffect, seed {seed}",
+        source=f"faces synthesized by openaffect, seed {seed}",
         overwrite=overwrite,
     ) as writer:
         jobs = [(label.value, seed, n, size) for n, (_, label) in enumerate(plan)]
@@ -119,13 +119,13 @@ def _plan(
     return [rows[number] for number in order]
 
 
-def _draw(job: _Job) -> tuple[DrawnFace, bytes]:
+def _draw(job: _Job) -> tuple[SyntheticFace, bytes]:
     label, seed, number, size = job
-    face = draw_face(label, seed=np.random.default_rng((seed, number)), size=size)
+    face = synthesize_face(label, seed=np.random.default_rng((seed, number)), size=size)
     return face, encode_image(face.image, ".png")
 
 
-def _row(face: DrawnFace, image: str, split: str | None) -> FaceRow:
+def _row(face: SyntheticFace, image: str, split: str | None) -> FaceRow:
     return FaceRow(
         face_id=image.removesuffix(".png"),
         image=image,
@@ -134,8 +134,8 @@ def _row(face: DrawnFace, image: str, split: str | None) -> FaceRow:
         expression=face.expression,
         valence=face.valence,
         arousal=face.arousal,
-        expression_origin="drawn",
-        affect_origin="drawn",
+        expression_origin="synthetic",
+        affect_origin="synthetic",
         split=split,
         license=LICENSE,
     )

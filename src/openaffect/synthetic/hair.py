@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn.anatomy import Color, Points
-from openaffect.faces.drawn.paint import (
+from openaffect.synthetic.anatomy import Color, Points
+from openaffect.synthetic.paint import (
     Canvas,
     Field,
     Floats,
@@ -21,8 +21,8 @@ from openaffect.faces.drawn.paint import (
     soften,
     spline,
 )
-from openaffect.faces.drawn.scene import SKULL_CENTER, SKULL_RADII
-from openaffect.faces.drawn.skin import Face, head_mask, light_direction, skull
+from openaffect.synthetic.scene import SKULL_CENTER, SKULL_RADII
+from openaffect.synthetic.skin import Face, head_mask, light_direction, skull
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn.anatomy import Color, Points, choose
+from openaffect.synthetic.anatomy import Color, Points, choose
 
 BACKGROUNDS = ("gradient", "bokeh", "blocks", "foliage", "window")
 GLASSES = ("none", "round", "square", "sun")

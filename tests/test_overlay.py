@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openaffect.analysis import Analysis, analysis_schema, draw_analysis, draw_folder
-from openaffect.analysis.drawing import COLORS, GRAY
-from openaffect.analysis.layout import place_all
+from openaffect.analysis import Analysis, analysis_schema, overlay_folder, overlay_image
+from openaffect.analysis.overlay.image import COLORS, GRAY
+from openaffect.analysis.overlay.layout import place_all
 from openaffect.errors import DestinationExists, InputError
 from openaffect.faces.boxes import Box
 from openaffect.images import encode_image, read_image
@@ -42,7 +42,7 @@ def changed(before, after):
 
 def test_the_picture_itself_is_not_touched():
     image = gray()
-    result = draw_analysis(image, [row()])
+    result = overlay_image(image, [row()])
     assert (image == 120).all()
     assert result.shape == image.shape
     assert result.dtype == np.uint8
@@ -51,8 +51,8 @@ def test_the_picture_itself_is_not_touched():
 
 def test_no_rows_draw_nothing_and_no_face_says_so():
     image = gray()
-    assert not changed(image, draw_analysis(image, [])).any()
-    said = changed(image, draw_analysis(image, [row(status="no_face_found") | {"box": None}]))
+    assert not changed(image, overlay_image(image, [])).any()
+    said = changed(image, overlay_image(image, [row(status="no_face_found") | {"box": None}]))
     assert said[300:, :250].any()
     assert not said[:300].any()
 
@@ -60,14 +60,14 @@ def test_no_rows_draw_nothing_and_no_face_says_so():
 @pytest.mark.parametrize("value", [0, 255])
 def test_the_inside_of_the_face_stays_free(value):
     image = gray(value=value)
-    different = changed(image, draw_analysis(image, [row()]))
+    different = changed(image, overlay_image(image, [row()]))
     assert not different[128:232, 158:242].any()
     assert different[115:245, 145:255].any()
 
 
 @pytest.mark.parametrize("expression", EMOTIONS)
 def test_the_box_has_the_color_of_its_expression(expression):
-    result = draw_analysis(gray(), [row(expression=expression.value)])
+    result = overlay_image(gray(), [row(expression=expression.value)])
     middle_of_left_side = result[180, 149:152].astype(int)
     assert np.abs(middle_of_left_side - COLORS[expression]).max(axis=1).min() <= 2
 
@@ -81,7 +81,7 @@ def test_the_colors_can_be_told_apart():
 
 def test_without_an_answer_the_face_is_gray():
     for values in ({"expression": None}, {"expression": Expression.UNCERTAIN.value}):
-        result = draw_analysis(gray(value=0), [row(**values)])
+        result = overlay_image(gray(value=0), [row(**values)])
         assert np.abs(result[180, 149:152].astype(int) - GRAY).max(axis=1).min() <= 2
 
 
@@ -89,8 +89,8 @@ def test_the_dot_follows_valence_to_the_right_and_arousal_up():
     def dot(valence, arousal):
         # Only the dot and its line differ from the drawing of (0, 0).
         image = gray()
-        center = draw_analysis(image, [row(valence=0.0, arousal=0.0)])
-        moved = draw_analysis(image, [row(valence=valence, arousal=arousal)])
+        center = overlay_image(image, [row(valence=0.0, arousal=0.0)])
+        moved = overlay_image(image, [row(valence=valence, arousal=arousal)])
         y, x = np.nonzero(changed(center, moved))
         return x, y
 
@@ -105,48 +105,48 @@ def test_the_dot_follows_valence_to_the_right_and_arousal_up():
 
 
 def test_a_point_outside_the_unit_circle_stays_on_its_rim():
-    far = draw_analysis(gray(), [row(valence=30.0, arousal=0.0)])
-    rim = draw_analysis(gray(), [row(valence=1.0, arousal=0.0)])
+    far = overlay_image(gray(), [row(valence=30.0, arousal=0.0)])
+    rim = overlay_image(gray(), [row(valence=1.0, arousal=0.0)])
     np.testing.assert_array_equal(far, rim)
 
 
 def test_a_small_picture_is_enlarged_by_a_whole_factor():
-    assert draw_analysis(gray(48, 48), [row(box=(10, 8, 28, 34))]).shape == (336, 336, 3)
-    assert draw_analysis(gray(1, 1), []).shape == (320, 320, 3)
-    assert draw_analysis(gray(100, 320), []).shape == (100, 320, 3)
+    assert overlay_image(gray(48, 48), [row(box=(10, 8, 28, 34))]).shape == (336, 336, 3)
+    assert overlay_image(gray(1, 1), []).shape == (320, 320, 3)
+    assert overlay_image(gray(100, 320), []).shape == (100, 320, 3)
 
 
 def test_measures_grow_with_the_picture():
-    small = changed(gray(), draw_analysis(gray(), [row()]))
+    small = changed(gray(), overlay_image(gray(), [row()]))
     image = gray(1600, 2000)
-    large = changed(image, draw_analysis(image, [row(box=(600, 480, 400, 480))]))
+    large = changed(image, overlay_image(image, [row(box=(600, 480, 400, 480))]))
     # The dark edge is a pixel wide at any size, and no line is thinner than two.
     assert large.mean() == pytest.approx(small.mean(), rel=0.3)
 
 
 def test_gray_pictures_landmarks_and_failed_rows():
     points = np.stack([np.linspace(160, 240, 68), np.full(68, 180.0)], 1).ravel().tolist()
-    result = draw_analysis(np.full((400, 500), 60, np.uint8), [row(landmarks=points)])
+    result = overlay_image(np.full((400, 500), 60, np.uint8), [row(landmarks=points)])
     assert (result[180, 160:240].max(axis=1) > 200).sum() > 30
     failed = row(status="error", expression=None, confidence=None, valence=None, arousal=None)
-    assert changed(gray(), draw_analysis(gray(), [failed])).any()
+    assert changed(gray(), overlay_image(gray(), [failed])).any()
 
 
 def test_models_with_one_output():
-    both = changed(gray(), draw_analysis(gray(), [row()])).sum()
-    no_affect = changed(gray(), draw_analysis(gray(), [row(valence=None, arousal=None)])).sum()
+    both = changed(gray(), overlay_image(gray(), [row()])).sum()
+    no_affect = changed(gray(), overlay_image(gray(), [row(valence=None, arousal=None)])).sum()
     assert 0 < no_affect < both
     only_affect = row(expression=None, confidence=None)
-    assert changed(gray(), draw_analysis(gray(), [only_affect])).any()
+    assert changed(gray(), overlay_image(gray(), [only_affect])).any()
 
 
 def test_where_no_disc_has_room_the_numbers_go_on_the_label():
     image = gray()
     fills = (-150, -150, 800, 700)  # no corner of the picture is off the face
-    drawn = changed(image, draw_analysis(image, [row(box=fills)]))
+    drawn = changed(image, overlay_image(image, [row(box=fills)]))
     assert not drawn[40:].any()
     longer = np.flatnonzero(drawn.any(axis=0)).max()
-    without = draw_analysis(image, [row(box=fills, valence=None, arousal=None)])
+    without = overlay_image(image, [row(box=fills, valence=None, arousal=None)])
     assert longer > np.flatnonzero(changed(image, without).any(axis=0)).max() + 40
 
 
@@ -188,7 +188,7 @@ def _on_ellipse(spot, face):
 )
 def test_any_box_in_any_picture_can_be_drawn(boxes, size, expression):
     rows = [row(box=box, expression=expression) for box in boxes]
-    assert draw_analysis(gray(*size), rows).ndim == 3
+    assert overlay_image(gray(*size), rows).ndim == 3
 
 
 def save(path, image):
@@ -209,7 +209,7 @@ def test_a_folder_of_drawings_mirrors_the_pictures(tmp_path):
     rows += [row(source=source) for source in sources[1:]]
     rows += [row(source=gone, status="error", error="missing") | {"box": None}]
     seen = []
-    drawn = draw_folder(analysis_of(*rows), tmp_path / "out", progress=seen.append)
+    drawn = overlay_folder(analysis_of(*rows), tmp_path / "out", progress=seen.append)
     relative = {s.removeprefix(f"{tmp_path}/in/"): p for s, p in drawn.items()}
     out = {
         name: path and path.relative_to(tmp_path / "out").as_posix()
@@ -228,7 +228,7 @@ def test_a_folder_of_drawings_mirrors_the_pictures(tmp_path):
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")
     )
     assert files == sorted(name for name in out.values() if name)
-    expected = draw_analysis(read_image(sources[0]), rows[:2])
+    expected = overlay_image(read_image(sources[0]), rows[:2])
     difference = np.abs(read_image(drawn[sources[0]]).astype(int) - expected)
     assert difference.mean() < 2  # JPEG
 
@@ -240,23 +240,23 @@ def test_nothing_is_replaced_without_being_asked(tmp_path):
     out = tmp_path / "out"
     save(out / "b.png", gray(9, 9))
     with pytest.raises(DestinationExists):
-        draw_folder(analysis, out)
+        overlay_folder(analysis, out)
     assert [p.name for p in out.iterdir()] == ["b.png"]
-    draw_folder(analysis, out, overwrite=True)
+    overlay_folder(analysis, out, overwrite=True)
     assert read_image(out / "b.png").shape == (400, 500, 3)
 
 
 def test_a_drawing_never_replaces_a_picture(tmp_path):
     source = save(tmp_path / "in" / "a.png", gray())
     with pytest.raises(InputError, match="would replace the picture"):
-        draw_folder(analysis_of(row(source=source)), tmp_path / "in", overwrite=True)
+        overlay_folder(analysis_of(row(source=source)), tmp_path / "in", overwrite=True)
     assert (read_image(source) == 120).all()
 
 
 def test_arrays_have_no_name_to_draw_under(tmp_path):
     with pytest.raises(InputError, match=r"array\[0\] was given as an array"):
-        draw_folder(analysis_of(row(source="array[0]")), tmp_path / "out")
+        overlay_folder(analysis_of(row(source="array[0]")), tmp_path / "out")
 
 
 def test_an_empty_analysis_draws_nothing(tmp_path):
-    assert draw_folder(analysis_of(), tmp_path / "out") == {}
+    assert overlay_folder(analysis_of(), tmp_path / "out") == {}

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from openaffect.addresses import Allowed, is_address
-from openaffect.analysis.drawing import draw_analysis
-from openaffect.analysis.drawn_video import draw_video
+from openaffect.analysis.overlay.image import overlay_image
+from openaffect.analysis.overlay.video import overlay_video
 from openaffect.analysis.pictures import read_photo, read_web_photo
 from openaffect.analysis.table import Analysis
 from openaffect.errors import DestinationExists, ImageError, InputError
@@ -25,7 +25,7 @@ _KEPT = (".jpg", ".jpeg", ".png")
 _Row = dict[str, Any]
 
 
-def draw_folder(
+def overlay_folder(
     analysis: Analysis,
     folder: str | Path,
     *,
@@ -76,7 +76,7 @@ def draw_folder(
     count = len(names)
     for source, rows in _groups(analysis) if videos else ():
         if source in videos:
-            drawn[source], frames = draw_video(
+            drawn[source], frames = overlay_video(
                 *(source, rows, targets[source]),
                 overwrite=overwrite,
                 workers=workers,
@@ -107,7 +107,7 @@ def _draw_photo(
         image = read_web_photo(source, allow) if web else read_photo(source)
     except ImageError:
         return None
-    data = encode_image(draw_analysis(image, rows), target.suffix)
+    data = encode_image(overlay_image(image, rows), target.suffix)
     with atomic_file(target, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
     return target
@@ -141,7 +141,7 @@ def _path_of(source: str) -> Path:
         what = "was given as an array" if source.startswith("array") else "is a camera"
         raise InputError(
             f"expected pictures that are files, but {source} {what}; "
-            "draw it with draw_analysis(image, rows)"
+            "draw it with overlay_image(image, rows)"
         )
     if not is_address(source):
         return Path(os.path.abspath(source))

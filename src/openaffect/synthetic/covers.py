@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import by
-from openaffect.faces.drawn.hair import STYLES
-from openaffect.faces.drawn.paint import Canvas, ribbon, ring, spline
-from openaffect.faces.drawn.skin import Face
-from openaffect.faces.drawn.surroundings import grid
+from openaffect.synthetic.anatomy import by
+from openaffect.synthetic.hair import STYLES
+from openaffect.synthetic.paint import Canvas, ribbon, ring, spline
+from openaffect.synthetic.skin import Face
+from openaffect.synthetic.surroundings import grid
 
 
 def paint_glasses(canvas: Canvas, face: Face) -> None:

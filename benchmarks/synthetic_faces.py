@@ -1,6 +1,6 @@
 """How fast faces are drawn on one core, and how many of them detectors find.
 
-Usage: python benchmarks/drawn_faces.py
+Usage: python benchmarks/synthetic_faces.py
 YuNet is measured when OPENAFFECT_WEIGHTS names a folder with yunet_n_320_320.onnx.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from openaffect.faces.drawn import Scene, draw_face, draw_faces
 from openaffect.labels import EMOTIONS
+from openaffect.synthetic import Scene, synthesize_face, synthesize_faces
 
 ROUNDS = 5
 FACES = 100
@@ -25,11 +25,11 @@ FRONTAL = 200
 
 def faces_per_second() -> float:
     """Median of five rounds, by CPU time of this process, so that other work does not count."""
-    list(draw_faces(8, seed=0))
+    list(synthesize_faces(8, seed=0))
     rates = []
     for number in range(ROUNDS):
         start = time.process_time()
-        for _ in draw_faces(FACES, seed=number):
+        for _ in synthesize_faces(FACES, seed=number):
             pass
         rates.append(FACES / (time.process_time() - start))
     return statistics.median(rates)
@@ -40,7 +40,7 @@ def found_share(find: Callable[[np.ndarray], bool]) -> float:
     for number in range(FRONTAL):
         rng = np.random.default_rng(number)
         scene = Scene.sample(rng, frontal=True)
-        found += find(draw_face(EMOTIONS[number % 8], seed=rng, scene=scene).image)
+        found += find(synthesize_face(EMOTIONS[number % 8], seed=rng, scene=scene).image)
     return found / FRONTAL
 
 

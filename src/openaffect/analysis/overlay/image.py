@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.analysis.layout import Place, place_all
-from openaffect.analysis.strokes import (
+from openaffect.analysis.overlay.layout import Place, place_all
+from openaffect.analysis.overlay.shapes import (
     SHIFT,
     Color,
     blend,
@@ -54,7 +54,7 @@ WHITE: Color = (255, 255, 255)
 _SMALLEST = 320  # the long side below which a picture is enlarged: less has no room for text
 
 
-def draw_analysis(image: Pixels, rows: Sequence[Row]) -> Pixels:
+def overlay_image(image: Pixels, rows: Sequence[Row]) -> Pixels:
     """A copy of a picture with the faces of its rows drawn in.
 
     Args:

@@ -1,4 +1,4 @@
-"""Drawn faces as a dataset: the same bytes whoever draws them, and whole or not there."""
+"""Synthetic faces as a dataset: the same bytes whoever draws them, and whole or not there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.errors import DestinationExists, InputError
 from openaffect.labels import EMOTIONS, Expression
-from openaffect.pipelines.drawing import draw_dataset, even_counts
+from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
 
 E = Expression
 COUNTS = {"train": {E.HAPPY: 9, E.SAD: 6}, "validation": {E.SAD: 2}, None: {E.FEAR: 1}}
@@ -24,7 +24,9 @@ def pictures(dataset: Dataset) -> list[str]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Dataset:
-    return draw_dataset(tmp_path_factory.mktemp("drawn") / "faces", COUNTS, size=48, workers=1)
+    return synthesize_dataset(
+        tmp_path_factory.mktemp("drawn") / "faces", COUNTS, size=48, workers=1
+    )
 
 
 def test_holds_as_many_faces_of_each_split_and_expression_as_asked_for(drawn):
@@ -46,9 +48,9 @@ def test_says_all_that_is_known_of_a_face(drawn):
     columns = ("box", "landmarks", "expression", "valence", "arousal", "license")
     assert [drawn.faces[name].null_count for name in columns] == [0] * 6
     for column in ("expression_origin", "affect_origin"):
-        assert drawn.faces[column].unique().to_pylist() == ["drawn"]
+        assert drawn.faces[column].unique().to_pylist() == ["synthetic"]
     assert (drawn.info.shareable, drawn.info.license) == (True, "CC0-1.0")
-    assert drawn.info.source == "faces drawn by openaffect, seed 0"
+    assert drawn.info.source == "faces synthesized by openaffect, seed 0"
     assert drawn.image(3).shape == (48, 48, 3)
     boxes = drawn.lists("box")
     assert (boxes[:, 2:] > 5).all()
@@ -59,7 +61,7 @@ def test_says_all_that_is_known_of_a_face(drawn):
 
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_processes(drawn, tmp_path):
     done: list[int] = []
-    again = draw_dataset(tmp_path / "again", COUNTS, size=48, workers=3, progress=done.append)
+    again = synthesize_dataset(tmp_path / "again", COUNTS, size=48, workers=3, progress=done.append)
     assert len(again) > 16  # so that processes are started
     assert pictures(again) == pictures(drawn)
     assert again.fingerprint() == drawn.fingerprint()
@@ -67,7 +69,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_processes(drawn, 
 
 
 def test_another_seed_gives_other_faces(drawn, tmp_path):
-    other = draw_dataset(tmp_path / "other", COUNTS, size=48, seed=1, workers=1)
+    other = synthesize_dataset(tmp_path / "other", COUNTS, size=48, seed=1, workers=1)
     assert {*pictures(other)}.isdisjoint(pictures(drawn))
     assert len({*pictures(drawn)}) == 18
 
@@ -75,7 +77,7 @@ def test_another_seed_gives_other_faces(drawn, tmp_path):
 def test_the_name_is_the_folders_or_the_one_given(drawn, tmp_path):
     assert drawn.info.name == "faces"
     one = {None: {E.HAPPY: 1}}
-    assert draw_dataset(tmp_path / "a", one, size=32, name="mine").info.name == "mine"
+    assert synthesize_dataset(tmp_path / "a", one, size=32, name="mine").info.name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -93,17 +95,17 @@ def test_the_name_is_the_folders_or_the_one_given(drawn, tmp_path):
 )
 def test_what_cannot_be_drawn_is_refused_and_leaves_nothing(counts, settings, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        draw_dataset(tmp_path / "faces", counts, **({"size": 32} | settings))
+        synthesize_dataset(tmp_path / "faces", counts, **({"size": 32} | settings))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_dataset_is_replaced_only_on_demand(tmp_path):
     one, two = {None: {E.HAPPY: 1}}, {None: {E.HAPPY: 2}}
-    draw_dataset(tmp_path / "faces", one, size=32)
+    synthesize_dataset(tmp_path / "faces", one, size=32)
     with pytest.raises(DestinationExists):
-        draw_dataset(tmp_path / "faces", two, size=32)
+        synthesize_dataset(tmp_path / "faces", two, size=32)
     assert len(open_dataset(tmp_path / "faces")) == 1
-    draw_dataset(tmp_path / "faces", two, size=32, overwrite=True)
+    synthesize_dataset(tmp_path / "faces", two, size=32, overwrite=True)
     assert len(open_dataset(tmp_path / "faces")) == 2
 
 
@@ -113,7 +115,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        draw_dataset(tmp_path / "faces", COUNTS, size=32, workers=2, progress=fail)
+        synthesize_dataset(tmp_path / "faces", COUNTS, size=32, workers=2, progress=fail)
     assert list(tmp_path.iterdir()) == []
 
 

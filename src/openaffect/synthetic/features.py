@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import Points, by
-from openaffect.faces.drawn.paint import Canvas, Floats, Window, ribbon, ribbons, ring, spline
-from openaffect.faces.drawn.skin import Face
+from openaffect.synthetic.anatomy import Points, by
+from openaffect.synthetic.paint import Canvas, Floats, Window, ribbon, ribbons, ring, spline
+from openaffect.synthetic.skin import Face
 
 _LEFT_EYE = (36, 37, 38, 39, 40, 41)
 _RIGHT_EYE = (45, 44, 43, 42, 47, 46)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 
-from openaffect.analysis.drawing import draw_analysis
+from openaffect.analysis.overlay.image import overlay_image
 from openaffect.analysis.pictures import Picture
 from openaffect.analysis.videos import Video, require_av
 from openaffect.errors import ImageError
@@ -31,7 +31,7 @@ _QUALITY = {"crf": "20", "preset": "veryfast"}
 _Row = dict[str, Any]
 
 
-def draw_video(
+def overlay_video(
     source: str,
     rows: Iterable[_Row],
     target: Path,
@@ -93,7 +93,7 @@ def _pair(
 def _draw(pair: tuple[Picture, Sequence[_Row]]) -> tuple[float | None, Pixels] | None:
     picture, rows = pair
     try:
-        return picture.time_s, draw_analysis(picture.read(), rows)
+        return picture.time_s, overlay_image(picture.read(), rows)
     except ImageError:
         return None
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openaffect.faces.drawn.anatomy import Points
-from openaffect.faces.drawn.scene import Camera
+from openaffect.synthetic.anatomy import Points
+from openaffect.synthetic.scene import Camera
 
 Floats = NDArray[np.float32]
 Corners = NDArray[np.int32]

@@ -18,35 +18,35 @@ from numpy.typing import NDArray
 
 from openaffect.circumplex import CLASS_MEANS, REGIONS, inside_disc
 from openaffect.errors import InputError
-from openaffect.faces.drawn.anatomy import Identity, face_points
-from openaffect.faces.drawn.beard import paint_beard
-from openaffect.faces.drawn.covers import paint_glasses, paint_occlusion
-from openaffect.faces.drawn.features import paint_brows, paint_eyes, paint_mouth, paint_nose
-from openaffect.faces.drawn.hair import (
+from openaffect.labels import EMOTIONS, Expression, parse_expression
+from openaffect.synthetic.anatomy import Identity, face_points
+from openaffect.synthetic.beard import paint_beard
+from openaffect.synthetic.covers import paint_glasses, paint_occlusion
+from openaffect.synthetic.features import paint_brows, paint_eyes, paint_mouth, paint_nose
+from openaffect.synthetic.hair import (
     paint_back_hair,
     paint_front_hair,
     shape_hair,
 )
-from openaffect.faces.drawn.muscles import Muscles, move, muscles_of
-from openaffect.faces.drawn.paint import Canvas
-from openaffect.faces.drawn.scene import Camera, Scene, march
-from openaffect.faces.drawn.skin import Face, paint_head
-from openaffect.faces.drawn.surroundings import (
+from openaffect.synthetic.muscles import Muscles, move, muscles_of
+from openaffect.synthetic.paint import Canvas
+from openaffect.synthetic.scene import Camera, Scene, march
+from openaffect.synthetic.skin import Face, paint_head
+from openaffect.synthetic.surroundings import (
     paint_background,
     paint_body,
     paint_ears,
     paint_head_scarf,
 )
-from openaffect.labels import EMOTIONS, Expression, parse_expression
 
-__all__ = ["DrawnFace", "Identity", "Muscles", "Scene", "draw_face", "draw_faces"]
+__all__ = ["Identity", "Muscles", "Scene", "SyntheticFace", "synthesize_face", "synthesize_faces"]
 
 _SMALLEST = 32
 _LEAST_CANVAS = 128  # smaller pictures are painted larger, then reduced
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnFace:
+class SyntheticFace:
     """A picture of one face and all that is known about it.
 
     Attributes:
@@ -65,7 +65,7 @@ class DrawnFace:
     arousal: float
 
 
-def draw_face(
+def synthesize_face(
     expression: Expression | str | int,
     *,
     seed: int | np.random.Generator = 0,
@@ -75,7 +75,7 @@ def draw_face(
     identity: Identity | None = None,
     scene: Scene | None = None,
     intensity: float | None = None,
-) -> DrawnFace:
+) -> SyntheticFace:
     """Draw a face; the same arguments give the same bytes.
 
     Args:
@@ -90,7 +90,7 @@ def draw_face(
     Raises:
         InputError: an expression beyond the eight, a value out of its range.
 
-    >>> face = draw_face("happy", seed=3, size=64)
+    >>> face = synthesize_face("happy", seed=3, size=64)
     >>> face.image.shape, face.landmarks.shape, face.expression.value
     ((64, 64, 3), (68, 2), 'happy')
     """
@@ -112,16 +112,16 @@ def draw_face(
     if factor > 1:
         image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
     landmarks = (face.pixels / factor).astype(np.float32)
-    return DrawnFace(image, _box(face, factor), landmarks, chosen, float(v), float(a))
+    return SyntheticFace(image, _box(face, factor), landmarks, chosen, float(v), float(a))
 
 
-def draw_faces(
+def synthesize_faces(
     n: int,
     *,
     seed: int,
     expressions: Sequence[Expression] | Mapping[Expression, float] = EMOTIONS,
     size: int = 256,
-) -> Iterator[DrawnFace]:
+) -> Iterator[SyntheticFace]:
     """Draw n faces one by one; face k depends on the seed and k alone.
 
     Args:
@@ -151,11 +151,11 @@ def draw_faces(
 
 def _draw_all(
     n: int, seed: int, kinds: list[Expression], shares: NDArray[np.float64] | None, size: int
-) -> Iterator[DrawnFace]:
+) -> Iterator[SyntheticFace]:
     for number in range(n):
         rng = np.random.default_rng((seed, number))
         pick = number % len(kinds) if shares is None else int(rng.choice(len(kinds), p=shares))
-        yield draw_face(kinds[pick], seed=rng, size=size)
+        yield synthesize_face(kinds[pick], seed=rng, size=size)
 
 
 def _emotion(expression: Expression | str | int) -> Expression:
@@ -171,7 +171,9 @@ def _check(
     size: int, valence: float | None, arousal: float | None, intensity: float | None
 ) -> None:
     if size < _SMALLEST:
-        raise InputError(f"the side of a drawn face is {_SMALLEST} pixels or more, but got {size}")
+        raise InputError(
+            f"the side of a synthetic face is {_SMALLEST} pixels or more, but got {size}"
+        )
     if (valence is None) != (arousal is None):
         raise InputError(
             f"valence and arousal are given together or not at all, but got {valence}, {arousal}"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from openaffect.faces.drawn.anatomy import Color, Identity, Points, by
-from openaffect.faces.drawn.muscles import Muscles
-from openaffect.faces.drawn.paint import (
+from openaffect.synthetic.anatomy import Color, Identity, Points, by
+from openaffect.synthetic.muscles import Muscles
+from openaffect.synthetic.paint import (
     Canvas,
     Field,
     Floats,
@@ -20,7 +20,7 @@ from openaffect.faces.drawn.paint import (
     ribbons,
     spline,
 )
-from openaffect.faces.drawn.scene import SKULL_CENTER, SKULL_RADII, Camera, Scene
+from openaffect.synthetic.scene import SKULL_CENTER, SKULL_RADII, Camera, Scene
 
 Bump = tuple[float, float, float, float, float]
 

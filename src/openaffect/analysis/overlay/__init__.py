@@ -1,0 +1,1 @@
+"""Results drawn over images and videos: boxes, expressions, and a point on the circumplex."""
