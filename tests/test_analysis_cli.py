@@ -56,7 +56,7 @@ def test_everything_at_once(folder, capsys, tmp_path):
     streams = run(folder, capsys, folder / "in", *options)
     assert streams.out == ""
     assert "5 rows in" in streams.err
-    assert "2 drawings in" in streams.err
+    assert "2 overlays in" in streams.err
     with open(out, encoding="utf-8", newline="") as file:
         assert [row["frame"] for row in csv.DictReader(file)] == ["", "0", "2", "4", "0"]
     assert sorted(p.name for p in drawn.iterdir()) == ["a.png", "b.mp4"]

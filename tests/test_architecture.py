@@ -145,7 +145,7 @@ class Missing:
             raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
 sys.meta_path.insert(0, Missing())
 from openaffect.cli import main
-assert main(['draw', '8', r'{tmp_path}/d', '--size', '64']) == 0
+assert main(['synthesize', '8', r'{tmp_path}/d', '--size', '64']) == 0
 assert main(['info', r'{tmp_path}/d']) == 0
 assert main(['check', r'{tmp_path}/d']) == 0
 assert main(['export', 'csv', r'{tmp_path}/d', r'{tmp_path}/c']) == 0

@@ -338,6 +338,16 @@ def test_two_names_are_exchanged_at_once(tmp_path):
     assert not storage._exchange(tmp_path / "a", tmp_path / "missing")
 
 
+def test_a_folder_is_told_from_one_that_had_its_number(tmp_path):
+    """File systems give the number of a removed folder to the next one."""
+    seen = []
+    for _ in range(20):
+        (tmp_path / "a").mkdir()
+        seen.append(storage._identity(tmp_path / "a"))
+        (tmp_path / "a").rmdir()
+    assert len({*seen}) == 20
+
+
 @pytest.mark.parametrize("exchange", [True, False])
 def test_a_reader_beside_a_writer_gets_the_old_or_the_new_whole(tmp_path, monkeypatch, exchange):
     path = tmp_path / "a"

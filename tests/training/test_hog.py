@@ -601,7 +601,7 @@ def test_pictures_that_are_all_the_same_are_refused(tmp_path):
     faces = make_faces(tmp_path / "data", 20, size=SIZE)
     for path in faces.image_paths[1:]:
         path.write_bytes(faces.image_paths[0].read_bytes())
-    with pytest.raises(InputError, match="look alike"):
+    with pytest.raises(InputError, match="identical"):
         train(faces, tmp_path / "run", recipe_of())
 
 

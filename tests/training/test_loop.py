@@ -945,7 +945,7 @@ def test_a_class_without_a_face_is_told(tmp_path):
     recipe = fast_recipe(labels="neutral,happy,sad,fear", epochs=1)
     train(data, tmp_path / "run", recipe, show=lambda m: notes.append(m.note))
     assert [note for note in notes if note] == [
-        "no face of fear to learn from: the model will rarely name it"
+        "no training faces of fear: the model will rarely predict it"
     ]
 
 
@@ -957,7 +957,7 @@ def test_other_threads_than_at_the_beginning_are_told(faces, tmp_path, monkeypat
     notes = []
     recipe = fast_recipe(checkpoint_steps=1)
     train(faces, tmp_path / "run", recipe, resume=True, show=lambda m: notes.append(m.note))
-    assert f"begun with {before} threads and goes on with {before + 3}" in "".join(notes)
+    assert f"started with {before} threads and is resumed with {before + 3}" in "".join(notes)
 
 
 # What is shown and written.
