@@ -137,7 +137,7 @@ def test_a_small_file_of_a_huge_table_is_refused_in_little_memory(
     path = tmp_path / "x.parquet"
     write(path)  # type: ignore[operator]
     program = (
-        "import sys; from openaffect import schemas\n"
+        "import sys; from openaffect import tables\n"
         "from openaffect.errors import FormatError\n"
         "try: tables.read_parquet(sys.argv[1], 'a table')\n"
         "except FormatError as error: print(error)\n"
