@@ -171,10 +171,13 @@ def _make_extras(analysis: Analysis, task: Task) -> None:
 
 
 def _count(task: Task) -> int | None:
-    """The number of photos, for a bar that somebody sees; None for videos and cameras."""
+    """The number of photos, for a bar that somebody sees; None for videos and cameras.
+
+    A resumed run counts what is left, and nobody knows how much that is.
+    """
     from openaffect.analysis.sources import count_photos
 
-    return count_photos(task.source) if sys.stderr.isatty() else None
+    return count_photos(task.source) if sys.stderr.isatty() and not task.resume else None
 
 
 def _print_stream(task: Task, model: Model, choices: Choices) -> None:

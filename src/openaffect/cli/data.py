@@ -33,11 +33,11 @@ def synthesize(
 ) -> None:
     """Synthetic faces as a dataset: boxes, landmarks, expression, valence and arousal are exact.
 
-    Example: openaffect synthesize 100 drawn --seed 1
+    Example: openaffect synthesize 100 faces --seed 1
     """
     from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
 
-    with console.progress_bar("drawing", number) as progress:
+    with console.progress_bar("synthesizing", number) as progress:
         made = synthesize_dataset(
             dataset,
             {None: even_counts(number)},

@@ -100,8 +100,8 @@ def run_demo(
     if resume and (folder / "faces" / "dataset.json").is_file():
         dataset = open_dataset(folder / "faces")
     else:
-        say(f"1/4 drawing {total:,} faces")
-        with bar("drawing", total) as progress:
+        say(f"1/4 synthesizing {total:,} faces")
+        with bar("synthesizing", total) as progress:
             dataset = synthesize_dataset(
                 folder / "faces",
                 counts,
