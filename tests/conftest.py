@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Workers of pytest-xdist share the cores: each takes one for its sums. Torch reads this once, when
@@ -12,6 +13,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 from hypothesis import settings
+
+import postgres
+
+pytest_plugins = ["project_fixtures"]
 
 # A shared or busy machine must not turn a slow example into a failure.
 settings.register_profile("openaffect", deadline=None, derandomize=True)
@@ -37,3 +42,29 @@ def test_data() -> Path:
 def test_weights() -> Path:
     """The folder with downloaded weights such as YuNet's, or a skip that says how to set it."""
     return _folder("OPENAFFECT_WEIGHTS", "downloaded weights")
+
+
+def _shared(config: pytest.Config) -> Path:
+    """A folder that all workers of a run have."""
+    folder = Path(config._tmp_path_factory.getbasetemp())
+    return folder.parent if hasattr(config, "workerinput") else folder
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(pytestconfig: pytest.Config) -> str:
+    """The folder of a server's socket, or a skip that says how to get the server."""
+    return postgres.server(_shared(pytestconfig))
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    url = postgres.make_database(postgresql_server)
+    yield url
+    postgres.drop_database(postgresql_server, url)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop what the workers have started."""
+    if not hasattr(session.config, "workerinput") and hasattr(session.config, "_tmp_path_factory"):
+        postgres.stop(_shared(session.config))

@@ -38,18 +38,18 @@ LAYERS = (
     {"faces", "face_table"},
     {"synthetic"},
     {"dataset", "face_row", "image_links"},
-    {"dataset_writer", "model", "predictions"},
+    {"dataset_writer", "model", "predictions", "project"},
     {"golden", "inference", "reports"},
     {"recognition"},
     {"formats"},
-    {"curation", "training", "analysis", "outside_models"},
+    {"curation", "training", "analysis", "collection", "outside_models"},
     {"pipelines", "web"},
     {"console"},
     {"cli"},
     {"__main__"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-STAGES = {"curation", "training", "analysis", "outside_models"}
+STAGES = {"curation", "training", "analysis", "collection", "outside_models"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -127,7 +127,7 @@ def test_the_core_loads_no_heavy_library(module: str) -> None:
         f"import sys, {module}\n"
         "import openaffect\n"
         "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'timm',"
-        " 'accelerate', 'dlib', 'av', 'optuna', 'fastapi'}\n"
+        " 'accelerate', 'dlib', 'av', 'optuna', 'fastapi', 'sqlalchemy', 'alembic'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -141,7 +141,8 @@ import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.split('.')[0] in {{'torch', 'torchvision', 'accelerate', 'timm', 'onnx', 'onnxscript',
-                                  'sklearn', 'scipy', 'pandas', 'dlib', 'filelock'}}:
+                                  'sklearn', 'scipy', 'pandas', 'dlib', 'filelock', 'sqlalchemy',
+                                  'alembic', 'psycopg'}}:
             raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
 sys.meta_path.insert(0, Missing())
 from openaffect.cli import main
@@ -150,10 +151,12 @@ assert main(['info', r'{tmp_path}/d']) == 0
 assert main(['check', r'{tmp_path}/d']) == 0
 assert main(['export', 'csv', r'{tmp_path}/d', r'{tmp_path}/c']) == 0
 assert main(['train', r'{tmp_path}/d', r'{tmp_path}/run']) == 1
+assert main(['new', r'{tmp_path}/p']) == 1
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '[train]"' in done.stderr
+    assert '[project]"' in done.stderr
 
 
 def test_public_names_are_what_they_say() -> None:

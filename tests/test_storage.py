@@ -325,7 +325,7 @@ def test_a_writer_of_another_user_lives(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", refuse)
-    assert not storage._is_dead(owner(os.getppid()))
+    assert not storage.is_dead(owner(os.getppid()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems may have no such call")

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from openaffect.analysis import analyze
+    from openaffect.collection import add_dataset, add_images, detect_faces
     from openaffect.curation import check_dataset, clean_dataset, split_dataset
     from openaffect.dataset import Dataset, open_dataset, save_dataset
     from openaffect.dataset_writer import write_dataset
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from openaffect.labels import Expression, parse_expression, parse_labels
     from openaffect.model import Card, Model, open_model
     from openaffect.predictions import Predictions, open_predictions
+    from openaffect.project import Project, create_project, open_project
     from openaffect.reports import Report, compare, evaluate, open_report
     from openaffect.synthetic import synthesize_face
     from openaffect.training import load_recipe, train
 
 _HOMES = {
     "openaffect.analysis": ("analyze",),
+    "openaffect.collection": ("add_dataset", "add_images", "detect_faces"),
     "openaffect.curation": ("check_dataset", "clean_dataset", "split_dataset"),
     "openaffect.dataset": ("Dataset", "open_dataset", "save_dataset"),
     "openaffect.dataset_writer": ("write_dataset",),
@@ -44,6 +47,7 @@ _HOMES = {
     "openaffect.labels": ("Expression", "parse_expression", "parse_labels"),
     "openaffect.model": ("Card", "Model", "open_model"),
     "openaffect.predictions": ("Predictions", "open_predictions"),
+    "openaffect.project": ("Project", "create_project", "open_project"),
     "openaffect.reports": ("Report", "compare", "evaluate", "open_report"),
     "openaffect.training": ("load_recipe", "train"),
 }
@@ -60,13 +64,18 @@ __all__ = [
     "Model",
     "OpenAffectError",
     "Predictions",
+    "Project",
     "Report",
     "__version__",
+    "add_dataset",
+    "add_images",
     "analyze",
     "check_dataset",
     "clean_dataset",
     "compare",
+    "create_project",
     "crop",
+    "detect_faces",
     "evaluate",
     "export_dataset",
     "find_faces",
@@ -75,6 +84,7 @@ __all__ = [
     "open_dataset",
     "open_model",
     "open_predictions",
+    "open_project",
     "open_report",
     "parse_expression",
     "parse_labels",

@@ -13,6 +13,7 @@
     ├── DestinationExists      a result would replace something; needs overwrite
     ├── MissingExtra           an optional part of openaffect is not installed
     ├── MissingWeights         a weights file is not on this machine
+    ├── DatabaseError          the database of a project does not answer, or is full or damaged
     └── TrainingError          a training that cannot go on (its last checkpoint is whole)
 
 A message says what was expected, what came, where, and what to do.
@@ -124,6 +125,10 @@ def _installed_from() -> str | None:
 
 class MissingWeights(OpenAffectError):  # noqa: N818
     """A weights file is not on this machine; the message says which command fetches it."""
+
+
+class DatabaseError(OpenAffectError):
+    """The database of a project does not answer, is locked, full or damaged; what was finished is kept."""
 
 
 class TrainingError(OpenAffectError):

@@ -18,6 +18,8 @@ MODULES = {
     "landmarks": ("dlib",),
     "pandas": ("pandas",),
     "video": ("av",),
+    "project": ("sqlalchemy", "alembic"),
+    "postgres": ("psycopg",),
     "web": ("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn"),
 }
 """The modules that each extra brings, those of its own requirements included."""

@@ -6,6 +6,7 @@ dataclasses and paths, never a session or a dataset.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +53,7 @@ def map_in_order(
         yield from map(function, items)
         return
     pending: deque[Future[_Result]] = deque()
-    pool: Executor = (ThreadPoolExecutor if engine == "threads" else ProcessPoolExecutor)(count)
+    pool = ThreadPoolExecutor(count) if engine == "threads" else _processes(count)
     try:
         for item in items:
             pending.append(pool.submit(function, item))
@@ -62,3 +63,12 @@ def map_in_order(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _processes(count: int) -> Executor:
+    """A pool of processes that begin afresh: one forked here would have the locks of our threads.
+
+    OpenCV, for one, waits for ever in a fork of a process in which it has run before.
+    """
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method))

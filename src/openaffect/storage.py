@@ -149,7 +149,7 @@ def recover_folder(path: str | Path) -> None:
     for _ in range(_WAITS):
         alive = False
         for old, owner in _leftovers(path, _OLD):
-            if not _is_dead(owner):
+            if not is_dead(owner):
                 alive = True
             elif path.exists():
                 _remove(old)
@@ -187,7 +187,7 @@ def _swap(temporary: Path, path: Path) -> None:
         return
     if _exchange(temporary, path):
         return  # what was at `path` is at `temporary` now, and goes with it
-    old = path.with_name(f".{path.name}.{_OLD}{_owner()}")
+    old = path.with_name(f".{path.name}.{_OLD}{process_name()}")
     os.rename(path, old)
     try:
         os.rename(temporary, path)
@@ -226,7 +226,7 @@ def _begin(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot write {path}: {reason(error)} ({error.filename})") from error
     _remove_leftovers(path)
-    return path.with_name(f".{path.name}.{_PARTIAL}{_owner()}.{next(_numbers)}")
+    return path.with_name(f".{path.name}.{_PARTIAL}{process_name()}.{next(_numbers)}")
 
 
 @contextlib.contextmanager
@@ -263,7 +263,7 @@ def _leftovers(path: Path, kind: str) -> list[tuple[Path, str]]:
 def _remove_leftovers(path: Path) -> None:
     if path.parent.is_dir():
         for entry, owner in _leftovers(path, _PARTIAL):
-            if _is_dead(owner):
+            if is_dead(owner):
                 _remove(entry)
 
 
@@ -274,8 +274,8 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _owner() -> str:
-    """This process, as temporary names have it: its computer, its number and when it started."""
+def process_name() -> str:
+    """This process, as temporary names and claims have it: its computer, its number, its start."""
     return f"{_computer()}.{os.getpid()}.{_started(os.getpid())}"
 
 
@@ -292,8 +292,8 @@ def _started(pid: int) -> str:
     return text.rpartition(")")[2].split()[19]  # field 22; the name before it may hold spaces
 
 
-def _is_dead(owner: str) -> bool:
-    """Whether the writer of a temporary name runs no more; one on another computer may."""
+def is_dead(owner: str) -> bool:
+    """Whether the process of a `process_name` runs no more; one on another computer may."""
     computer, pid, started = (*owner.split(".")[:3], "", "", "")[:3]
     if not pid.isdigit():
         return True  # no writer of ours makes such names

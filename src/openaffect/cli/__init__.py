@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from openaffect import console
 
 # Each of these files adds its commands to the application, in this order.
-from openaffect.cli import pipelines, data, models, tuning, cards, analysis, serving  # isort: skip
+from openaffect.cli import pipelines, data, models, tuning, cards, analysis, serving, database  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
@@ -22,6 +22,7 @@ __all__ = [
     "cards",
     "command_names",
     "data",
+    "database",
     "main",
     "models",
     "pipelines",

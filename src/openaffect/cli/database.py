@@ -1,0 +1,298 @@
+"""A database of faces: made, filled, searched for faces, watched, kept safe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from openaffect import console
+from openaffect.cli.options import AsJson, Overwrite, Workers, app
+from openaffect.errors import InputError
+from openaffect.texts import counted
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
+Engine = Annotated[str, typer.Option(help="processes or threads.")]
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project folder to make.")],
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="postgresql://user@host/name, without a password."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another folder for the images.")
+    ] = None,
+    contact: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="How operators of servers can reach you.")
+    ] = "",
+    backup: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Restore this backup.")
+    ] = None,
+) -> None:
+    """Make a project: the folder in which a database of faces grows.
+
+    Rows go to SQLite in the folder, or to the PostgreSQL database of a team. Its password comes from
+    OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass.
+
+    Example: openaffect new faces --contact lab@example.org
+    """
+    from openaffect.project import create_project
+    from openaffect.project.backups import restore_project
+
+    if backup is not None and contact:
+        raise InputError("a restored project has its contact already; change it in project.toml")
+    project = (
+        create_project(folder, database=database, store=store, contact=contact)
+        if backup is None
+        else restore_project(backup, folder, database=database, store=store)
+    )
+    with project:
+        console.note(f"project: {folder}, rows in {project.database.name}")
+        if backup is not None:
+            status = project.status()
+            console.note(
+                f"restored: {counted(status['images']['total'], 'image')}, "
+                f"{counted(status['faces']['total'], 'face')}, "
+                f"{counted(status['annotations']['total'], 'annotation')}"
+            )
+    console.note(
+        f"next: `openaffect add {folder} PHOTOS`; what can be set is in {folder}/project.toml"
+    )
+
+
+@app.command()
+def add(
+    project: ProjectPath,
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE…", help="Datasets, folders of images, images.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the source; the name of the dataset or folder by default."),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="Put before each face_id, where two datasets use the same ones.")
+    ] = "",
+    count_imported: Annotated[
+        bool,
+        typer.Option(
+            "--count-imported",
+            help="Let human labels of a dataset count for overlap, progress and the test split.",
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Add datasets or folders of images to a project; what is there already is left alone.
+
+    The labels of a dataset become annotations of the pseudo-annotator import:NAME.
+
+    Example: openaffect add faces ferplus photos/
+    """
+    from openaffect.collection import AddSummary, add_dataset, add_images
+    from openaffect.dataset import open_dataset
+    from openaffect.project import open_project
+
+    if name is not None and len(sources) > 1:
+        raise InputError("--name names one source; add them one by one")
+    summaries: dict[str, AddSummary] = {}
+    with open_project(project) as opened:
+        for source in sources:
+            if (source / "dataset.json").is_file():
+                dataset = open_dataset(source)
+                with console.progress_bar(f"adding {source.name}", len(dataset)) as progress:
+                    summaries[str(source)] = add_dataset(
+                        opened,
+                        dataset,
+                        name=name,
+                        prefix=prefix,
+                        count_imported=count_imported,
+                        progress=progress,
+                    )
+            else:
+                if prefix or count_imported:
+                    raise InputError(
+                        f"--prefix and --count-imported are for datasets, and {source} is none"
+                    )
+                with console.progress_bar(f"adding {source.name}") as progress:
+                    summaries[str(source)] = add_images(
+                        opened, source, name=name, progress=progress
+                    )
+    facts: dict[str, dict[str, Any]] = {
+        source: {
+            "images": one.images,
+            "faces": one.faces,
+            "annotations": one.annotations,
+            "known_images": one.known_images,
+            "known_faces": one.known_faces,
+            "rejected": dict(one.rejected),
+        }
+        for source, one in summaries.items()
+    }
+    if json:
+        console.print_json(facts)
+        return
+    names = ("images", "faces", "annotations", "known_images", "known_faces")
+    console.print_table(
+        ("added", *(name.replace("_", " ") for name in names), "rejected"),
+        [
+            (source, *(one[name] for name in names), sum(one["rejected"].values()))
+            for source, one in facts.items()
+        ],
+    )
+    for one in summaries.values():
+        _warn_of(one.rejected, f"rejected; {project}/rejected.csv names them")
+
+
+@app.command()
+def detect(
+    project: ProjectPath,
+    workers: Workers = None,
+    engine: Engine = "processes",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Search images again that have failed.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Find and measure the faces of the images that were not searched yet.
+
+    Detector, landmarks and the smallest face are keys of project.toml under [detect]. Several calls
+    share the work, and one that was interrupted is given again.
+
+    Example: openaffect detect faces
+    """
+    from openaffect.collection import detect_faces
+    from openaffect.project import open_project
+
+    with open_project(project) as opened:
+        pending = opened.status()["steps"]["detect"]["pending"]
+        with console.progress_bar("searching images", pending) as progress:
+            done = detect_faces(
+                opened, workers=workers, engine=engine, retry_failed=retry_failed, progress=progress
+            )
+    facts = {
+        "images": done.images,
+        "faces": done.faces,
+        "measured": done.measured,
+        "without_faces": done.without_faces,
+        "small": done.small,
+        "failed": dict(done.failed),
+    }
+    if json:
+        console.print_json(facts)
+        return
+    console.print_facts(
+        {
+            "images searched": done.images,
+            "faces found": done.faces,
+            "faces measured": done.measured,
+            "images without a face": done.without_faces,
+            "dropped for their size": done.small,
+        }
+    )
+    _warn_of(done.failed, "failed; --retry-failed searches them again")
+
+
+@app.command()
+def status(project: ProjectPath, json: AsJson = False) -> None:
+    """How far a project is: images, faces, annotations, and what each step has left.
+
+    Example: openaffect status faces --json
+    """
+    from openaffect.project import open_project
+
+    with open_project(project) as opened:
+        found = opened.status()
+    if json:
+        console.print_json(found)
+        return
+    console.print_facts(
+        {
+            "project": found["name"],
+            "database": found["database"],
+            "images": found["images"]["total"],
+            "without a face": found["images"]["without_faces"],
+            "megabytes": round(found["images"]["bytes"] / 1e6, 1),
+            "faces": found["faces"]["total"],
+            "annotations": found["annotations"]["total"],
+            "of them imported": found["annotations"]["imported"],
+        }
+    )
+    console.print_table(
+        ("step", "pending", "done", "failed"),
+        [
+            (step, numbers["pending"], numbers["done"], sum(numbers["failed"].values()))
+            for step, numbers in found["steps"].items()
+        ],
+    )
+    reasons = [
+        (step, reason, count)
+        for step, numbers in found["steps"].items()
+        for reason, count in numbers["failed"].items()
+    ]
+    if reasons:
+        console.print_table(("step", "failed because", "images"), reasons)
+
+
+@app.command()
+def backup(
+    project: ProjectPath,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to make, a .zip.")],
+    with_store: Annotated[
+        bool, typer.Option("--with-store", help="Put the images into it, too.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a project into one file, which `openaffect new DIR --from FILE` restores.
+
+    It may be restored on the other database: so a project moves from SQLite to PostgreSQL.
+
+    Example: openaffect backup faces faces.zip --with-store
+    """
+    from openaffect.project import open_project
+    from openaffect.project.backups import backup_project
+
+    with open_project(project) as opened:
+        total = opened.status()["images"]["total"]
+        with console.progress_bar("writing images", total if with_store else None) as progress:
+            images = backup_project(
+                opened, file, with_store=with_store, overwrite=overwrite, progress=progress
+            )
+        place = opened.store.folder
+    said = f"{counted(images, 'image')} in it" if with_store else f"the images stay in {place}"
+    console.note(f"backup: {file}, {said}")
+
+
+@app.command()
+def upgrade(
+    project: ProjectPath,
+    backup_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--backup", metavar="FILE", help="Where the backup goes; beside it by default."
+        ),
+    ] = None,
+) -> None:
+    """Bring the tables of a project to this version of openaffect, after a backup.
+
+    Example: openaffect upgrade faces
+    """
+    from openaffect.project.backups import upgrade_project
+
+    before, now, file = upgrade_project(project, backup_file)
+    if file is None:
+        console.note(f"{project} has version {now} already; nothing to do")
+    else:
+        console.note(f"upgraded: {project} from version {before} to {now}; backup: {file}")
+
+
+def _warn_of(reasons: Counter[str], what: str) -> None:
+    if reasons:
+        each = "; ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(5))
+        console.warn(f"{reasons.total():,} {what} ({each})")

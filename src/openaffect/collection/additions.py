@@ -1,0 +1,356 @@
+"""`add`: datasets and folders of images into a project.
+
+What is added again is found again: an image by its bytes, a face by its face_id, an annotation by
+its annotator and face. So an addition that was interrupted is simply given again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from openaffect import tables
+from openaffect.dataset import Dataset
+from openaffect.documents import decode_json
+from openaffect.errors import ImageError, InputError
+from openaffect.image_headers import foreign_format, sniff_format
+from openaffect.images import SUFFIXES
+from openaffect.parallel import map_in_order
+from openaffect.project import Project, rows, work
+from openaffect.project.rows import AnnotationRow, ImageRow, StoredFace
+from openaffect.project.store import Store, read_file
+from openaffect.storage import open_file
+
+_BATCH = 256  # rows of one transaction
+_Item = TypeVar("_Item")
+
+
+@dataclass(slots=True)
+class AddSummary:
+    """What an addition brought.
+
+    Attributes:
+        images, faces, annotations: how many are new.
+        known_images, known_faces: how many were there already.
+        rejected: number of rows that could not be added, by reason; `rejected.csv` names them.
+    """
+
+    images: int = 0
+    faces: int = 0
+    annotations: int = 0
+    known_images: int = 0
+    known_faces: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+def add_dataset(
+    project: Project,
+    dataset: Dataset,
+    *,
+    name: str | None = None,
+    prefix: str = "",
+    count_imported: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> AddSummary:
+    """Add the faces of a dataset with their images and labels.
+
+    A face with one label gets one annotation of the pseudo-annotator `import:<name>`, kind
+    `imported`; the judgments of a dataset that knows its raters are added one by one instead.
+    Votes stay with the face and are no annotations.
+
+    Args:
+        project: where to.
+        dataset: what to add; its images are copied into the store.
+        name: of the dataset; its own by default.
+        prefix: put before each face_id, where two datasets use the same ones.
+        count_imported: have annotations of human origin count for overlap, for what is done, and
+            for the test split.
+        progress: called with the number of rows done so far.
+
+    Raises:
+        DatabaseError: the database does not answer.
+    """
+    source = name or dataset.info.name
+    summary = AddSummary()
+    done = 0
+    single = dataset.annotations is None
+    columns = dataset.faces.column_names
+    for batch in _batches(tables.iterate_rows(dataset.faces, columns)):
+        wanted = list(dict.fromkeys(row["image"] for row in batch))
+        paths = [dataset.images_folder / image for image in wanted]
+        kept = dict(zip(wanted, _keep(project.store, paths), strict=True))
+        with project.database.write() as connection:
+            adding = _Adding(project, source, summary)
+            ids = adding.insert_images(connection, [_image_row(row, kept, source) for row in batch])
+            fresh = adding.insert_faces(connection, batch, kept, ids, prefix)
+            if single:
+                labels = [_label_of(row, source, prefix, count_imported) for row in fresh]
+                given = [label for label in labels if label is not None]
+                summary.annotations += rows.insert_annotations(connection, given)
+        adding.name_rejected()
+        done += len(batch)
+        if progress is not None:
+            progress(done)
+    if dataset.annotations is not None:
+        for batch in _batches(
+            tables.iterate_rows(dataset.annotations, dataset.annotations.column_names)
+        ):
+            judged = [_judgment(row, source, prefix, count_imported) for row in batch]
+            with project.database.write() as connection:
+                summary.annotations += rows.insert_annotations(connection, judged)
+    _record(project, source, summary)
+    return summary
+
+
+def add_images(
+    project: Project,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> AddSummary:
+    """Add the images of a folder and its subfolders, or one image; `detect` finds their faces.
+
+    Args:
+        project: where to.
+        folder: searched lazily in the order of the names; hidden names are left out.
+        name: of the source; the folder's name by default.
+        progress: called with the number of files done so far.
+
+    Raises:
+        InputError: there is no such folder, or it holds no image.
+        DatabaseError: the database does not answer.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"expected a dataset or a folder of images at {folder}, but there is none")
+    source = name or folder.absolute().name
+    base = folder if folder.is_dir() else folder.parent
+    summary = AddSummary()
+    done = 0
+    files = _walk(folder) if folder.is_dir() else iter([folder])
+    for batch in _batches(files):
+        adding = _Adding(project, source, summary)
+        found: list[ImageRow] = []
+        for path, kept in zip(batch, _keep(project.store, batch), strict=True):
+            place = path.relative_to(base).as_posix()
+            if isinstance(kept, str):
+                adding.reject(place, kept)
+            else:
+                found.append(ImageRow(*kept, source=source, name=place))
+        with project.database.write() as connection:
+            adding.insert_images(connection, found)
+        adding.name_rejected()
+        done += len(batch)
+        if progress is not None:
+            progress(done)
+    if not done:
+        raise InputError(f"expected images in {folder}, but it holds none")
+    _record(project, source, summary)
+    return summary
+
+
+_Kept = tuple[str, str, int]
+"""SHA-256, suffix and number of bytes of an image in the store."""
+
+
+class _Adding:
+    """One transaction's worth of rows of a source, and what could not be added."""
+
+    def __init__(self, project: Project, source: str, summary: AddSummary) -> None:
+        self._project = project
+        self._source = source
+        self._summary = summary
+        self._rejected: list[tuple[str, str, str]] = []
+
+    def insert_images(self, connection: Any, found: Sequence[ImageRow | None]) -> dict[str, int]:
+        """Add images that are new, and have them searched; the id of each by its SHA-256."""
+        given: dict[str, ImageRow] = {}
+        for row in found:
+            if row is not None:
+                given.setdefault(row.sha256, row)  # of equal images the first gives the name
+        ids, new = rows.insert_images(connection, list(given.values()))
+        work.enqueue(connection, "detect", sorted(ids[sha256] for sha256 in new))
+        self._summary.images += len(new)
+        self._summary.known_images += len(given) - len(new)
+        return ids
+
+    def insert_faces(
+        self,
+        connection: Any,
+        batch: Sequence[dict[str, Any]],
+        kept: dict[str, _Kept | str],
+        ids: dict[str, int],
+        prefix: str,
+    ) -> list[dict[str, Any]]:
+        """Add faces that are new; their rows."""
+        names = [prefix + row["face_id"] for row in batch]
+        known = rows.find_faces(connection, names)
+        made: dict[str, StoredFace] = {}
+        for row, face_id in zip(batch, names, strict=True):
+            image = kept[row["image"]]
+            if isinstance(image, str):
+                self.reject(face_id, image)
+            elif face_id not in known:
+                made[face_id] = _face(row, face_id, ids[image[0]], self._source)
+            elif known[face_id] == (self._source, image[0]):
+                self._summary.known_faces += 1
+            else:
+                self.reject(
+                    face_id, f"face_id taken: by a face of {known[face_id][0]}; use --prefix"
+                )
+        added = rows.insert_faces(connection, list(made.values()))
+        self._summary.faces += len(added)
+        return [row for row, name in zip(batch, names, strict=True) if name in added]
+
+    def reject(self, name: str, reason: str) -> None:
+        """Count a row that cannot be added; what stands before the first `:` is counted."""
+        self._summary.rejected[reason.split(":", maxsplit=1)[0]] += 1
+        self._rejected.append((self._source, name, reason))
+
+    def name_rejected(self) -> None:
+        """Name the rows that could not be added, once the transaction is over."""
+        if self._rejected:
+            self._project.reject(self._rejected)
+
+
+def _record(project: Project, source: str, summary: AddSummary) -> None:
+    with project.database.write() as connection:
+        counts = {
+            "images": summary.images,
+            "faces": summary.faces,
+            "annotations": summary.annotations,
+            "rejected": dict(summary.rejected),
+        }
+        rows.record_event(connection, "add", source, counts)
+
+
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _keep(store: Store, paths: Sequence[Path]) -> list[_Kept | str]:
+    """Copy images into the store, on disk when this returns; why one cannot be kept."""
+    kept = list(map_in_order(partial(_keep_one, store), paths))
+    store.flush()
+    return kept
+
+
+def _keep_one(store: Store, path: Path) -> _Kept | str:
+    try:
+        data = read_file(path)
+        if not data:
+            return "empty picture (0 bytes)"
+        return (*store.put(data), len(data))
+    except ImageError as error:
+        return str(error)
+
+
+def _image_row(row: dict[str, Any], kept: dict[str, _Kept | str], source: str) -> ImageRow | None:
+    found = kept[row["image"]]
+    if isinstance(found, str):
+        return None
+    travelling: dict[str, Any] = {
+        name: row.get(name)
+        for name in (
+            *("query", "url", "license", "intended", "provider", "page_url", "title", "author"),
+        )
+    }
+    sha256, suffix, size = found
+    return ImageRow(sha256, suffix, size, source, row["image"], **travelling)
+
+
+def _face(row: dict[str, Any], face_id: str, image_id: int, source: str) -> StoredFace:
+    x, y, w, h = row["box"] or [None] * 4
+    points = row["landmarks"]
+    extra = dict(_parse_extra(row["extra"]))
+    if row["valence"] is not None and not _affect_goes_along(row):
+        extra["affect"] = {key: row[key] for key in ("valence", "arousal", "affect_origin")}
+    return StoredFace(
+        face_id,
+        image_id,
+        source,
+        x=x,
+        y=y,
+        w=w,
+        h=h,
+        landmarks=None if points is None else np.asarray(points, "<f4").tobytes(),
+        votes=row["votes"],
+        soft_label=row["soft_label"],
+        split=row["split"],
+        group=row["group"],
+        extra=extra or None,
+    )
+
+
+def _parse_extra(text: str | None) -> dict[str, Any]:
+    return {} if text is None else decode_json(text, dict[str, Any], "extra")
+
+
+def _affect_goes_along(row: dict[str, Any]) -> bool:
+    """Whether valence and arousal are of the same origin as the expression: one judgment."""
+    return row["expression"] is None or row["affect_origin"] == row["expression_origin"]
+
+
+def _label_of(row: dict[str, Any], source: str, prefix: str, count: bool) -> AnnotationRow | None:
+    """The one label of a face as an annotation, or None where it has none."""
+    affect = row["valence"] is not None and _affect_goes_along(row)
+    if row["expression"] is None and not affect:
+        return None
+    origin = row["expression_origin"] if row["expression"] is not None else row["affect_origin"]
+    return AnnotationRow(
+        prefix + row["face_id"],
+        f"import:{source}",
+        expression=row["expression"],
+        valence=row["valence"] if affect else None,
+        arousal=row["arousal"] if affect else None,
+        origin=origin,
+        counted=count and origin in (None, "human"),
+    )
+
+
+def _judgment(row: dict[str, Any], source: str, prefix: str, count: bool) -> AnnotationRow:
+    """A row of annotations.parquet as an annotation."""
+    return AnnotationRow(
+        prefix + row["face_id"],
+        f"import:{source}/{row['annotator']}",
+        expression=row["expression"],
+        valence=row["valence"],
+        arousal=row["arousal"],
+        seconds=row["seconds"],
+        flag=row["flag"],
+        origin="human",
+        at=row["at"],
+        counted=count,
+    )
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files below a folder that are images, by their suffix or by their first bytes."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and (
+                path.suffix.lower() in SUFFIXES or _looks_like_image(path)
+            ):
+                yield path
+
+
+def _looks_like_image(path: Path) -> bool:
+    try:
+        with open_file(path) as file:
+            head = file.read(32)
+    except (InputError, OSError):
+        return False
+    return (sniff_format(head) or foreign_format(head)) is not None

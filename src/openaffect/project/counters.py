@@ -1,0 +1,35 @@
+"""Numbers that pages show, kept in the transaction that changes what they count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from openaffect.project.schema import counters
+
+
+def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
+    """Add to counters; one that is not there yet begins at 0.
+
+    Args:
+        connection: of the transaction that made the changes.
+        changes: by name. They are made in the order of the names, so that two transactions never
+            wait for each other.
+    """
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    for name, change in sorted(changes.items()):
+        if change:
+            row = insert(counters).values(name=name, value=change)
+            connection.execute(
+                row.on_conflict_do_update(
+                    index_elements=["name"], set_={"value": counters.c.value + change}
+                )
+            )
+
+
+def read(connection: sa.Connection) -> dict[str, int]:
+    """Every counter that is not 0, by name."""
+    rows = connection.execute(sa.select(counters).where(counters.c.value != 0))
+    return {row.name: row.value for row in rows}

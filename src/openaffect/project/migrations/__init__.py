@@ -1,0 +1,1 @@
+"""How the tables of a project became what they are: one file per version, run by Alembic."""

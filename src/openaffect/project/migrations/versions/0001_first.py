@@ -1,0 +1,232 @@
+"""The first version of the tables."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Make every table."""
+    op.create_table(
+        "annotators",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_annotators")),
+        sa.UniqueConstraint("name", name=op.f("uq_annotators_name")),
+    )
+    op.create_table(
+        "attempts",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("http_status", sa.Integer()),
+        sa.Column("bytes", sa.BigInteger()),
+        sa.Column("seconds", sa.Float()),
+        sa.Column("rules", sa.Text()),
+        sa.Column("sha256", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
+    )
+    op.create_index(op.f("ix_attempts_url"), "attempts", ["url"], unique=False)
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text()),
+        sa.Column("details", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+    )
+    op.create_table(
+        "images",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("suffix", sa.Text(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("width", sa.Integer()),
+        sa.Column("height", sa.Integer()),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("query", sa.Text()),
+        sa.Column("intended", sa.Text()),
+        sa.Column("provider", sa.Text()),
+        sa.Column("url", sa.Text()),
+        sa.Column("page_url", sa.Text()),
+        sa.Column("title", sa.Text()),
+        sa.Column("author", sa.Text()),
+        sa.Column("license", sa.Text()),
+        sa.Column("pixels", sa.BigInteger()),
+        sa.Column("dhash", sa.BigInteger()),
+        sa.Column("mirrored", sa.BigInteger()),
+        sa.Column("hash_version", sa.Integer()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_images_sha256")),
+    )
+    op.create_index(op.f("ix_images_url"), "images", ["url"], unique=False)
+    op.create_table(
+        "queries",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("language", sa.Text(), nullable=False),
+        sa.Column("intended", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_queries")),
+        sa.UniqueConstraint("language", "text", name=op.f("uq_queries_language_text")),
+    )
+    op.create_table(
+        "settings",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text()),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_settings")),
+    )
+    op.create_table(
+        "tombstones",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("hash_version", sa.Integer()),
+        sa.Column("because", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tombstones")),
+        sa.UniqueConstraint("kind", "hash", name=op.f("uq_tombstones_kind_hash")),
+    )
+    op.create_table(
+        "work",
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("item", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("owner", sa.Text()),
+        sa.Column("expires", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("step", "item", name=op.f("pk_work")),
+    )
+    op.create_index(
+        op.f("ix_work_step_state_item"), "work", ["step", "state", "item"], unique=False
+    )
+    op.create_table(
+        "faces",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("face_id", sa.Text(), nullable=False),
+        sa.Column("image_id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("x", sa.Float()),
+        sa.Column("y", sa.Float()),
+        sa.Column("w", sa.Float()),
+        sa.Column("h", sa.Float()),
+        sa.Column("detector", sa.Text()),
+        sa.Column("score", sa.Float()),
+        sa.Column("landmarks", sa.LargeBinary()),
+        sa.Column("landmarker", sa.Text()),
+        sa.Column("yaw", sa.Float()),
+        sa.Column("pitch", sa.Float()),
+        sa.Column("roll", sa.Float()),
+        sa.Column("sharpness", sa.Float()),
+        sa.Column("brightness", sa.Float()),
+        sa.Column("votes", sa.Text()),
+        sa.Column("soft_label", sa.Text()),
+        sa.Column("split", sa.Text()),
+        sa.Column("group", sa.Text()),
+        sa.Column("extra", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_faces_image_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_faces")),
+        sa.UniqueConstraint("face_id", name=op.f("uq_faces_face_id")),
+    )
+    op.create_index(op.f("ix_faces_image_id"), "faces", ["image_id"], unique=False)
+    op.create_table(
+        "hits",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("query_id", sa.BigInteger()),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("rank", sa.Integer()),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("page_url", sa.Text()),
+        sa.Column("title", sa.Text()),
+        sa.Column("author", sa.Text()),
+        sa.Column("license", sa.Text()),
+        sa.Column("license_url", sa.Text()),
+        sa.Column("rights", sa.Text()),
+        sa.Column("restrictions", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=op.f("fk_hits_query_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hits")),
+        sa.UniqueConstraint(
+            "provider", "query_id", "url", name=op.f("uq_hits_provider_query_id_url")
+        ),
+    )
+    op.create_index(op.f("ix_hits_url"), "hits", ["url"], unique=False)
+    op.create_table(
+        "annotations",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("face_id", sa.BigInteger(), nullable=False),
+        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("expression", sa.Text()),
+        sa.Column("valence", sa.Float()),
+        sa.Column("arousal", sa.Float()),
+        sa.Column("occluded", sa.Boolean()),
+        sa.Column("flag", sa.Text()),
+        sa.Column("comment", sa.Text()),
+        sa.Column("seconds", sa.Float()),
+        sa.Column("region_shown", sa.Boolean()),
+        sa.Column("prelabel_shown", sa.Boolean()),
+        sa.Column("instructions", sa.Text()),
+        sa.Column("tool", sa.Text()),
+        sa.Column("batch", sa.Text()),
+        sa.Column("round", sa.Integer()),
+        sa.Column("replaces", sa.Text()),
+        sa.Column("void", sa.Boolean(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("counted", sa.Boolean(), nullable=False),
+        sa.Column("origin", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["annotator_id"], ["annotators.id"], name=op.f("fk_annotations_annotator_id")
+        ),
+        sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_annotations_face_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_annotations")),
+    )
+    op.create_index(
+        op.f("ix_annotations_annotator_id"), "annotations", ["annotator_id"], unique=False
+    )
+    op.create_index(op.f("ix_annotations_face_id"), "annotations", ["face_id"], unique=False)
+    op.create_table(
+        "assignments",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("face_id", sa.BigInteger(), nullable=False),
+        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("batch", sa.Text()),
+        sa.Column("round", sa.Integer()),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True)),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["annotator_id"], ["annotators.id"], name=op.f("fk_assignments_annotator_id")
+        ),
+        sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_assignments_face_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
+    )
+    op.create_index(
+        op.f("ix_assignments_annotator_id_state"),
+        "assignments",
+        ["annotator_id", "state"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_assignments_face_id"), "assignments", ["face_id"], unique=False)

@@ -1,0 +1,259 @@
+"""Project: a folder in which a database of faces grows.
+
+::
+
+    PROJECT/
+    ├── project.toml     what was decided; see `settings`
+    ├── project.db       SQLite, unless project.toml names a PostgreSQL database
+    ├── store/           the images, each under the SHA-256 of its bytes
+    └── rejected.csv     what could not be added, and why
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from openaffect.errors import FormatError, InputError, MismatchError
+from openaffect.project import counters, schema, upgrading
+from openaffect.project.database import Database, check_file, file_url, parse_url
+from openaffect.project.rows import record_event
+from openaffect.project.settings import Settings, read_settings, write_settings
+from openaffect.project.store import Store
+
+TOML, DATABASE = "project.toml", "project.db"
+_REJECTED = "rejected.csv"
+
+STEPS = ("detect",)
+"""The steps whose queues `status` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project that is open; use it in a `with` block, or `close` it.
+
+    Attributes:
+        path: the folder.
+        settings: what project.toml says.
+        database: where the rows are.
+        store: where the images are.
+    """
+
+    path: Path
+    settings: Settings
+    database: Database
+    store: Store
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections of the database back."""
+        self.database.close()
+
+    def status(self) -> dict[str, Any]:
+        """How far the project is, from counters alone.
+
+        Returns:
+            `name`, `database`; `images`, `faces` and `annotations`, each with `total`; and under
+            `steps` for each step `pending`, `done` and `failed`, the last by reason.
+        """
+        with self.database.read() as connection:
+            numbers = counters.read(connection)
+        steps = {}
+        for step in STEPS:
+            start = f"{step}.failed."
+            steps[step] = {
+                "pending": numbers.get(f"{step}.pending", 0),
+                "done": numbers.get(f"{step}.done", 0),
+                "failed": {
+                    name.removeprefix(start): count
+                    for name, count in sorted(numbers.items())
+                    if name.startswith(start)
+                },
+            }
+        return {
+            "name": self.settings.name,
+            "database": "sqlite" if self.database.is_sqlite else "postgresql",
+            "images": {
+                "total": numbers.get("images", 0),
+                "bytes": numbers.get("images.bytes", 0),
+                "without_faces": numbers.get("images.without_faces", 0),
+            },
+            "faces": {"total": numbers.get("faces", 0)},
+            "annotations": {
+                "total": numbers.get("annotations", 0),
+                "imported": numbers.get("annotations.imported", 0),
+                "counted": numbers.get("annotations.counted", 0),
+            },
+            "steps": steps,
+        }
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was done to the project, the oldest first: `at`, `kind`, `subject`, `details`."""
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(schema.events).order_by(schema.events.c.id))
+            return [
+                {key: value for key, value in row._asdict().items() if key != "id"} for row in rows
+            ]
+
+    def reject(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Name rows that could not be added in `rejected.csv`: source, name, reason."""
+        path = self.path / _REJECTED
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["at", "source", "name", "reason"])
+            at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            writer.writerows([at, *row] for row in rows)
+
+
+def create_project(
+    path: str | Path,
+    *,
+    database: str | None = None,
+    store: str | Path | None = None,
+    contact: str = "",
+    settings: Settings | None = None,
+) -> Project:
+    """Make an empty project.
+
+    Args:
+        path: the folder; it must not exist, or be empty.
+        database: `postgresql://user@host/name` of an empty database, without a password (which
+            comes from OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass); by default a
+            SQLite file in the folder.
+        store: another folder for the images; by default `store` in the project.
+        contact: an address of the operator, told to the servers that `collect` asks.
+        settings: other keys of project.toml.
+
+    Raises:
+        InputError: the folder holds something; an address that is none of PostgreSQL's, or holds a password; or a database
+            that holds tables already.
+        DatabaseError: the database does not answer.
+        MissingExtra: SQLAlchemy, or psycopg for PostgreSQL, is not installed.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise _exists(path)
+    base = settings or Settings()
+    made = dataclasses.replace(
+        base,
+        name=base.name or path.absolute().name,
+        id=str(uuid.uuid4()),
+        database=str(parse_url(database).set(drivername="postgresql")) if database else "",
+        store=str(Path(store).absolute()) if store is not None else base.store,
+        contact=contact or base.contact,
+    )
+    place = Database(parse_url(database)) if database else None
+    try:
+        if place is None:
+            path.mkdir(parents=True, exist_ok=True)
+            place = Database(file_url(path / DATABASE))
+        else:
+            _check_empty(place)  # before anything is written
+            path.mkdir(parents=True, exist_ok=True)
+        with place.write() as connection:
+            upgrading.upgrade_tables(connection)
+            rows = [{"key": key, "value": value} for key, value in made.flat().items()]
+            connection.execute(sa.insert(schema.settings), rows)
+            record_event(connection, "new", made.name)
+        store_folder = path / made.store
+        store_folder.mkdir(parents=True, exist_ok=True)
+        write_settings(made, path / TOML)  # last: a folder without it is no project
+    except BaseException:
+        if place is not None:
+            place.close()
+        raise
+    return Project(path, made, place, Store(store_folder))
+
+
+def _check_empty(place: Database) -> None:
+    with place.read() as connection:
+        tables = sorted(sa.inspect(connection).get_table_names())
+    if tables:
+        raise InputError(
+            f"expected an empty database at {place.name}, but it has {len(tables)} tables "
+            f"({', '.join(tables[:3])}, …)"
+        )
+
+
+def _exists(path: Path) -> InputError:
+    if (path / TOML).exists():
+        return InputError(f"{path} is a project already; `openaffect status {path}` shows it")
+    what = "holds files" if path.is_dir() else "is a file"
+    return InputError(f"expected a new or empty folder for a project, but {path} {what}")
+
+
+def open_project(path: str | Path) -> Project:
+    """Open a project; a key of project.toml that has changed becomes an event.
+
+    Raises:
+        FormatError: no project, or a project.toml or database that is damaged.
+        UnknownName: a key of project.toml that does not exist.
+        NewerSchema: a newer openaffect has written it.
+        InputError: its tables are of an older version.
+        MismatchError: the database belongs to another project.
+        DatabaseError: the database does not answer.
+        MissingExtra: SQLAlchemy, or psycopg for PostgreSQL, is not installed.
+    """
+    path = Path(path)
+    project = connect_project(path)
+    try:
+        with project.database.read() as connection:
+            upgrading.check_version(connection, str(path))
+            _note_changes(project, connection)
+    except BaseException:
+        project.close()
+        raise
+    return project
+
+
+def connect_project(path: Path) -> Project:
+    """A project whose database is not looked at yet: for `open_project` and `upgrade`."""
+    if not (path / TOML).is_file():
+        raise FormatError(
+            f"expected a project folder at {path}, but "
+            + (f"{path} has no {TOML}" if path.is_dir() else "there is no such folder")
+            + "; make one with `openaffect new`"
+        )
+    settings = read_settings(path / TOML)
+    if settings.database:
+        database = Database(parse_url(settings.database))
+    else:
+        check_file(path / DATABASE)
+        database = Database(file_url(path / DATABASE))
+    return Project(path, settings, database, Store(path / settings.store))
+
+
+def _note_changes(project: Project, connection: sa.Connection) -> None:
+    """Write an event for every key that is not what it was."""
+    stored = {row.key: row.value for row in connection.execute(sa.select(schema.settings))}
+    if stored.get("id") != project.settings.id:
+        raise MismatchError(
+            f"{project.path / TOML} is of project {project.settings.id or '(none)'}, but the database "
+            f"{project.database.name} holds project {stored.get('id')}: one of the two was moved"
+        )
+    now = project.settings.flat()
+    changed = {
+        key: (stored.get(key), value) for key, value in now.items() if stored.get(key) != value
+    }
+    if not changed:
+        return
+    with project.database.write() as writer:
+        for key, (old, new) in changed.items():
+            writer.execute(sa.delete(schema.settings).where(schema.settings.c.key == key))
+            writer.execute(sa.insert(schema.settings).values(key=key, value=new))
+            record_event(writer, "setting", key, {"old": old, "new": new})

@@ -1,0 +1,289 @@
+"""The tables of a project, as SQLAlchemy Core knows them; docs/project.md describes them in words.
+
+They are written down a second time in `migrations/`, as each version made them; a test compares
+the two on both databases.
+"""
+
+import datetime
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class UtcDateTime(sa.TypeDecorator[datetime.datetime]):
+    """A time in UTC with microseconds; SQLite, which has no time zones, stores it without one."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        """The time as the database takes it."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("expected a time with a time zone")
+        value = value.astimezone(datetime.UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(
+        self,
+        value: Any,
+        dialect: sa.Dialect,  # noqa: ARG002
+    ) -> datetime.datetime | None:
+        """The time in UTC."""
+        if value is None:
+            return None
+        found: datetime.datetime = value
+        if found.tzinfo is None:
+            return found.replace(tzinfo=datetime.UTC)
+        return found.astimezone(datetime.UTC)
+
+
+class JsonText(sa.TypeDecorator[Any]):
+    """A value as JSON text with sorted keys, the same in every database."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        """The value as text."""
+        if value is None:
+            return None
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+        """The value of the text."""
+        return None if value is None else json.loads(value)
+
+
+def _id() -> sa.Column[Any]:
+    # SQLite numbers the rows of an INTEGER PRIMARY KEY by itself, and of no other type.
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+
+
+def _refers(name: str, to: str, *, nullable: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger, sa.ForeignKey(to), nullable=nullable)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+settings = sa.Table(
+    "settings",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", JsonText),
+)
+"""The keys of project.toml as they were last seen, so that a change becomes an event."""
+
+events = sa.Table(
+    "events",
+    metadata,
+    _id(),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text),
+    sa.Column("details", JsonText),
+)
+"""What was done to a project, and when; never changed."""
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+"""Numbers that pages show; they change in the transaction that changes what they count."""
+
+queries = sa.Table(
+    "queries",
+    metadata,
+    _id(),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("intended", sa.Text),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("language", "text"),
+)
+"""What is asked of search engines, with the expression that is hoped for."""
+
+hits = sa.Table(
+    "hits",
+    metadata,
+    _id(),
+    _refers("query_id", "queries.id", nullable=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("rank", sa.Integer),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("page_url", sa.Text),
+    sa.Column("title", sa.Text),
+    sa.Column("author", sa.Text),
+    sa.Column("license", sa.Text),
+    sa.Column("license_url", sa.Text),
+    sa.Column("rights", sa.Text),
+    sa.Column("restrictions", sa.Text),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("provider", "query_id", "url"),
+    sa.Index(None, "url"),
+)
+"""What a provider answered to a query."""
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    _id(),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("http_status", sa.Integer),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("seconds", sa.Float),
+    sa.Column("rules", sa.Text),
+    sa.Column("sha256", sa.Text),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "url"),
+)
+"""One row per download that was tried; `rules` is the raw text of robots.txt or headers."""
+
+images = sa.Table(
+    "images",
+    metadata,
+    _id(),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),
+    sa.Column("suffix", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("width", sa.Integer),
+    sa.Column("height", sa.Integer),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("query", sa.Text),
+    sa.Column("intended", sa.Text),
+    sa.Column("provider", sa.Text),
+    sa.Column("url", sa.Text),
+    sa.Column("page_url", sa.Text),
+    sa.Column("title", sa.Text),
+    sa.Column("author", sa.Text),
+    sa.Column("license", sa.Text),
+    sa.Column("pixels", sa.BigInteger),
+    sa.Column("dhash", sa.BigInteger),
+    sa.Column("mirrored", sa.BigInteger),
+    sa.Column("hash_version", sa.Integer),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "url"),
+)
+"""One row per file of the store. The three hashes are 64 bits as signed numbers."""
+
+faces = sa.Table(
+    "faces",
+    metadata,
+    _id(),
+    sa.Column("face_id", sa.Text, nullable=False, unique=True),
+    _refers("image_id", "images.id"),
+    sa.Column("source", sa.Text, nullable=False),
+    *(sa.Column(name, sa.Float) for name in ("x", "y", "w", "h")),
+    sa.Column("detector", sa.Text),
+    sa.Column("score", sa.Float),
+    sa.Column("landmarks", sa.LargeBinary),
+    sa.Column("landmarker", sa.Text),
+    *(sa.Column(name, sa.Float) for name in ("yaw", "pitch", "roll")),
+    *(sa.Column(name, sa.Float) for name in ("sharpness", "brightness")),
+    sa.Column("votes", JsonText),
+    sa.Column("soft_label", JsonText),
+    sa.Column("split", sa.Text),
+    sa.Column("group", sa.Text),
+    sa.Column("extra", JsonText),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "image_id"),
+)
+"""One row per face; without x, y, w, h the image already is the crop. `landmarks`: 136 float32."""
+
+annotators = sa.Table(
+    "annotators",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""Who annotates: a person, or a pseudo-annotator such as `import:ferplus`."""
+
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    _id(),
+    _refers("face_id", "faces.id"),
+    _refers("annotator_id", "annotators.id"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("batch", sa.Text),
+    sa.Column("round", sa.Integer),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("expires", UtcDateTime),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "annotator_id", "state"),
+    sa.Index(None, "face_id"),
+)
+"""A face that was given to an annotator."""
+
+annotations = sa.Table(
+    "annotations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _refers("face_id", "faces.id"),
+    _refers("annotator_id", "annotators.id"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("expression", sa.Text),
+    sa.Column("valence", sa.Float),
+    sa.Column("arousal", sa.Float),
+    sa.Column("occluded", sa.Boolean),
+    sa.Column("flag", sa.Text),
+    sa.Column("comment", sa.Text),
+    sa.Column("seconds", sa.Float),
+    sa.Column("region_shown", sa.Boolean),
+    sa.Column("prelabel_shown", sa.Boolean),
+    sa.Column("instructions", sa.Text),
+    sa.Column("tool", sa.Text),
+    sa.Column("batch", sa.Text),
+    sa.Column("round", sa.Integer),
+    sa.Column("replaces", sa.Text),
+    sa.Column("void", sa.Boolean, nullable=False, default=False),
+    sa.Column("late", sa.Boolean, nullable=False, default=False),
+    sa.Column("counted", sa.Boolean, nullable=False, default=True),
+    sa.Column("origin", sa.Text),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "face_id"),
+    sa.Index(None, "annotator_id"),
+)
+"""One row per judgment, append-only. `counted`: for overlap, for done, and for the test split."""
+
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    _id(),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("hash_version", sa.Integer),
+    sa.Column("because", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("kind", "hash"),
+)
+"""What was forgotten and must not come back: hashes only."""
+
+work = sa.Table(
+    "work",
+    metadata,
+    sa.Column("step", sa.Text, primary_key=True),
+    sa.Column("item", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("owner", sa.Text),
+    sa.Column("expires", UtcDateTime),
+    sa.Index(None, "step", "state", "item"),
+)
+"""One queue per step; `item` is the id of what the step works on."""

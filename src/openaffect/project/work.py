@@ -1,0 +1,144 @@
+"""The queue of a step: what is to be done, who does it, and how it ended.
+
+An item is `pending`, `claimed`, `done` or `failed`. A claim names its process and ends after a
+time: what a killed process had claimed is given out again, at once where the process is known to
+be dead. An item is finished by the process that holds its claim, and by nobody else.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from openaffect.project import counters
+from openaffect.project.schema import work
+from openaffect.storage import is_dead
+
+LEASE = datetime.timedelta(minutes=15)
+"""How long a claim holds."""
+
+
+def enqueue(connection: sa.Connection, step: str, items: Iterable[int]) -> int:
+    """Add items that are not in the queue yet; how many were added."""
+    rows = [{"step": step, "item": item, "state": "pending"} for item in items]
+    if not rows:
+        return 0
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(work).on_conflict_do_nothing().returning(work.c.item)
+    added = len(connection.execute(statement, rows).all())
+    counters.add(connection, {f"{step}.pending": added})
+    return added
+
+
+def claim(connection: sa.Connection, step: str, owner: str, count: int) -> list[int]:
+    """Take up to `count` pending items for a process, the oldest first."""
+    now = _now()
+    _release(connection, step, work.c.expires < now)
+    pending = (
+        sa.select(work.c.item)
+        .where(work.c.step == step, work.c.state == "pending")
+        .order_by(work.c.item)
+        .limit(count)
+        .with_for_update(skip_locked=True)  # nothing on SQLite, where one writer has the whole lock
+        .cte("pending")  # PostgreSQL may run a subquery more than once, and take more rows
+    )
+    statement = (
+        sa.update(work)
+        .where(work.c.step == step, work.c.item.in_(sa.select(pending.c.item)))
+        .values(state="claimed", owner=owner, expires=now + LEASE)
+        .returning(work.c.item)
+    )
+    return sorted(connection.execute(statement).scalars())
+
+
+def finish(
+    connection: sa.Connection, step: str, owner: str, results: Mapping[int, str | None]
+) -> set[int]:
+    """End claims: None says that an item is done, a text why it failed.
+
+    Args:
+        connection: of the transaction that also writes what came of the items.
+        step: the queue.
+        owner: the process that claimed them.
+        results: by item.
+
+    Returns:
+        The items that were this process's to finish. What came of the others, whose claims had
+        ended, must not be written.
+    """
+    mine = set(
+        connection.execute(
+            sa.select(work.c.item)
+            .where(
+                work.c.step == step,
+                work.c.item.in_(list(results)),
+                work.c.state == "claimed",
+                work.c.owner == owner,
+            )
+            .with_for_update()
+        ).scalars()
+    )
+    ends: dict[str | None, list[int]] = {}
+    for item in sorted(mine):
+        ends.setdefault(results[item], []).append(item)
+    changes = Counter({f"{step}.pending": -len(mine)})
+    for why, items in ends.items():
+        connection.execute(
+            sa.update(work)
+            .where(work.c.step == step, work.c.item.in_(items))
+            .values(state="done" if why is None else "failed", reason=why, owner=None, expires=None)
+        )
+        changes[_counter(step, why)] += len(items)
+    counters.add(connection, changes)
+    return mine
+
+
+def release(connection: sa.Connection, step: str, owner: str) -> int:
+    """Give back what a process has claimed and not finished; how many items."""
+    return _release(connection, step, work.c.owner == owner)
+
+
+def release_dead(connection: sa.Connection, step: str) -> int:
+    """Give back what processes of this computer had claimed that run no more; how many items."""
+    owners = connection.execute(
+        sa.select(work.c.owner).where(work.c.step == step, work.c.state == "claimed").distinct()
+    ).scalars()
+    dead = [owner for owner in owners if owner and is_dead(owner)]
+    return _release(connection, step, work.c.owner.in_(dead)) if dead else 0
+
+
+def retry(connection: sa.Connection, step: str) -> int:
+    """Make what has failed pending again; how many items."""
+    failed = work.c.step == step, work.c.state == "failed"
+    reasons = connection.execute(
+        sa.select(work.c.reason, sa.func.count()).where(*failed).group_by(work.c.reason)
+    ).all()
+    total: int = sum(count for _, count in reasons)
+    changes = Counter({f"{step}.pending": total})
+    for why, count in reasons:
+        changes[_counter(step, why)] -= count
+    connection.execute(sa.update(work).where(*failed).values(state="pending", reason=None))
+    counters.add(connection, changes)
+    return total
+
+
+def _release(connection: sa.Connection, step: str, which: sa.ColumnElement[bool]) -> int:
+    statement = (
+        sa.update(work)
+        .where(work.c.step == step, work.c.state == "claimed", which)
+        .values(state="pending", owner=None, expires=None)
+    )
+    return connection.execute(statement).rowcount
+
+
+def _counter(step: str, why: str | None) -> str:
+    """The counter of an end; what stands before the first `:` of a reason is counted."""
+    return f"{step}.done" if why is None else f"{step}.failed.{why.split(':', maxsplit=1)[0]}"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
