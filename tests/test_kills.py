@@ -6,12 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from kills.commands import COMMANDS, OTHERS, write_inputs
+from kills.commands import BEFORE, COMMANDS, OTHERS, write_inputs
 from kills.runner import Forker, Killed
 from openaffect.cli import command_names
 
-FAST = ("import-csv", "export-csv", "split", "check", "predict", "evaluate", "card", "analyze")
+FAST = (
+    "import-csv",
+    "export-csv",
+    "split",
+    "check",
+    "predict",
+    "evaluate",
+    "card",
+    "analyze",
+    "new",
+    "add",
+    "detect",
+)
 LONG = ("tune", "demo", "train")  # a repetition trains again
+FILLED = ("detect", "backup", "restore")  # a repetition makes a project and fills it first
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +49,7 @@ def test_no_command_is_forgotten() -> None:
 def test_a_command_given_again_after_a_kill_ends_well(
     name: str, folder: Path, forker: Forker
 ) -> None:
-    command = Killed(name, COMMANDS[name], folder, forker)
+    command = Killed(name, COMMANDS[name], folder, forker, BEFORE.get(name, ()))
     results = [command.kill(number) for number in command.choose(2, seed=1)]
     assert len(results) == 2
     assert [result for result in results if result.found is not None] == []
@@ -45,8 +58,8 @@ def test_a_command_given_again_after_a_kill_ends_well(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_may_be_killed_anywhere(name: str, folder: Path, forker: Forker) -> None:
-    command = Killed(name, COMMANDS[name], folder, forker)
-    numbers = command.choose(2 if name in LONG else 12, seed=2)
+    command = Killed(name, COMMANDS[name], folder, forker, BEFORE.get(name, ()))
+    numbers = command.choose(2 if name in LONG else 5 if name in FILLED else 12, seed=2)
     results = [command.kill(number) for number in numbers]
     assert results
     assert [result for result in results if result.found is not None] == []

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kills.commands import COMMANDS, write_inputs
+from kills.commands import BEFORE, COMMANDS, write_inputs
 from kills.runner import Forker, Killed
 
 
@@ -26,7 +26,7 @@ def main() -> int:
         forker = Forker()
         for name in options.command or COMMANDS:
             start = time.monotonic()
-            command = Killed(name, COMMANDS[name], Path(folder), forker)
+            command = Killed(name, COMMANDS[name], Path(folder), forker, BEFORE.get(name, ()))
             results = [command.kill(k) for k in command.choose(options.count, options.seed)]
             found = [result for result in results if result.found is not None]
             seconds = time.monotonic() - start

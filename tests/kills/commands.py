@@ -60,9 +60,27 @@ COMMANDS: dict[str, Sequence[str]] = {
     "analyze-jsonl": ("analyze", *PHOTOS, *LOOK, "-o", "out/a.jsonl", "--every", "3"),
     "demo": ("demo", "out/demo", "--faces", "200", "--epochs", "1"),
 }
+PROJECT = ("new", "out/p")
+ADD = ("add", "out/p", "in/images", "in/faces")
+COMMANDS |= {
+    "new": PROJECT,
+    "add": ADD,
+    "detect": ("detect", "out/p", "--workers", "1"),
+    "backup": ("backup", "out/p", "out/b.zip", "--with-store"),
+    "restore": ("new", "out/q", "--from", "out/b.zip"),
+}
+BEFORE: dict[str, Sequence[Sequence[str]]] = {
+    "add": (PROJECT,),
+    "detect": (PROJECT, ADD),
+    "backup": (PROJECT, ADD),
+    "restore": (PROJECT, ADD, COMMANDS["backup"]),
+}
+"""What is done, whole, before a command is killed."""
+
 # What is no command here: `weights` and `info` write nothing of their own (the download is tested
-# with `atomic_file`), `serve` writes nothing, `study` is `paper` over other recipes.
-OTHERS = {"weights", "info", "serve", "study"}
+# with `atomic_file`), `serve` writes nothing, `study` is `paper` over other recipes, `status` writes nothing, and `upgrade` has nothing to do
+# before there is a second version of the tables.
+OTHERS = {"weights", "info", "serve", "study", "status", "upgrade"}
 
 
 def write_inputs(folder: Path) -> None:

@@ -63,8 +63,16 @@ class Result:
 class Killed:
     """A command, ready to be killed: `folder/in` holds its inputs."""
 
-    def __init__(self, name: str, arguments: Sequence[str], folder: Path, forker: Forker) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        folder: Path,
+        forker: Forker,
+        before: Sequence[Sequence[str]] = (),
+    ) -> None:
         self.name, self._arguments, self._folder, self._forker = name, arguments, folder, forker
+        self._before = before
         self._clear()
         ended = forker.run(folder, arguments)
         assert ended.status == 0, ended.said
@@ -76,6 +84,9 @@ class Killed:
     def _clear(self) -> None:
         shutil.rmtree(self._folder / "out", ignore_errors=True)
         (self._folder / "out").mkdir()
+        for arguments in self._before:
+            ended = self._forker.run(self._folder, arguments)
+            assert ended.status == 0, ended.said
 
     def choose(self, count: int, seed: int) -> list[int]:
         """Events to be killed at: the last, and others at random."""
@@ -98,7 +109,7 @@ class Killed:
         again = self._forker.run(self._folder, self._arguments)
         if again.status == 1 and "--resume" in again.said:
             again = self._forker.run(self._folder, [*self._arguments, "--resume"])
-        elif again.status == 1 and "exists already" in again.said:
+        elif again.status == 1 and _says_done(again.said):
             # The command had done its work; only its last message was missing.
             again = Ended(0, again.said, 0)
         if again.status != 0:
@@ -108,6 +119,11 @@ class Killed:
             return f"afterwards {wrong}"
         wrong = _differences(self._inputs, snapshots.take(self._folder / "in"))
         return f"of the inputs {wrong}" if wrong else None
+
+
+def _says_done(said: str) -> bool:
+    """Whether a command refuses to make again what is there."""
+    return "exists already" in said or "is a project already" in said
 
 
 def _differences(expected: dict[str, str], found: dict[str, str]) -> str:

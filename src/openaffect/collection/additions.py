@@ -241,9 +241,7 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
 
 def _keep(store: Store, paths: Sequence[Path]) -> list[_Kept | str]:
     """Copy images into the store, on disk when this returns; why one cannot be kept."""
-    kept = list(map_in_order(partial(_keep_one, store), paths))
-    store.flush()
-    return kept
+    return list(map_in_order(partial(_keep_one, store), paths))
 
 
 def _keep_one(store: Store, path: Path) -> _Kept | str:

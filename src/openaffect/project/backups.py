@@ -29,7 +29,7 @@ from openaffect.project.project import (
     TOML,
     Project,
     connect_project,
-    create_project,
+    make_project,
 )
 from openaffect.project.rows import record_event
 from openaffect.project.settings import Settings, read_settings, write_settings
@@ -68,7 +68,7 @@ def backup_project(
     count = 0
     with (
         atomic_file(file, overwrite=overwrite) as temporary,
-        tempfile.TemporaryDirectory(prefix=".backup-", dir=temporary.parent) as folder,
+        tempfile.TemporaryDirectory(prefix="openaffect-") as folder,
         zipfile.ZipFile(temporary, "w") as archive,
     ):
         rows = Path(folder) / DATABASE
@@ -122,13 +122,13 @@ def restore_project(
             with source.write() as connection:  # an older backup is upgraded where it was unpacked
                 upgrading.check_known(connection, str(file))
                 upgrading.upgrade_tables(connection)
-            project = create_project(path, database=database, store=store, settings=settings)
-            try:
-                _fill(project, source, file, images)
-            except BaseException:
-                project.close()
-                (path / TOML).unlink(missing_ok=True)  # a folder without it is no project
-                raise
+            project = make_project(
+                path,
+                settings,
+                database=database,
+                store=store,
+                fill=lambda project, writer: _fill(project, writer, source, file, images),
+            )
         finally:
             source.close()
     return project
@@ -241,22 +241,18 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-def _fill(project: Project, source: Database, file: Path, images: list[str]) -> None:
-    """The rows and images of a backup into a project that was just made."""
-    with source.read() as reader, project.database.write() as writer:
-        copy_rows(reader, writer)
-        writer.execute(sa.delete(schema.settings))
-        keys = project.settings.flat().items()
-        writer.execute(
-            sa.insert(schema.settings), [{"key": key, "value": value} for key, value in keys]
-        )
-        record_event(writer, "restore", file.name)
+def _fill(
+    project: Project, writer: sa.Connection, source: Database, file: Path, images: list[str]
+) -> None:
+    """The images and rows of a backup into a project that is being made."""
     with _reading(file) as archive:
         for name in images:
             sha256, _ = project.store.put(archive.read(name))
             if sha256 != Path(name).stem:
                 raise FormatError(f"{file} is damaged: the content of {name} does not fit its name")
-    project.store.flush()
+    with source.read() as reader:
+        copy_rows(reader, writer)
+    record_event(writer, "restore", file.name)
 
 
 def _stored(path: Path) -> list[tuple[str, str]]:

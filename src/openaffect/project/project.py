@@ -14,20 +14,22 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from openaffect.errors import FormatError, InputError, MismatchError
+from openaffect.errors import FormatError, InputError, MismatchError, OpenAffectError
 from openaffect.project import counters, schema, upgrading
 from openaffect.project.database import Database, check_file, file_url, parse_url
 from openaffect.project.rows import record_event
 from openaffect.project.settings import Settings, read_settings, write_settings
 from openaffect.project.store import Store
+from openaffect.storage import is_temporary
 
 TOML, DATABASE = "project.toml", "project.db"
 _REJECTED = "rejected.csv"
@@ -145,17 +147,42 @@ def create_project(
         DatabaseError: the database does not answer.
         MissingExtra: SQLAlchemy, or psycopg for PostgreSQL, is not installed.
     """
+    return make_project(
+        path,
+        settings or Settings(),
+        database=database,
+        store=store,
+        contact=contact,
+        fill=lambda project, connection: record_event(connection, "new", project.settings.name),
+    )
+
+
+def make_project(
+    path: str | Path,
+    settings: Settings,
+    *,
+    database: str | None,
+    store: str | Path | None,
+    contact: str = "",
+    fill: Callable[[Project, sa.Connection], None],
+) -> Project:
+    """Make a project with its first rows, all of it or nothing; see `create_project`.
+
+    Args:
+        path, database, store, contact: as there.
+        settings: its id is made anew.
+        fill: writes the first rows, in the transaction that makes the tables.
+    """
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise _exists(path)
-    base = settings or Settings()
+        _remove_unfinished(path)
     made = dataclasses.replace(
-        base,
-        name=base.name or path.absolute().name,
+        settings,
+        name=settings.name or path.absolute().name,
         id=str(uuid.uuid4()),
         database=str(parse_url(database).set(drivername="postgresql")) if database else "",
-        store=str(Path(store).absolute()) if store is not None else base.store,
-        contact=contact or base.contact,
+        store=str(Path(store).absolute()) if store is not None else settings.store,
+        contact=contact or settings.contact,
     )
     place = Database(parse_url(database)) if database else None
     try:
@@ -165,19 +192,22 @@ def create_project(
         else:
             _check_empty(place)  # before anything is written
             path.mkdir(parents=True, exist_ok=True)
+        project = Project(path, made, place, Store(path / made.store))
+        project.store.folder.mkdir(parents=True, exist_ok=True)
         with place.write() as connection:
             upgrading.upgrade_tables(connection)
+            fill(project, connection)
+            connection.execute(sa.delete(schema.settings))
             rows = [{"key": key, "value": value} for key, value in made.flat().items()]
             connection.execute(sa.insert(schema.settings), rows)
-            record_event(connection, "new", made.name)
-        store_folder = path / made.store
-        store_folder.mkdir(parents=True, exist_ok=True)
-        write_settings(made, path / TOML)  # last: a folder without it is no project
+            # Before the tables are there for others: a kill leaves a folder that says whose they are.
+            write_settings(made, path / TOML)
     except BaseException:
         if place is not None:
             place.close()
+        (path / TOML).unlink(missing_ok=True)
         raise
-    return Project(path, made, place, Store(store_folder))
+    return project
 
 
 def _check_empty(place: Database) -> None:
@@ -190,11 +220,48 @@ def _check_empty(place: Database) -> None:
         )
 
 
-def _exists(path: Path) -> InputError:
-    if (path / TOML).exists():
-        return InputError(f"{path} is a project already; `openaffect status {path}` shows it")
-    what = "holds files" if path.is_dir() else "is a file"
-    return InputError(f"expected a new or empty folder for a project, but {path} {what}")
+def _remove_unfinished(path: Path) -> None:
+    """Remove what a killed `new` has left in a folder.
+
+    Raises:
+        InputError: the folder holds a project, or anything else.
+    """
+    if not path.is_dir():
+        raise InputError(f"expected a new or empty folder for a project, but {path} is a file")
+    ours = {TOML, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"}
+    store = path / Settings().store
+    foreign = [
+        entry
+        for entry in path.iterdir()
+        if entry.name not in ours and not is_temporary(entry) and entry != store
+    ]
+    if store.exists() and not _is_store(store):
+        foreign.append(store)
+    if (path / TOML).exists() and (foreign or _has_tables(path)):
+        raise InputError(f"{path} is a project already; `openaffect status {path}` shows it")
+    if foreign:
+        raise InputError(f"expected a new or empty folder for a project, but {path} holds files")
+    for entry in path.iterdir():
+        if entry != store:
+            entry.unlink()
+
+
+def _is_store(folder: Path) -> bool:
+    """Whether a folder holds nothing but the folders of a store; what a restore left is used again."""
+    return folder.is_dir() and all(
+        re.fullmatch("[0-9a-f]{2}", entry.name) and entry.is_dir() for entry in folder.iterdir()
+    )
+
+
+def _has_tables(path: Path) -> bool:
+    """Whether the database that a project.toml names holds a project; True where nobody can tell."""
+    try:
+        with connect_project(path) as project, project.database.read() as connection:
+            return upgrading.find_version(connection) is not None
+    except FormatError:
+        return (path / DATABASE).exists() and (path / DATABASE).stat().st_size > 0
+    except OpenAffectError:
+        return True
 
 
 def open_project(path: str | Path) -> Project:

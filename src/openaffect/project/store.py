@@ -1,23 +1,20 @@
 """The images of a project, each under the SHA-256 of its bytes: `ab/cd/<sha256>.<suffix>`.
 
-A file is written under another name and renamed, so that a name never stands for half a file;
-`flush` has everything on disk before the rows that name it are committed.
+A file is whole and on disk under its name before a row names it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from pathlib import Path
 
 from openaffect.errors import ImageError, InputError, reason
 from openaffect.image_headers import sniff_format
 from openaffect.images import MAX_BYTES
-from openaffect.storage import open_file, process_name, sync
+from openaffect.storage import atomic_file, open_file
 
 _SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
-_numbers = itertools.count()
 
 
 class Store:
@@ -29,7 +26,6 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._fresh: list[Path] = []
 
     def path(self, sha256: str, suffix: str) -> Path:
         """Where an image lies, or would lie."""
@@ -48,24 +44,9 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256, suffix)
         if not _holds(path, sha256):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{sha256}.{process_name()}.{next(_numbers)}")
-            try:
+            with atomic_file(path) as temporary:
                 temporary.write_bytes(data)
-                os.replace(temporary, path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            self._fresh.append(path)
         return sha256, suffix
-
-    def flush(self) -> None:
-        """Have everything that was put on disk."""
-        for path in self._fresh:
-            sync(path)
-        for folder in {path.parent for path in self._fresh}:
-            sync(folder)
-        self._fresh.clear()
 
     def read(self, sha256: str, suffix: str) -> bytes:
         """The bytes of an image.
