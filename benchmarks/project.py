@@ -32,7 +32,7 @@ BATCH = 10_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=500_000)
-    parser.add_argument("--images", type=int, default=400, help="for detection")
+    parser.add_argument("--images", type=int, default=600, help="for detection")
     parser.add_argument("--database")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ from openaffect.project.store import Store
 from openaffect.storage import process_name
 
 STEP = "detect"
-_CLAIM = 32  # images that a worker has before it at a time
+_CLAIM = 32  # images that are claimed at a time, and lie ready while results are written
 _BATCH = 32  # results of one transaction
 
 
@@ -129,7 +129,10 @@ def detect_faces(
     claims = _Claims(project, owner, settings)
     waiting: list[Found] = []
     try:
-        for found in map_in_order(search_image, claims.tasks(), workers=workers, engine=engine):
+        found_in_order = map_in_order(
+            search_image, claims.tasks(), workers=workers, ahead=_CLAIM, engine=engine
+        )
+        for found in found_in_order:
             waiting.append(found)
             if len(waiting) >= _BATCH:
                 _write(project, owner, waiting, summary)
