@@ -384,7 +384,7 @@ def test_the_page_warns_wherever_the_protocol_differs(dataset: Dataset, report: 
 def test_curve_names_stay_inside_and_apart() -> None:
     x = np.linspace(0, 1, 30)
     lines = [Line(e.value, x, x ** (1 / (i + 1.5)), e.value) for i, e in enumerate(EMOTIONS)]
-    text = curves_plot(lines, "x", "y", diagonal=True)
+    text = str(curves_plot(lines, "x", "y", diagonal=True))
     places = [
         (float(a), float(b))
         for a, b in re.findall(r'<text class="name [^"]+" x="([\d.]+)" y="([\d.]+)"', text)
@@ -402,9 +402,9 @@ def test_curve_names_stay_inside_and_apart() -> None:
 
 def test_a_bin_says_which_way_it_errs() -> None:
     shape = {"low": 0.8, "high": 0.9, "count": 5, "confidence": 0.85}
-    assert "gap over" in reliability_plot([{**shape, "accuracy": 0.5}])
-    assert "gap under" in reliability_plot([{**shape, "accuracy": 0.9}])
-    assert "gap" not in reliability_plot([{**shape, "count": 0, "accuracy": None}])
+    assert "gap over" in str(reliability_plot([{**shape, "accuracy": 0.5}]))
+    assert "gap under" in str(reliability_plot([{**shape, "accuracy": 0.9}]))
+    assert "gap" not in str(reliability_plot([{**shape, "count": 0, "accuracy": None}]))
 
 
 @pytest.mark.browser

@@ -44,6 +44,21 @@ EXPRESSIONS: tuple[Expression, ...] = tuple(Expression)
 EMOTIONS: tuple[Expression, ...] = EXPRESSIONS[:8]
 """The eight that carry `soft_label` and that models learn: ids 0–7."""
 
+COLORS: dict[str, tuple[str, str]] = {
+    Expression.NEUTRAL: ("#7c828a", "#a0a6ae"),
+    Expression.HAPPY: ("#d39400", "#f0b52f"),
+    Expression.SAD: ("#1f6fb4", "#5aa2e8"),
+    Expression.SURPRISE: ("#cf6fa3", "#ee9ac6"),
+    Expression.FEAR: ("#5a3a99", "#a98ef0"),
+    Expression.DISGUST: ("#0b8f6c", "#38c49a"),
+    Expression.ANGER: ("#cc4f0c", "#f57f45"),
+    Expression.CONTEMPT: ("#4fa9de", "#9bd6fb"),
+    Expression.NONE: ("#94824e", "#c4b37c"),
+    Expression.UNCERTAIN: ("#a894c4", "#cbbbe3"),
+    Expression.NO_FACE: ("#4a4a4a", "#d0d0d0"),
+}
+"""The color of each expression on light and on dark paper."""
+
 _IDS = {expression: number for number, expression in enumerate(EXPRESSIONS)}
 
 _SPELLINGS: dict[Expression, tuple[str, ...]] = {

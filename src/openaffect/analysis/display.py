@@ -13,7 +13,7 @@ from openaffect.errors import ImageError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
 from openaffect.images import Pixels, encode_image
-from openaffect.reports.markup import number, wide
+from openaffect.pages.text import number, wide
 
 if TYPE_CHECKING:
     from openaffect.analysis.table import Analysis

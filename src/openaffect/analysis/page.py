@@ -17,8 +17,9 @@ from openaffect.analysis.table import Analysis
 from openaffect.analysis.timeline import COLORS, Course, timeline_plot
 from openaffect.errors import DestinationExists
 from openaffect.labels import EMOTIONS
+from openaffect.pages.text import number, wide
 from openaffect.recognition import ERROR, NO_FACE_FOUND, OK
-from openaffect.reports.markup import document, number, section, table, wide
+from openaffect.reports.markup import document, section, table
 from openaffect.storage import atomic_file
 
 _MOST_TRACKS = 200  # in a table

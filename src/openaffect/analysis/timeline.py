@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.labels import Expression
-from openaffect.reports.markup import wide
+from openaffect.pages.text import wide
 
 Floats = NDArray[np.float64]
 

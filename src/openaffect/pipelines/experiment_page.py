@@ -8,9 +8,10 @@ from html import escape
 from typing import Any
 
 from openaffect.metrics import Difference
+from openaffect.pages.text import METRIC_NAMES, bounds, number
 from openaffect.pipelines.experiments import Outcome
 from openaffect.reports import Group
-from openaffect.reports.markup import METRIC_NAMES, bounds, number, section, table
+from openaffect.reports.markup import section, table
 from openaffect.training import Recipe
 
 _STATUS = {

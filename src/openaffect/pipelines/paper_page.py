@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from openaffect.pages.text import METRIC_NAMES, number, wide
 from openaffect.pipelines.experiment_page import (
     differences_section,
     failures,
@@ -22,7 +23,7 @@ from openaffect.pipelines.experiment_page import (
 from openaffect.pipelines.experiments import Outcome
 from openaffect.reports.comparison import Comparison
 from openaffect.reports.comparison_page import classes_section
-from openaffect.reports.markup import METRIC_NAMES, document, number, section, table, wide
+from openaffect.reports.markup import document, section, table
 from openaffect.reports.published import (
     AROUSAL,
     TEST,

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from openaffect.labels import Expression
+from openaffect.pages.text import METRIC_NAMES, number, wide
 from openaffect.pipelines.experiment_page import (
     differences_section,
     failures,
@@ -33,7 +34,7 @@ from openaffect.pipelines.study_tables import (
     recompute,
     recompute_recall,
 )
-from openaffect.reports.markup import METRIC_NAMES, document, number, section, table, wide
+from openaffect.reports.markup import document, section, table
 from openaffect.reports.published import TEST
 
 if TYPE_CHECKING:

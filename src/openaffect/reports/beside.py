@@ -1,56 +1,66 @@
-"""The section of a report's page that sets published results beside it."""
+"""Published results beside a report's own, as its page shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
-from openaffect.reports.markup import METRIC_NAMES, number, section, table
+from openaffect.pages.text import METRIC_NAMES, number
 from openaffect.reports.published import PublishedRow, PublishedTable, differences, tables_for
-
-
-def published(data: Mapping[str, Any]) -> str:
-    """The tables that fit this report, each with what is known to differ."""
-    blocks = [_published_table(t, data) for t in tables_for(dict(data))]
-    if not blocks:
-        return ""
-    return section(
-        "published",
-        "Beside published results",
-        "Landmarks, not rivals: how faces were cropped and whether rows were cleaned is not "
-        "printed anywhere. What is known to differ stands above each table.",
-        "".join(blocks),
-    )
-
 
 _SAME = "Dataset, split, label set and number of images are the same."
 _SAME_AS_FAR_AS_PRINTED = "Dataset and split are the same; the rest is not printed."
 
 
-def _published_table(t: PublishedTable, data: Mapping[str, Any]) -> str:
-    differs = differences(t, dict(data))
-    verdict = (
-        f'<p class="differs"><b>Not the same protocol:</b> {escape("; ".join(differs))}.</p>'
-        if differs
-        else f'<p class="same">{_SAME if t.images else _SAME_AS_FAR_AS_PRINTED}</p>'
-    )
-    note = f'<p class="note">{escape(t.note)}</p>' if t.note else ""
-    lines = [[escape(row.name), *(_printed(row, metric) for metric in t.metrics)] for row in t.rows]
-    doubts = [
-        f"{METRIC_NAMES[m]} of {row.name}: {why}"
-        for row in t.rows
-        for m, why in (row.doubtful or {}).items()
-    ]
-    doubt = f'<p class="note">† {escape("; ".join(doubts))}.</p>' if doubts else ""
-    heads = ["System", *(METRIC_NAMES[m] for m in t.metrics)]
-    ours = ["This report", *(_ours(t, m, data) for m in t.metrics)]
-    paired = any(pair[1] is not None for row in t.rows for pair in row.scores.values())
-    form = "; Orig / Norm" if paired else ""
-    return (
-        f'<div class="beside{" narrow" if len(t.metrics) == 1 else ""}"><h3>{escape(t.title)}</h3><p class="source">{escape(t.source)}{form}'
-        f"</p>{verdict}{table(heads, [ours, *lines], kinds='l' + 'n' * len(t.metrics), name='beside')}"
-        f"{doubt}{note}</div>"
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A published table with this report as its first line.
+
+    Attributes:
+        title, source, note: as published.
+        metrics: the names of the columns.
+        lines: the name of a system, then its scores.
+        paired: scores are Orig / Norm.
+        differs: what is known to differ in the protocol.
+        same: what is said if nothing is.
+        doubts: why some of the numbers are doubtful.
+    """
+
+    title: str
+    source: str
+    note: str
+    metrics: list[str]
+    lines: list[list[str]]
+    paired: bool
+    differs: list[str]
+    same: str
+    doubts: list[str]
+
+
+def published(data: Mapping[str, Any]) -> list[Beside]:
+    """The tables that fit this report, each with what is known to differ."""
+    return [_beside(t, data) for t in tables_for(dict(data))]
+
+
+def _beside(t: PublishedTable, data: Mapping[str, Any]) -> Beside:
+    return Beside(
+        t.title,
+        t.source,
+        t.note,
+        [METRIC_NAMES[metric] for metric in t.metrics],
+        [
+            ["This report", *(_ours(t, metric, data) for metric in t.metrics)],
+            *([row.name, *(_printed(row, metric) for metric in t.metrics)] for row in t.rows),
+        ],
+        any(pair[1] is not None for row in t.rows for pair in row.scores.values()),
+        list(differences(t, dict(data))),
+        _SAME if t.images else _SAME_AS_FAR_AS_PRINTED,
+        [
+            f"{METRIC_NAMES[metric]} of {row.name}: {why}"
+            for row in t.rows
+            for metric, why in (row.doubtful or {}).items()
+        ],
     )
 
 

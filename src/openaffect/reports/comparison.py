@@ -17,9 +17,9 @@ import numpy as np
 from openaffect import metrics
 from openaffect.errors import InputError, MismatchError
 from openaffect.metrics import Difference
+from openaffect.pages.text import METRIC_NAMES, bounds, number
 from openaffect.reports.comparison_page import render_comparison
 from openaffect.reports.evaluation import AXES
-from openaffect.reports.markup import METRIC_NAMES, bounds, number
 from openaffect.reports.report import Report, to_json_value
 from openaffect.reports.rows import ScoredRows, fingerprint
 from openaffect.storage import atomic_file

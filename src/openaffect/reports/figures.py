@@ -1,11 +1,10 @@
-"""The sections of a report's page that draw: curves, circumplex, reliability, mistakes."""
+"""What the page of a report draws: curves, circumplex, reliability, mistakes."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from openaffect.dataset import Dataset
 from openaffect.errors import ImageError
 from openaffect.faces.crops import CropRule
 from openaffect.images import encode_image
-from openaffect.metrics import Curve, precision_recall_curve, roc_curve
+from openaffect.metrics import precision_recall_curve, roc_curve
+from openaffect.pages.svg import Element
+from openaffect.pages.text import number, wide
 from openaffect.reports import plots
-from openaffect.reports.markup import number, section, table, wide
 from openaffect.reports.rows import ScoredRows
 
 Floats = NDArray[np.float64]
@@ -27,56 +27,57 @@ MOST_MISTAKES = 24
 _PICTURE = (112, 112)
 
 
-def curves(data: Mapping[str, Any], rows: ScoredRows) -> str:
-    """ROC and precision–recall curves, one line per class."""
-    if data["categorical"] is None:
-        return ""
-    title = "Expressions: ROC and precision–recall curves"
-    if rows.probabilities is None or not (rows.categorical & (rows.status == "ok")).any():
-        return section("curves", title, "The system gives no scores, so there are no curves.", "")
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Both plots, and the classes that have a curve."""
+
+    roc: Element
+    precision_recall: Element
+    names: list[str]
+
+
+def curves(data: Mapping[str, Any], rows: ScoredRows) -> Curves | None:
+    """ROC and precision–recall curves, one line per class; None if there are no scores."""
     readable = rows.categorical & (rows.status == "ok")
+    if data["categorical"] is None or rows.probabilities is None or not readable.any():
+        return None
     truth, p = rows.truth[readable], rows.probabilities[readable]
     roc, pr = [], []
     for i, label in enumerate(rows.labels):
         positive, scores = truth == i, data["per_class"][label.value]
         if not positive.any() or positive.all():
             continue
-        auc, area = number(scores["auc"]), number(scores["auc_pr"])
         name = wide(label.value)
-        roc.append(_line(label.value, roc_curve(positive, p[:, i]), f"{name}: AUC {auc}"))
+        curve = roc_curve(positive, p[:, i])
+        title = f"{name}: AUC {number(scores['auc'])}"
+        roc.append(plots.Line(label.value, curve.x, curve.y, title))
         curve = precision_recall_curve(positive, p[:, i])
-        pr.append(_line(label.value, curve, f"{name}: AUC-PR {area}"))
-    drawn = [line.label for line in roc]
-    legend = "".join(
-        f'<li><svg viewBox="0 0 26 8" aria-hidden="true"><line class="c-{name}" x1="1" x2="25" '
-        f'y1="4" y2="4"/></svg>{escape(wide(name))}'
-        f"<span>AUC {number(data['per_class'][name]['auc'])}</span>"
-        f"<span>PR {number(data['per_class'][name]['auc_pr'])}</span></li>"
-        for name in drawn
+        title = f"{name}: AUC-PR {number(scores['auc_pr'])}"
+        pr.append(plots.Line(label.value, curve.x, curve.y, title))
+    return Curves(
+        plots.curves_plot(roc, "false positive rate", "true positive rate", diagonal=True),
+        plots.curves_plot(pr, "recall", "precision", diagonal=False),
+        [line.label for line in roc],
     )
-    body = (
-        '<div class="figures"><figure>'
-        + plots.curves_plot(roc, "false positive rate", "true positive rate", diagonal=True)
-        + "<figcaption>ROC; the broken line is chance</figcaption></figure><figure>"
-        + plots.curves_plot(pr, "recall", "precision", diagonal=False)
-        + "<figcaption>Precision–recall; chance is the share of the class</figcaption></figure></div>"
-        f'<ul class="legend curves-legend">{legend}</ul>'
-    )
-    return section("curves", title, "Each class against the rest, from its probability.", body)
 
 
-def _line(label: str, curve: Curve, title: str) -> plots.Line:
-    return plots.Line(label, curve.x, curve.y, title)
+@dataclass(frozen=True, slots=True)
+class Circumplex:
+    """Plots with their captions, none if nothing is known; classes; and how many faces."""
+
+    drawings: list[tuple[Element, str]]
+    names: list[str]
+    shown: int
+    known: int
 
 
-def circumplex(data: Mapping[str, Any], rows: ScoredRows) -> str:
+def circumplex(data: Mapping[str, Any], rows: ScoredRows) -> Circumplex | None:
     """Labels, predictions and class means on the valence–arousal disc."""
     if data["dimensional"] is None or rows.affect is None:
-        return ""
+        return None
     known = np.flatnonzero(rows.dimensional & ~np.isnan(rows.affect[:, 0]))
-    title = "Valence and arousal: the circumplex"
     if not known.size:
-        return section("circumplex", title, "No scored row has a prediction to draw.", "")
+        return Circumplex([], [], 0, 0)
     shown = known
     if len(known) > MOST_POINTS:
         # A fixed seed: the same report gives the same page.
@@ -93,62 +94,38 @@ def circumplex(data: Mapping[str, Any], rows: ScoredRows) -> str:
     for name in present:
         chosen = known[names[known] == name]
         means[name] = (truth[chosen].mean(axis=0), prediction[chosen].mean(axis=0))
-    drawings = (
+    drawings = [
         (plots.circumplex_points(by_class(truth), "labels of the faces"), "Labels"),
         (plots.circumplex_points(by_class(prediction), "predictions"), "Predictions, same faces"),
         (
             plots.circumplex_means(means, present),
             "Class means: ring labeled, dot predicted; frames: expected regions",
         ),
-    )
-    figures = "".join(
-        f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
-        for drawing, caption in drawings
-    )
-    legend = "".join(
-        f'<li><i class="swatch c-{name or "other"}"></i>{escape(wide(name) or "unlabeled")}</li>'
-        for name in [*present, *others]
-    )
-    count = f"{len(shown):,} of {len(known):,} faces" if len(shown) < len(known) else "All faces"
-    lead = (
-        f"{count}, colored by their true expression. Happy’s expected region is the published "
-        "one; the others span the 2nd to 98th percentile of public validation labels, a proposal "
-        "of this project."
-    )
-    body = f'<div class="figures three">{figures}</div><ul class="legend">{legend}</ul>'
-    return section("circumplex", title, lead, body)
+    ]
+    return Circumplex(drawings, [*present, *others], len(shown), len(known))
 
 
-def reliability(data: Mapping[str, Any]) -> str:
-    """How honest the probabilities are."""
-    if data["categorical"] is None:
-        return ""
-    title = "Expressions: reliability"
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How sure a system is, and how often it is right, over `n` faces."""
+
+    plot: Element
+    ece: float | None
+    n: int
+    sure: float
+    right: float
+
+
+def reliability(data: Mapping[str, Any]) -> Reliability | None:
+    """How honest the probabilities are; None without any."""
     found = data["reliability"]
-    if found is None:
-        return section(
-            "reliability", title, "The system gives no scores, so none can be honest or not.", ""
-        )
+    if data["categorical"] is None or found is None:
+        return None
     bins = [b for b in found["bins"] if b["count"]]
-    mean = sum(b["count"] * b["confidence"] for b in bins) / found["n"]
-    right = sum(b["count"] * b["accuracy"] for b in bins) / found["n"]
-    verdict = "more sure than right" if mean > right else "less sure than right"
-    text = (
-        f'<div class="beside-figure"><p class="big">{number(found["ece"])}</p>'
-        "<p>expected calibration error (ECE): the mean gap between how sure the system is and "
-        "how often it is right.</p>"
-        f"<p>Over {found['n']:,} faces it is on average {mean:.1%} sure and {right:.1%} right: "
-        f"<b>{verdict}</b>.</p>"
-        '<ul class="legend column"><li><i class="swatch bar"></i>accuracy of the bin</li>'
-        '<li><i class="swatch over"></i>surer than right</li>'
-        '<li><i class="swatch under"></i>less sure than right</li>'
-        '<li><i class="swatch count"></i>faces in the bin</li></ul></div>'
+    sure, right = (
+        sum(b["count"] * b[key] for b in bins) / found["n"] for key in ("confidence", "accuracy")
     )
-    body = (
-        f'<div class="figures"><figure>{plots.reliability_plot(found["bins"])}</figure>{text}</div>'
-    )
-    lead = "Confidence is the highest probability of a face; 15 bins of equal width."
-    return section("reliability", title, lead, body)
+    return Reliability(plots.reliability_plot(found["bins"]), found["ece"], found["n"], sure, right)
 
 
 # ---- mistakes ---------------------------------------------------------------------------
@@ -165,23 +142,31 @@ class Mistake:
     given: float
 
 
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """The mistakes with most confidence.
+
+    Attributes:
+        wrong: how many faces got a wrong label.
+        worst: those that are shown.
+        faces: a data URL for each, None for one that cannot be read; None if none may be shown.
+        why_no_pictures: the reason, or None.
+    """
+
+    wrong: int
+    worst: list[Mistake]
+    faces: list[str | None] | None
+    why_no_pictures: str | None
+
+
 def mistakes(
     data: Mapping[str, Any], rows: ScoredRows, dataset: Dataset | None, pictures: bool | None
-) -> str:
+) -> Mistakes | None:
     """The wrong rows that the system was surest of, with pictures where they may be shown."""
-    if data["categorical"] is None:
-        return ""
-    title, predicted = "Expressions: the surest mistakes", rows.predicted
-    if rows.probabilities is None or predicted is None:
-        return section(
-            "mistakes",
-            title,
-            "The system gives no scores, so no mistake is surer than another.",
-            "",
-        )
+    predicted = rows.predicted
+    if data["categorical"] is None or rows.probabilities is None or predicted is None:
+        return None
     wrong = np.flatnonzero(rows.categorical & (predicted >= 0) & (predicted != rows.truth))
-    if not wrong.size:
-        return section("mistakes", title, "Not one scored face was given a wrong label.", "")
     sure = rows.probabilities[wrong, predicted[wrong]]
     worst = [
         Mistake(
@@ -193,17 +178,13 @@ def mistakes(
         )
         for row in wrong[np.argsort(-sure, kind="stable")[:MOST_MISTAKES]].tolist()
     ]
-    lead = (
-        f"{len(wrong):,} faces were given a wrong label; these are the {len(worst)} of them "
-        "with most confidence."
-    )
     why_not = _why_no_pictures(dataset, pictures)
     if why_not is not None or dataset is None:
-        lead += f" {escape(why_not or '')}"
-        return section("mistakes", title, lead, _mistake_table(worst))
-    return section(
-        "mistakes", title, lead, _mistake_cards(worst, dataset, _crop_rule(data, dataset))
-    )
+        return Mistakes(len(wrong), worst, None, why_not)
+    rule = _crop_rule(data, dataset)
+    row_of = {face_id: row for row, face_id in enumerate(dataset.ids)} if worst else {}
+    faces = [_picture(dataset, row_of.get(mistake.face_id), rule) for mistake in worst]
+    return Mistakes(len(wrong), worst, faces, None)
 
 
 def _why_no_pictures(dataset: Dataset | None, pictures: bool | None) -> str | None:
@@ -218,43 +199,6 @@ def _why_no_pictures(dataset: Dataset | None, pictures: bool | None) -> str | No
             "a report that stays on this machine can show them if asked to."
         )
     return None
-
-
-def _mistake_table(worst: Sequence[Mistake]) -> str:
-    lines = [
-        [
-            f"<code>{escape(mistake.face_id)}</code>",
-            _chip(mistake.truth),
-            _chip(mistake.predicted),
-            f"{mistake.confidence:.1%}",
-            f"{mistake.given:.1%}",
-        ]
-        for mistake in worst
-    ]
-    heads = ["Face", "Labeled", "Predicted", "Confidence", "Given to the label"]
-    return table(heads, lines, kinds="lllnn", name="mistakes")
-
-
-def _mistake_cards(worst: Sequence[Mistake], dataset: Dataset, rule: CropRule) -> str:
-    row_of = {face_id: number for number, face_id in enumerate(dataset.ids)}
-    cards = []
-    for mistake in worst:
-        face_id = escape(mistake.face_id)
-        picture = _picture(dataset, row_of.get(mistake.face_id), rule)
-        shown = (
-            f'<img src="{picture}" width="112" height="112" alt="">'
-            if picture
-            else '<div class="missing">picture cannot be read</div>'
-        )
-        cards.append(
-            f'<li>{shown}<p class="id" title="{face_id}">{face_id}</p>'
-            f"<p>{_chip(mistake.truth)}</p>"
-            f"<p>{_chip(mistake.predicted)} <b>{mistake.confidence:.0%}</b></p></li>"
-        )
-    return (
-        '<p class="note">Under each face its label, then what was predicted and how surely.</p>'
-        f'<ul class="faces">{"".join(cards)}</ul>'
-    )
 
 
 def _crop_rule(data: Mapping[str, Any], dataset: Dataset) -> CropRule:
@@ -274,7 +218,3 @@ def _picture(dataset: Dataset, row: int | None, rule: CropRule) -> str | None:
         return None
     data = base64.b64encode(encode_image(pixels, ".jpg", quality=82)).decode("ascii")
     return f"data:image/jpeg;base64,{data}"
-
-
-def _chip(name: str) -> str:
-    return f'<span class="chip"><i class="swatch c-{name}"></i>{escape(wide(name))}</span>'

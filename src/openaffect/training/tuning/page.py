@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from openaffect.reports.markup import METRIC_NAMES, document, number, section, table
+from openaffect.pages.text import METRIC_NAMES, number
+from openaffect.reports.markup import document, section, table
 from openaffect.training.tuning import plots
 from openaffect.training.tuning.space import show_value
 from openaffect.training.tuning.study import Study, Trial
