@@ -132,7 +132,7 @@ def test_a_curve_breaks_where_the_track_was_away():
     course = Course()
     for number in [*range(100), *range(200, 300)]:
         course.add(frame(number))
-    svg = timeline_plot({0: course}, "x")
+    svg = str(timeline_plot({0: course}, "x"))
     assert svg.count("<polyline") == 4  # valence and arousal, two pieces each
 
 

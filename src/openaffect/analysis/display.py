@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from openaffect.analysis.pictures import read_photo
@@ -12,8 +10,9 @@ from openaffect.analysis.videos import Video
 from openaffect.errors import ImageError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
-from openaffect.images import Pixels, encode_image
-from openaffect.pages.text import number, wide
+from openaffect.images import Pixels
+from openaffect.pages import render
+from openaffect.pages.environment import data_url
 
 if TYPE_CHECKING:
     from openaffect.analysis.table import Analysis
@@ -30,46 +29,20 @@ def render_display(analysis: Analysis) -> str:
     """HTML of the first rows; every text is escaped, nothing is fetched from the network."""
     rows = analysis.table.slice(0, _ROWS).to_pylist()
     pictures = _read_pictures(rows)
-    heads = ("", "source", "time", "expression", "confidence", "valence", "arousal")
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    body = "".join(_line(row, pictures.get((row["source"], row["frame"]))) for row in rows)
-    more = f", the first {len(rows)} rows of {len(analysis):,}" if len(analysis) > len(rows) else ""
-    return (
-        f"<div><p>{escape(repr(analysis))}{more}</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return render(
+        "analysis/templates/display.html.j2",
+        title=repr(analysis),
+        total=len(analysis),
+        lines=[(row, _thumbnail(row, pictures.get((row["source"], row["frame"])))) for row in rows],
+        side=_SIDE,
     )
 
 
-def _line(row: _Row, picture: Pixels | None) -> str:
-    time_s = "" if row["time_s"] is None else f"{number(row['time_s'], 2)} s"
-    source = escape(row["source"])
-    if row["track_id"] is not None:
-        source += f" #{row['track_id']}"
-    if row["status"] != "ok":
-        what = escape(row["error"] or wide(row["status"]))
-        return f'<tr><td></td><td>{source}</td><td>{time_s}</td><td colspan="4">{what}</td></tr>'
-    name = "–" if row["expression"] is None else escape(wide(row["expression"]))
-    cells = (
-        _thumbnail(row, picture),
-        source,
-        time_s,
-        name,
-        number(row["confidence"], 2),
-        number(row["valence"], 2, sign=True),
-        number(row["arousal"], 2, sign=True),
-    )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _thumbnail(row: _Row, picture: Pixels | None) -> str:
-    if picture is None:
-        return ""
+def _thumbnail(row: _Row, picture: Pixels | None) -> str | None:
+    if picture is None or row["status"] != "ok":
+        return None
     face = crop(picture, Box(*row["box"]), CropRule(), (_SIDE, _SIDE))
-    data = base64.b64encode(encode_image(face, ".jpg", 85)).decode("ascii")
-    return (
-        f'<img src="data:image/jpeg;base64,{data}" width="{_SIDE}" height="{_SIDE}" '
-        'alt="the face" style="border-radius:6px">'
-    )
+    return data_url(face, quality=85)
 
 
 def _read_pictures(rows: Sequence[_Row]) -> dict[_Key, Pixels]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.labels import Expression
+from openaffect.pages.plots import Axis, label, upright_title
+from openaffect.pages.svg import Element, drawing, points, titled
 from openaffect.pages.text import wide
 
 Floats = NDArray[np.float64]
@@ -54,7 +55,7 @@ class Course:
         self.expressions.append(-1 if name is None else _EXPRESSIONS.index(Expression(name)))
 
 
-def timeline_plot(courses: Mapping[int, Course], title: str) -> str:
+def timeline_plot(courses: Mapping[int, Course], title: str) -> Element:
     """The plot of the tracks of one video.
 
     Args:
@@ -63,24 +64,22 @@ def timeline_plot(courses: Mapping[int, Course], title: str) -> str:
     """
     end = max((course.times[-1] for course in courses.values()), default=0.0) or 1.0
     columns = min(_COLUMNS, max(2, *(len(course.times) for course in courses.values())))
-    parts: list[str] = []
+    parts: list[Element] = []
     top = 8.0
-    for axis in ("valence", "arousal"):
-        curves = [(_binned(c, getattr(c, axis), end, columns), t) for t, c in courses.items()]
+    for name in ("valence", "arousal"):
+        curves = [(_binned(c, getattr(c, name), end, columns), t) for t, c in courses.items()]
         if all(np.isnan(values).all() for values, _ in curves):
             continue
-        parts.append(_axes(axis, top))
+        axis = Axis(-1, 1, top + _HEIGHT, top)
+        parts += _axes(name, axis)
         for color, (values, track) in zip(COLORS, curves, strict=False):
-            parts.append(_curve(values, end, columns, top, color, f"track {track}"))
+            parts.append(_curve(values, end, columns, axis, color, f"track {track}"))
         top += _HEIGHT + 24
     for color, (track, course) in zip(COLORS, courses.items(), strict=False):
-        parts.append(_strip(track, course, end, columns, top, color))
+        parts += _strip(track, course, end, columns, top, color)
         top += _STRIP + 5
-    parts.append(_time_axis(end, top))
-    return (
-        f'<svg class="plot" viewBox="0 0 {_LEFT + _WIDTH + 14} {top + 26:.0f}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
-    )
+    parts += _time_axis(end, top)
+    return drawing(_LEFT + _WIDTH + 14, top + 26, title, *parts)
 
 
 def _columns_of(course: Course, end: float, columns: int) -> NDArray[np.int64]:
@@ -106,28 +105,32 @@ def _x(columns: NDArray[np.int_], count: int) -> Floats:
     return place
 
 
-def _curve(values: Floats, end: float, columns: int, top: float, color: str, title: str) -> str:
+def _curve(values: Floats, end: float, columns: int, axis: Axis, color: str, title: str) -> Element:
     """A line that breaks where the track was away for more than two stretches and half a second."""
     seen = np.flatnonzero(~np.isnan(values))
     far = max(2.0, 0.5 / end * columns)
-    pieces = np.split(seen, np.flatnonzero(np.diff(seen) > far) + 1)
     lines = []
-    for piece in pieces:
-        if len(piece) == 0:
-            continue
-        x, y = _x(piece, columns), top + (1 - values[piece]) / 2 * _HEIGHT
+    for piece in np.split(seen, np.flatnonzero(np.diff(seen) > far) + 1):
+        x, y = _x(piece, columns), axis.places(values[piece])
         if len(piece) == 1:
-            lines.append(f'<circle cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="1.8" fill="{color}"/>')
-            continue
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-        lines.append(
-            f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.8" '
-            'stroke-linejoin="round"/>'
-        )
-    return f"<g><title>{escape(title)}</title>{''.join(lines)}</g>"
+            lines.append(Element("circle", cx=float(x[0]), cy=float(y[0]), r=1.8, fill=color))
+        elif len(piece):
+            lines.append(
+                Element(
+                    "polyline",
+                    points=points(x, y),
+                    fill="none",
+                    stroke=color,
+                    stroke_width=1.8,
+                    stroke_linejoin="round",
+                )
+            )
+    return titled(title, *lines)
 
 
-def _strip(track: int, course: Course, end: float, columns: int, top: float, color: str) -> str:
+def _strip(
+    track: int, course: Course, end: float, columns: int, top: float, color: str
+) -> list[Element]:
     """The most frequent expression of every stretch of time, equal neighbors joined."""
     numbers = _columns_of(course, end, columns)
     kinds = np.asarray(course.expressions, np.int64) + 1
@@ -137,47 +140,53 @@ def _strip(track: int, course: Course, end: float, columns: int, top: float, col
     edges = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), columns]
     step = _WIDTH / columns
     parts = [
-        f'<text x="{_LEFT - 8}" y="{top + _STRIP - 2.5:.1f}" text-anchor="end" '
-        f'style="fill:{color};font-weight:620">#{track}</text>'
+        Element(
+            "text",
+            f"#{track}",
+            x=_LEFT - 8,
+            y=top + _STRIP - 2.5,
+            text_anchor="end",
+            style=f"fill:{color};font-weight:620",
+        )
     ]
     for first, last in pairwise(edges):
         if best[first] < 0:
             continue
         name = "unsure" if best[first] == 0 else str(_EXPRESSIONS[best[first] - 1])
-        kind = "" if best[first] == 0 else f"c-{name}"
         seconds = f"{first / columns * end:.1f}–{last / columns * end:.1f} s"
         parts.append(
-            f'<rect class="piece {kind}" x="{_LEFT + first * step:.1f}" y="{top:.1f}" '
-            f'width="{max(0.6, (last - first) * step):.1f}" height="{_STRIP}">'
-            f"<title>#{track} {escape(wide(name))}, {seconds}</title></rect>"
+            Element(
+                "rect",
+                Element("title", f"#{track} {wide(name)}, {seconds}"),
+                class_="piece" if best[first] == 0 else f"piece c-{name}",
+                x=_LEFT + first * step,
+                y=top,
+                width=max(0.6, (last - first) * step),
+                height=_STRIP,
+            )
         )
-    return "".join(parts)
+    return parts
 
 
-def _axes(name: str, top: float) -> str:
-    lines = "".join(
-        f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{y}" y2="{y}"/>'
-        f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{text}</text>'
-        for text, y in (("+1", top), ("0", top + _HEIGHT / 2), ("−1", top + _HEIGHT))
-    )
-    middle = top + _HEIGHT / 2
-    return lines + (
-        f'<text class="axis-title" transform="translate(14 {middle:.0f}) rotate(-90)" '
-        f'text-anchor="middle">{name}</text>'
-    )
+def _axes(name: str, axis: Axis) -> list[Element]:
+    parts = []
+    for value, text in ((1, "+1"), (0, "0"), (-1, "−1")):
+        y = axis.at(value)
+        parts += [
+            Element("line", class_="grid", x1=_LEFT, x2=_LEFT + _WIDTH, y1=y, y2=y),
+            label(None, text, _LEFT - 8, y + 4, "end"),
+        ]
+    return [*parts, upright_title(name, 14, axis.middle)]
 
 
-def _time_axis(end: float, top: float) -> str:
+def _time_axis(end: float, top: float) -> list[Element]:
     # 1, 2 or 5 times a power of ten, so that there are between five and twelve ticks.
     power = 10.0 ** np.floor(np.log10(end / 5))
     step = next(power * k for k in (1, 2, 5, 10) if end / (power * k) <= 12)
-    parts = []
-    for number in range(int(end / step) + 1):
-        x = _LEFT + number * step / end * _WIDTH
-        parts.append(
-            f'<text x="{x:.1f}" y="{top + 14:.1f}" text-anchor="middle">{_clock(number * step)}</text>'
-        )
-    return "".join(parts)
+    return [
+        label(None, _clock(n * step), _LEFT + n * step / end * _WIDTH, top + 14, "middle")
+        for n in range(int(end / step) + 1)
+    ]
 
 
 def _clock(seconds: float) -> str:

@@ -7,11 +7,13 @@ text as safe.
 
 from __future__ import annotations
 
+import base64
 import importlib.resources
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import openaffect
+from openaffect.images import Pixels, encode_image
 from openaffect.labels import COLORS, EXPRESSIONS
 from openaffect.pages import plots, text
 
@@ -42,6 +44,12 @@ def stylesheet() -> str:
         f":root {{ {light} }}\n"
         f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{css}{classes}\n"
     )
+
+
+def data_url(pixels: Pixels, *, quality: int) -> str:
+    """Pixels as the address of a JPEG that holds itself."""
+    data = base64.b64encode(encode_image(pixels, ".jpg", quality)).decode("ascii")
+    return f"data:image/jpeg;base64,{data}"
 
 
 @cache

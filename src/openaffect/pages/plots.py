@@ -134,7 +134,7 @@ class Frame:
         ]
 
 
-def label(kind: str, text: str, x: float, y: float, anchor: str | None = None) -> Element:
+def label(kind: str | None, text: str, x: float, y: float, anchor: str | None = None) -> Element:
     """A text of a plot."""
     return Element("text", text, class_=kind, x=x, y=y, text_anchor=anchor)
 

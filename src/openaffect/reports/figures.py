@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from openaffect.dataset import Dataset
 from openaffect.errors import ImageError
 from openaffect.faces.crops import CropRule
-from openaffect.images import encode_image
 from openaffect.metrics import precision_recall_curve, roc_curve
+from openaffect.pages.environment import data_url
 from openaffect.pages.svg import Element
 from openaffect.pages.text import number, wide
 from openaffect.reports import plots
@@ -216,5 +215,4 @@ def _picture(dataset: Dataset, row: int | None, rule: CropRule) -> str | None:
         pixels = dataset.crop(row, rule, _PICTURE)
     except ImageError:
         return None
-    data = base64.b64encode(encode_image(pixels, ".jpg", quality=82)).decode("ascii")
-    return f"data:image/jpeg;base64,{data}"
+    return data_url(pixels, quality=82)
