@@ -29,6 +29,7 @@ from openaffect.errors import (
     TrainingError,
     UnknownName,
 )
+from openaffect.pages.plots import Axis
 from openaffect.pipelines.description import describe
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, loop, recipe_names
@@ -37,7 +38,6 @@ from openaffect.training.run_folder import lock_folder
 from openaffect.training.tuning import Choices, Range, Study, Trial, tune
 from openaffect.training.tuning.files import _importances
 from openaffect.training.tuning.page import render_study
-from openaffect.training.tuning.plots import Axis
 from openaffect.training.tuning.space import (
     FIXED,
     check_space,
@@ -705,3 +705,14 @@ def test_hog_is_tuned_too(tmp_path):
     with atomic_file(tmp_path / "again.toml") as path:
         path.write_text(study.best_recipe().to_toml(), encoding="utf-8")
     assert load_recipe(tmp_path / "again.toml") == study.best_recipe()
+
+
+def test_the_page_escapes_what_it_shows():
+    script = "<script>alert(\"1\" + '&')</script>"
+    space = {"backbone": Choices((script, "alexnet"))}
+    study = made_up([0.2, 0.4], [{"backbone": script}, {"backbone": "alexnet"}], space)
+    failed = Trial(2, "failed", {"backbone": script}, None, 0, {}, script)
+    text = render_study(replace(study, dataset=script, trials=(*study.trials, failed)))
+    assert "<script" not in text
+    assert 'alert("1"' not in text
+    assert text.count("&lt;script&gt;") >= 6
