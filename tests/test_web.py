@@ -293,7 +293,7 @@ def test_every_place_in_the_queue_is_given_back(client):
     for files in ([solid()] * 3, [b""], [b"x"] * 21):
         send(client, *files, path=CROPS)
     client.post(ANALYZE, content=b"x", headers={"Content-Type": "text/plain"})
-    assert client.app.state.service.gate.taken == 0
+    assert client.app.state.service.queue.in_use == 0
     assert send(client, *[solid()] * 20, path=CROPS).status_code == 200
 
 
@@ -385,24 +385,25 @@ def test_the_open_api_is_complete(client):
     assert undescribed == []
 
 
-def test_the_meters(model):
+def test_the_metrics(model):
     with TestClient(make_app(model, detector="haar")) as client:
         send(client, solid(), solid(), b"", path=CROPS)
         send(client, solid())
         client.get("/made/up")
         client.get("/static/page.js")
         lines = client.get("/metrics").text.splitlines()
-    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert values['openaffect_requests_total{route="/v1/analyze",status="200"}'] == "2"
-    assert values['openaffect_requests_total{route="other",status="404"}'] == "1"
-    assert values['openaffect_requests_total{route="/static",status="200"}'] == "1"
-    assert values['openaffect_pictures_total{status="ok"}'] == "2"
-    assert values['openaffect_pictures_total{status="error"}'] == "1"
-    assert values['openaffect_pictures_total{status="no_face_found"}'] == "1"
-    assert values["openaffect_faces_total"] == values["openaffect_batch_crops_total"] == "2"
-    assert values["openaffect_queue_pictures"] == "0"
-    assert values['openaffect_analyze_seconds_bucket{le="+Inf"}'] == "2"
-    assert float(values["openaffect_analyze_seconds_sum"]) > 0
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    values = {name: float(value) for name, value in pairs}
+    assert values['openaffect_requests_total{route="/v1/analyze",status="200"}'] == 2
+    assert values['openaffect_requests_total{route="other",status="404"}'] == 1
+    assert values['openaffect_requests_total{route="/static",status="200"}'] == 1
+    assert values['openaffect_pictures_total{status="ok"}'] == 2
+    assert values['openaffect_pictures_total{status="error"}'] == 1
+    assert values['openaffect_pictures_total{status="no_face_found"}'] == 1
+    assert values["openaffect_faces_total"] == values["openaffect_batch_crops_total"] == 2
+    assert values["openaffect_queue_pictures"] == 0
+    assert values['openaffect_analyze_seconds_bucket{le="+Inf"}'] == 2
+    assert values["openaffect_analyze_seconds_sum"] > 0
 
 
 def test_what_is_wrong_shows_at_the_start(model, tmp_path, monkeypatch):

@@ -283,11 +283,11 @@ def test_the_camera_sees_what_python_sees(page, model, scene, test_weights, name
 @pytest.mark.slow
 def test_the_page_says_what_is_missing(page, model, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAFFECT_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr("openaffect.web.service.is_installed", lambda _: False)
+    monkeypatch.setattr("openaffect.web.analysis.service.is_installed", lambda _: False)
     with running(make_app(model)) as port:
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#camera-status", has_text="Camera mode is not installed").wait_for()
-        monkeypatch.setattr("openaffect.web.service.is_installed", lambda _: True)
+        monkeypatch.setattr("openaffect.web.analysis.service.is_installed", lambda _: True)
         page.reload()
         page.locator("#camera-status", has_text="Haar cascades cannot").wait_for()
         assert page.locator("#camera-button").is_disabled()

@@ -21,12 +21,13 @@ from openaffect.errors import FormatError, InputError
 from openaffect.inference import Verdicts
 from openaffect.labels import EMOTIONS
 from openaffect.web import browser
-from openaffect.web.batching import Batcher
-from openaffect.web.gate import Gate
-from openaffect.web.meters import BUCKETS_S, Meters
+from openaffect.web.analysis.admission import AdmissionQueue
+from openaffect.web.analysis.batching import Batcher
+from openaffect.web.analysis.metrics import BUCKETS_S, Metrics
+from openaffect.web.analysis.turns import Turns
+from openaffect.web.metrics import Registry
 from openaffect.web.origins import check_origin
-from openaffect.web.problems import Busy
-from openaffect.web.turns import Turns
+from openaffect.web.problems import ServiceUnavailable
 
 
 def number(value: float) -> np.ndarray:
@@ -142,46 +143,46 @@ def test_a_model_that_fails_is_told_to_all_of_the_batch_and_the_next_one_works()
 
 
 def test_the_gate_counts_and_says_when_to_come_back():
-    gate = Gate(5)
-    with gate.enter(4), gate.enter(1):
-        assert gate.taken == 5
-        with pytest.raises(Busy, match="5 pictures") as busy:
-            gate.enter(1).__enter__()
+    queue = AdmissionQueue(5)
+    with queue.enter(4), queue.enter(1):
+        assert queue.in_use == 5
+        with pytest.raises(ServiceUnavailable, match="5 pictures") as busy:
+            queue.enter(1).__enter__()
         assert 1 <= int(busy.value.headers["Retry-After"]) <= 60
-        assert gate.taken == 5
-    assert gate.taken == 0
-    with gate.enter(1):
-        with pytest.raises(Busy):
-            gate.enter(5).__enter__()  # all or none
-        assert gate.taken == 1
-        with gate.enter(4):
-            assert gate.taken == 5
+        assert queue.in_use == 5
+    assert queue.in_use == 0
+    with queue.enter(1):
+        with pytest.raises(ServiceUnavailable):
+            queue.enter(5).__enter__()  # all or none
+        assert queue.in_use == 1
+        with queue.enter(4):
+            assert queue.in_use == 5
 
 
 def test_a_rest_does_not_count_as_slowness(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("openaffect.web.gate.time.monotonic", lambda: now[0])
-    gate = Gate(100)
+    monkeypatch.setattr("openaffect.web.analysis.admission.time.monotonic", lambda: now[0])
+    queue = AdmissionQueue(100)
 
     def work(seconds: float, count: int) -> None:
         for _ in range(count):
-            with gate.enter(1):
+            with queue.enter(1):
                 now[0] += seconds
 
     work(0.5, 10)  # two pictures a second
-    with gate.enter(20):
-        assert gate.retry_after() == pytest.approx(10, abs=2)
+    with queue.enter(20):
+        assert queue.retry_after() == pytest.approx(10, abs=2)
     now[0] += 3600
     work(0.01, 10)
-    with gate.enter(100):
-        assert gate.retry_after() <= 2
+    with queue.enter(100):
+        assert queue.retry_after() <= 2
 
 
 def test_places_are_given_back_when_something_fails():
-    gate = Gate(3)
-    with contextlib.suppress(ZeroDivisionError), gate.enter(3):
+    queue = AdmissionQueue(3)
+    with contextlib.suppress(ZeroDivisionError), queue.enter(3):
         _ = 1 / 0
-    assert gate.taken == 0
+    assert queue.in_use == 0
 
 
 async def order_of(slots: int, requests: dict[str, int]) -> list[str]:
@@ -269,21 +270,30 @@ def test_what_is_no_origin_is_refused(url):
         check_origin(url)
 
 
-def test_the_meters_are_text_that_prometheus_reads():
-    meters = Meters()
-    meters.time_analysis(0.02)
-    meters.time_analysis(0.3)
-    meters.time_analysis(99)
-    text = meters.to_text(3, 10)
+def test_the_metrics_are_text_that_prometheus_reads():
+    registry, queue = Registry(), AdmissionQueue(10)
+    metrics = Metrics(registry, queue)
+    for seconds in (0.02, 0.3, 99):
+        metrics.seconds.observe(seconds)
+    with queue.enter(3):
+        text = registry.response().body.decode()
     assert text.endswith("\n")
     line = re.compile(
         r'# (HELP|TYPE) openaffect_\w+ .+|openaffect_\w+({\w+="[^"]*"(,\w+="[^"]*")*})? [\d.e+-]+'
     )
     assert [one for one in text.splitlines() if not line.fullmatch(one)] == []
-    counts = [int(n) for n in re.findall(r'_bucket{le="[\d.]+"} (\d+)', text)]
+    counts = [float(n) for n in re.findall(r'_bucket{le="[\d.]+"} ([\d.]+)', text)]
     assert counts == [sum(s <= end for s in (0.02, 0.3, 99)) for end in BUCKETS_S]
-    assert 'le="+Inf"} 3' in text
-    assert "openaffect_queue_pictures 3" in text
+    assert 'le="+Inf"} 3.0' in text
+    assert "openaffect_queue_pictures 3.0" in text
+    assert "_created" not in text
+
+
+def test_every_application_has_metrics_of_its_own():
+    first, second = Registry(), Registry()
+    first.requests.labels("/", "200").inc()
+    assert b'status="200"' in first.response().body
+    assert b'status="200"' not in second.response().body
 
 
 def fake_npm(folder, script: str, monkeypatch) -> None:

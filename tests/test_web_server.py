@@ -17,7 +17,8 @@ import pytest
 
 from builders import tiny_model
 from openaffect.cli import main
-from openaffect.web import Limits, looking, make_app, service, uploads
+from openaffect.web import Limits, make_app
+from openaffect.web.analysis import preprocessing, service, uploads
 from openaffect.web.connections import make_protocol
 from web_builders import COLOR, running, solid, wait_until
 
@@ -99,7 +100,7 @@ def test_one_connection_more_closes_the_one_that_has_waited_longest(model):
     app = make_app(model, detector="haar", limits=Limits(wait_ms=1000, files=2, batch=8))
     with running(app, http=make_protocol(3, 30)) as port, ThreadPoolExecutor(1) as pool:
         at_work = pool.submit(ask, port)
-        wait_until(lambda: app.state.service.gate.taken == 1)
+        wait_until(lambda: app.state.service.queue.in_use == 1)
         first, second, third = (socket.create_connection(("127.0.0.1", port), 5) for _ in range(3))
         assert is_closed(first)
         assert not is_closed(second, 0.1)
@@ -138,7 +139,7 @@ def test_bodies_have_a_budget_between_them(model):
 def test_a_small_picture_does_not_wait_for_large_ones(model, monkeypatch):
     """The large ones block their thread until the small one has its answer."""
     done = threading.Event()
-    look_at = looking.look_at
+    look_at = preprocessing.look_at
 
     def look(upload, *rest):
         if upload.name == "large.png":
@@ -146,7 +147,7 @@ def test_a_small_picture_does_not_wait_for_large_ones(model, monkeypatch):
         return look_at(upload, *rest)
 
     monkeypatch.setattr(service, "look_at", look)
-    monkeypatch.setattr(looking, "_HUGE", 40 * 40)
+    monkeypatch.setattr(preprocessing, "_HUGE", 40 * 40)
     large = solid(size=(41, 40))
     part = b'--b\r\nContent-Disposition: form-data; name="images"; filename="large.png"\r\n\r\n'
     body = b"".join(part + large + b"\r\n" for _ in range(6)) + b"--b--\r\n"
@@ -154,7 +155,7 @@ def test_a_small_picture_does_not_wait_for_large_ones(model, monkeypatch):
     with running(app) as port, ThreadPoolExecutor(2) as pool:
         head = {"Content-Type": "multipart/form-data; boundary=b"}
         first = pool.submit(ask_form, port, body, head)
-        wait_until(lambda: app.state.service.gate.taken == 6)
+        wait_until(lambda: app.state.service.queue.in_use == 6)
         assert ask(port)[0] == 200
         done.set()
         status, images = first.result()

@@ -20,7 +20,10 @@ MODULES = {
     "video": ("av",),
     "project": ("sqlalchemy", "alembic"),
     "postgres": ("psycopg",),
-    "web": ("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn"),
+    "web": (
+        *("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn"),
+        "prometheus_client",
+    ),
 }
 """The modules that each extra brings, those of its own requirements included."""
 

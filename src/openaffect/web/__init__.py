@@ -27,13 +27,13 @@ def make_app(
     hosts: tuple[str, ...] | None = None,
     origins: tuple[str, ...] = (),
 ) -> FastAPI:
-    """The service as an ASGI application, for any server; see `openaffect.web.app.make_app`.
+    """The service as an ASGI application, for any server; see `openaffect.web.analysis.app.make_app`.
 
     Raises:
         MissingExtra: the extra `web` is not installed.
     """
     with needs("web", "serving"):
-        from openaffect.web.app import make_app as make
+        from openaffect.web.analysis.app import make_app as make
     return make(model, detector=detector, token=token, limits=limits, hosts=hosts, origins=origins)
 
 
@@ -48,20 +48,24 @@ def serve(
     origins: tuple[str, ...] = (),
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a model until SIGINT or SIGTERM; see `openaffect.web.server.serve`.
+    """Serve a model until SIGINT or SIGTERM; requests in work are finished then.
+
+    Args:
+        model, detector, token, limits, origins: see `openaffect.web.analysis.app.make_app`.
+        host: the address to listen at; only this computer can reach a loopback address, and
+            only under the names of one.
+        port: 0 for any free one.
+        ready: called with the address of the page when requests are taken.
 
     Raises:
+        InputError: the host is unknown or the port taken.
         MissingExtra: the extra `web` is not installed.
     """
     with needs("web", "serving"):
-        from openaffect.web.server import serve as run
-    run(
-        model,
-        host=host,
-        port=port,
-        detector=detector,
-        token=token,
-        limits=limits,
-        origins=origins,
-        ready=ready,
+        from openaffect.web.server import hosts_of, run
+    limits, hosts = limits or Limits(), hosts_of(host)
+    app = make_app(
+        model, detector=detector, token=token, limits=limits, hosts=hosts, origins=origins
     )
+    connections, header_s = limits.connections, limits.header_s
+    run(app, host=host, port=port, connections=connections, header_s=header_s, ready=ready)

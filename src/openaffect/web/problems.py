@@ -1,17 +1,17 @@
-"""What can be wrong with a request, each with its HTTP status and a word that programs can read.
+"""What can be wrong with a request, each with its HTTP status and a code that programs can read.
 
 ::
 
     Problem
-    ├── Unauthorised      401 unauthorised
-    ├── Forbidden         403 forbidden
-    ├── TooSlow           408 too_slow
-    ├── TooMuch           413 too_many_bytes, too_many_files
-    ├── WrongType         415 wrong_type
-    ├── BadRequest        400 bad_request
-    ├── Unprocessable     422 unprocessable
-    ├── ClientGone        499 client_gone (nobody reads it; it is counted)
-    └── Busy              503 busy, with Retry-After
+    ├── BadRequest             400 bad_request
+    ├── Unauthorized           401 unauthorised
+    ├── Forbidden              403 forbidden
+    ├── RequestTimeout         408 too_slow
+    ├── PayloadTooLarge        413 too_many_bytes, too_many_files
+    ├── UnsupportedMediaType   415 wrong_type
+    ├── Unprocessable          422 unprocessable
+    ├── ClientGone             499 client_gone (nobody reads it; it is counted)
+    └── ServiceUnavailable     503 busy, with Retry-After
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from openaffect.errors import OpenAffectError
 
 
 class Problem(OpenAffectError):  # noqa: N818 - named after what is wrong
-    """A request that is not answered; `status` is of HTTP, `word` is for programs.
+    """A request that is not answered; `status` is of HTTP, `code` is for programs.
 
     Attributes:
         limit: the limit that was exceeded, where there is one.
@@ -30,7 +30,7 @@ class Problem(OpenAffectError):  # noqa: N818 - named after what is wrong
     """
 
     status = 400
-    word = "bad_request"
+    code = "bad_request"
 
     def __init__(
         self, message: str, *, limit: int | None = None, headers: dict[str, str] | None = None
@@ -44,56 +44,56 @@ class BadRequest(Problem):
     """A body that is no multipart form though it says so."""
 
 
-class Unauthorised(Problem):
+class Unauthorized(Problem):
     """No token, or another one than the server's."""
 
-    status, word = 401, "unauthorised"
+    status, code = 401, "unauthorised"
 
 
 class Forbidden(Problem):
     """A page of another origin than the service's own."""
 
-    status, word = 403, "forbidden"
+    status, code = 403, "forbidden"
 
 
-class TooSlow(Problem):
+class RequestTimeout(Problem):
     """A body that did not arrive in time."""
 
-    status, word = 408, "too_slow"
+    status, code = 408, "too_slow"
 
 
-class TooMuch(Problem):
+class PayloadTooLarge(Problem):
     """More bytes or files than the server takes in one request."""
 
     status = 413
 
-    def __init__(self, word: str, message: str, limit: int) -> None:
+    def __init__(self, code: str, message: str, limit: int) -> None:
         super().__init__(message, limit=limit)
-        self.word = word
+        self.code = code
 
 
-class WrongType(Problem):
+class UnsupportedMediaType(Problem):
     """A body of a type that holds no pictures."""
 
-    status, word = 415, "wrong_type"
+    status, code = 415, "wrong_type"
 
 
 class Unprocessable(Problem):
     """A parameter out of range, or a form without pictures."""
 
-    status, word = 422, "unprocessable"
+    status, code = 422, "unprocessable"
 
 
 class ClientGone(Problem):
     """The client has closed the connection before its answer was ready."""
 
-    status, word = 499, "client_gone"
+    status, code = 499, "client_gone"
 
 
-class Busy(Problem):
+class ServiceUnavailable(Problem):
     """No place in the queue, or for the bytes of one more body; `retry_after` is in seconds."""
 
-    status, word = 503, "busy"
+    status, code = 503, "busy"
 
     def __init__(self, message: str, limit: int, retry_after: int) -> None:
         super().__init__(
@@ -105,7 +105,7 @@ class Busy(Problem):
 
 def make_answer(problem: Problem) -> JSONResponse:
     """The answer to a request that is not answered."""
-    content: dict[str, object] = {"error": problem.word, "message": str(problem)}
+    content: dict[str, object] = {"error": problem.code, "message": str(problem)}
     if problem.limit is not None:
         content["limit"] = problem.limit
     return JSONResponse(content, problem.status, headers=problem.headers)

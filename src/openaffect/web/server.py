@@ -1,57 +1,53 @@
-"""A service on a port, until a signal ends it."""
+"""An application on a port, until a signal ends it."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from openaffect.errors import InputError
-from openaffect.model import Model
-from openaffect.web.app import make_app
 from openaffect.web.connections import BACKLOG, allow_connections, make_protocol
 from openaffect.web.hosts import is_loopback
-from openaffect.web.limits import Limits
 
 _LONGEST_END_S = 30
 _IDLE_S = 30
 _WAITING_CONNECTIONS = 2048
 
 
-def serve(
-    model: Model | str | Path = "default",
+def hosts_of(host: str) -> tuple[str, ...] | None:
+    """The names of an application at an address: those of this computer at a loopback address."""
+    return ("localhost", "127.0.0.1", "[::1]", "::1", host) if is_loopback(host) else None
+
+
+def run(
+    app: ASGIApp,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    detector: str = "auto",
-    token: str | None = None,
-    limits: Limits | None = None,
-    origins: tuple[str, ...] = (),
+    host: str,
+    port: int,
+    connections: int,
+    header_s: float,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a model until SIGINT or SIGTERM; requests in work are finished then.
+    """Run an application until SIGINT or SIGTERM; requests in work are finished then.
 
     Args:
-        model, detector, token, limits, origins: see `make_app`.
-        host: the address to listen at; only this computer can reach a loopback address, and
-            only under the names of one.
+        app: to run.
+        host: the address to listen at.
         port: 0 for any free one.
+        connections: at once.
+        header_s: seconds in which the head of a request must arrive.
         ready: called with the address of the page when requests are taken.
 
     Raises:
         InputError: the host is unknown or the port taken.
     """
-    hosts = ("localhost", "127.0.0.1", "[::1]", "::1", host) if is_loopback(host) else None
-    app = make_app(
-        model, detector=detector, token=token, limits=limits, hosts=hosts, origins=origins
-    )
-    connections = allow_connections((limits or Limits()).connections)
     config = uvicorn.Config(
         app,
-        http=make_protocol(connections, (limits or Limits()).header_s),
+        http=make_protocol(allow_connections(connections), header_s),
         ws="none",
         backlog=BACKLOG,
         log_level="warning",

@@ -10,22 +10,7 @@ from openaffect.inference import Verdicts, sorted_labels
 from openaffect.model import Card
 from openaffect.recognition import ERROR, NO_FACE_FOUND, OK, Row, begin_rows, fill_row
 from openaffect.texts import shorten_float32
-from openaffect.web.looking import Look, Wishes
-
-
-class Health(BaseModel):
-    """The service works."""
-
-    status: str = Field(description="Always `ok`.")
-    version: str = Field(description="Of openaffect.")
-
-
-class ProblemAnswer(BaseModel):
-    """Why a request was not answered."""
-
-    error: str = Field(description="A word for programs, such as `too_many_bytes`.")
-    message: str = Field(description="What was expected, and what came.")
-    limit: int | None = Field(None, description="The limit that was exceeded, if one was.")
+from openaffect.web.analysis.preprocessing import AnalyzeParams, Look
 
 
 class ModelFacts(BaseModel):
@@ -122,20 +107,22 @@ _LAST_COLUMNS: dict[str, Any] = {
 }
 
 
-def fill_rows(look: Look, verdicts: Verdicts | None, detector: str, wishes: Wishes) -> list[Row]:
+def fill_rows(
+    look: Look, verdicts: Verdicts | None, detector: str, params: AnalyzeParams
+) -> list[Row]:
     """The rows of a picture.
 
     Args:
         look: what was seen.
         verdicts: of those of its crops that could be cut out, in order; None if there are none.
         detector: the name of the one that looked.
-        wishes: of the request.
+        params: of the request.
     """
     rows = begin_rows(look.name, look.faces, look.crops, detector=detector, error=look.error)
     judged = [row for row in rows if row["status"] == OK]
     if verdicts is not None:
         for number, row in enumerate(judged):
-            fill_row(row, verdicts, number, min_confidence=wishes.min_confidence)
+            fill_row(row, verdicts, number, min_confidence=params.min_confidence)
     return [{name: _shorten(value) for name, value in row.items()} for row in rows]
 
 

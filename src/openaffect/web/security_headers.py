@@ -1,11 +1,11 @@
-"""What every answer gets: headers that keep the pages to themselves, and a place in the meters."""
+"""What every answer gets: headers that keep the pages to themselves, and a place in the metrics."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openaffect.web.meters import Meters
+from openaffect.web.metrics import Registry
 
 # Nothing is loaded from, or sent to, any other server; the browser sees to it.
 _OWN = (
@@ -28,12 +28,19 @@ _HEADERS = {
 }
 
 
-class Frame:
-    """An ASGI application around another: adds headers, counts requests by route and status."""
+class SecurityHeadersMiddleware:
+    """An ASGI application around another: adds headers, counts requests by route and status.
 
-    def __init__(self, app: ASGIApp, meters: Meters) -> None:
+    Args:
+        app: the application.
+        registry: where requests are counted.
+        no_store: beginnings of paths whose answers nobody may keep.
+    """
+
+    def __init__(self, app: ASGIApp, registry: Registry, no_store: tuple[str, ...] = ()) -> None:
         self._app = app
-        self._meters = meters
+        self._registry = registry
+        self._no_store = no_store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -42,7 +49,7 @@ class Frame:
             return
         status = 500  # what the server answers if nothing was sent before an error
 
-        async def send_framed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -51,14 +58,14 @@ class Frame:
                 headers["Content-Security-Policy"] = (
                     _API_PAGE if scope["path"] == "/docs" else _PAGES
                 )
-                if scope["path"].startswith("/v1/analyze"):
+                if scope["path"].startswith(self._no_store):
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
         try:
-            await self._app(scope, receive, send_framed)
+            await self._app(scope, receive, send_with_headers)
         finally:
             # Paths that clients make up must not make new counters.
             files = "/static" if scope["path"].startswith("/static/") else "other"
             route = getattr(scope.get("route"), "path", files)
-            self._meters.count_request(route, status)
+            self._registry.requests.labels(route, str(status)).inc()

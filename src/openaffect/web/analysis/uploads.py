@@ -24,13 +24,13 @@ from openaffect.errors import UnknownName
 from openaffect.web.limits import Limits
 from openaffect.web.problems import (
     BadRequest,
-    Busy,
     ClientGone,
+    PayloadTooLarge,
     Problem,
-    TooMuch,
-    TooSlow,
+    RequestTimeout,
+    ServiceUnavailable,
     Unprocessable,
-    WrongType,
+    UnsupportedMediaType,
 )
 
 FIELD = "images"
@@ -75,10 +75,10 @@ async def receive_uploads(
     """The pictures of a request; their files are closed at the end.
 
     Raises:
-        TooMuch: more bytes or files than the limits allow.
-        TooSlow: the body did not arrive in time.
-        Busy: too many bytes of other bodies are here.
-        WrongType, BadRequest, Unprocessable: a body without pictures.
+        PayloadTooLarge: more bytes or files than the limits allow.
+        RequestTimeout: the body did not arrive in time.
+        ServiceUnavailable: too many bytes of other bodies are here.
+        UnsupportedMediaType, BadRequest, Unprocessable: a body without pictures.
         ClientGone: the client left before all was sent.
     """
     reader = BodyReader(request, limits, held)
@@ -89,7 +89,7 @@ async def receive_uploads(
             _check_length(request, limits)
             uploads = await _read(Request(request.scope, reader.receive), kind, limits, stack)
         except Problem as problem:
-            if not isinstance(problem, TooSlow):  # that one had its time
+            if not isinstance(problem, RequestTimeout):  # that one had its time
                 await reader.drain()
             raise
         yield uploads
@@ -117,14 +117,16 @@ class BodyReader:
         self._window_count = 0
 
     async def receive(self) -> Message:
-        """The next message; raises TooMuch at the limit, Busy where all bodies are too many."""
+        """The next message; raises PayloadTooLarge at the limit, ServiceUnavailable where all bodies are too many."""
         message = await self._next()
         if self._count > self._most:
             raise _too_many_bytes(self._most)
         if self._held is not None:
             size = len(message.get("body", b""))
             if self._held.count + size > self._held.limit:
-                raise Busy("too many bytes of other requests wait", self._held.limit, 1)
+                raise ServiceUnavailable(
+                    "too many bytes of other requests wait", self._held.limit, 1
+                )
             self._held.count += size
             self._kept += size
         return message
@@ -141,7 +143,7 @@ class BodyReader:
         A client that is still sending when its connection is closed may never see the answer.
         """
         most = self._count + 2 * self._most
-        with contextlib.suppress(TimeoutError, TooSlow):
+        with contextlib.suppress(TimeoutError, RequestTimeout):
             async with asyncio.timeout(self._seconds):
                 while self._more and self._count < most:
                     await self._next()
@@ -164,7 +166,9 @@ class BodyReader:
                 if done:
                     return receiving.result()
                 if self._window_count < self._rate * _WINDOW_S:
-                    raise TooSlow(f"the body arrives at less than {self._rate:,} bytes per second")
+                    raise RequestTimeout(
+                        f"the body arrives at less than {self._rate:,} bytes per second"
+                    )
                 self._window_end, self._window_count = time.monotonic() + _WINDOW_S, 0
         finally:
             receiving.cancel()
@@ -179,7 +183,7 @@ async def _read(
                 return await _read_form(request, limits, stack)
             return [await _read_body(request, stack)]
     except TimeoutError:
-        raise TooSlow(f"the body did not arrive in {limits.upload_s:g} s") from None
+        raise RequestTimeout(f"the body did not arrive in {limits.upload_s:g} s") from None
     except ClientDisconnect:
         raise ClientGone("the client left before its pictures had arrived") from None
 
@@ -188,7 +192,7 @@ def _content_type(request: Request) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/octet-stream") or kind.startswith("image/"):
         return kind
-    raise WrongType(
+    raise UnsupportedMediaType(
         "expected multipart/form-data with the files in the field 'images', or one picture as the "
         f"body, of type image/… or application/octet-stream, but got {kind or 'no content type'}"
     )
@@ -208,7 +212,7 @@ async def _read_form(
     except HTTPException as error:
         text = str(error.detail)
         if text.startswith("Too many files"):
-            raise TooMuch(
+            raise PayloadTooLarge(
                 "too_many_files",
                 f"the limit is {limits.files:,} files in one request",
                 limits.files,
@@ -246,5 +250,5 @@ def _clean(name: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in name[:_LONGEST_NAME])
 
 
-def _too_many_bytes(limit: int) -> TooMuch:
-    return TooMuch("too_many_bytes", f"the limit is {limit:,} bytes in one request", limit)
+def _too_many_bytes(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge("too_many_bytes", f"the limit is {limit:,} bytes in one request", limit)

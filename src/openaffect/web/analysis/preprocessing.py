@@ -9,14 +9,14 @@ from openaffect.faces import Face, find_faces
 from openaffect.images import Pixels, header_size, read_image
 from openaffect.model import Card
 from openaffect.recognition import cut_faces
-from openaffect.web.uploads import Upload
+from openaffect.web.analysis.uploads import Upload
 
 _HUGE = 16_000_000  # pixels
 _HEADER = 1 << 18  # bytes in which a header is looked for: EXIF and a thumbnail come before it
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class AnalyzeParams:
     """What a request asks for.
 
     Attributes:
@@ -63,14 +63,16 @@ def is_huge(upload: Upload) -> bool:
     return size is None or size[0] * size[1] > _HUGE
 
 
-def look_at(upload: Upload, card: Card, detector: str, wishes: Wishes, max_pixels: int) -> Look:
+def look_at(
+    upload: Upload, card: Card, detector: str, params: AnalyzeParams, max_pixels: int
+) -> Look:
     """Read a picture, find its faces and cut them out.
 
     Args:
         upload: what was sent.
         card: its crop rule and size are used.
         detector: a name, not `auto`.
-        wishes: of the request.
+        params: of the request.
         max_pixels: a larger picture is not decoded.
     """
     try:
@@ -78,9 +80,9 @@ def look_at(upload: Upload, card: Card, detector: str, wishes: Wishes, max_pixel
     except ImageError as error:
         return Look(upload.name, error=str(error))
     size = (pixels.shape[1], pixels.shape[0])
-    if wishes.crops:
+    if params.crops:
         return Look(upload.name, None, size, 1, (None,), tuple(cut_faces(pixels, (None,), card)))
-    faces = find_faces(pixels, detector, min_score=wishes.min_score)
-    kept = faces[: wishes.max_faces]
+    faces = find_faces(pixels, detector, min_score=params.min_score)
+    kept = faces[: params.max_faces]
     crops = tuple(cut_faces(pixels, kept, card))
     return Look(upload.name, None, size, len(faces), kept, crops)

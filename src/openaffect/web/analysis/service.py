@@ -17,15 +17,16 @@ from openaffect.circumplex import CLASS_MEANS
 from openaffect.faces import find_faces, resolve_detector
 from openaffect.inference import Verdicts, describe_model, predict_crops, sorted_labels
 from openaffect.model import Model, open_model
-from openaffect.web.answers import ModelEntry, ModelFacts, ModelList, fill_rows
-from openaffect.web.batching import Batcher
+from openaffect.web.analysis.admission import AdmissionQueue
+from openaffect.web.analysis.answers import ModelEntry, ModelFacts, ModelList, fill_rows
+from openaffect.web.analysis.batching import Batcher
+from openaffect.web.analysis.metrics import Metrics
+from openaffect.web.analysis.preprocessing import AnalyzeParams, Look, is_huge, look_at
+from openaffect.web.analysis.turns import Turns
+from openaffect.web.analysis.uploads import HeldBytes, Upload
 from openaffect.web.browser import RUNTIME, is_installed
-from openaffect.web.gate import Gate
 from openaffect.web.limits import Limits
-from openaffect.web.looking import Look, Wishes, is_huge, look_at
-from openaffect.web.meters import Meters
-from openaffect.web.turns import Turns
-from openaffect.web.uploads import HeldBytes, Upload
+from openaffect.web.metrics import Registry
 from openaffect.weights import find_weights
 
 MODEL_FILE = "/v1/models/model.onnx"
@@ -38,17 +39,18 @@ class Service:
     Attributes:
         facts: of the model, as in every answer.
         limits: what is taken on.
-        gate: the bounded queue.
+        queue: the bounded queue.
         held: the bytes of all bodies that are here.
-        meters: what was done so far.
+        registry, metrics: what was done so far.
     """
 
     def __init__(self, model: Model | str | Path, detector: str, limits: Limits) -> None:
         self.model = model if isinstance(model, Model) else open_model(model)
         self.detector = resolve_detector(detector)
         self.limits = limits
-        self.meters = Meters()
-        self.gate = Gate(limits.queue)
+        self.queue = AdmissionQueue(limits.queue)
+        self.registry = Registry()
+        self.metrics = Metrics(self.registry, self.queue)
         self.held = HeldBytes(limits.held_bytes)
         self.facts = _facts(self.model)
         self._warm_up()
@@ -67,7 +69,7 @@ class Service:
             self._predict,
             most=limits.batch,
             wait_s=limits.wait_ms / 1000,
-            seen=self.meters.count_batch,
+            seen=self.metrics.count_batch,
         )
         # One decoded picture per turn is in memory. Huge ones have one turn between them, and
         # a thread, so that small ones never wait for them.
@@ -80,25 +82,28 @@ class Service:
             await self._batcher.close()
             self._lookers.shutdown()
 
-    async def analyze(self, uploads: list[Upload], wishes: Wishes) -> dict[str, Any]:
+    async def analyze(self, uploads: list[Upload], params: AnalyzeParams) -> dict[str, Any]:
         """The answer for the pictures of a request; JSON-ready but for NaN, which it never has."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._analyze_one(one, wishes, group)) for one in uploads]
+            tasks = [group.create_task(self._analyze_one(one, params, group)) for one in uploads]
         return {"model": self.facts, "images": [task.result() for task in tasks]}
 
-    async def _analyze_one(self, upload: Upload, wishes: Wishes, request: object) -> dict[str, Any]:
+    async def _analyze_one(
+        self, upload: Upload, params: AnalyzeParams, request: object
+    ) -> dict[str, Any]:
         verdicts = None
         async with self._turns[is_huge(upload)].take(request):
             look = await asyncio.get_running_loop().run_in_executor(
-                self._lookers, self._look, upload, wishes
+                self._lookers, self._look, upload, params
             )
             crops = [crop for crop in look.crops if not isinstance(crop, str)]
             if len(crops) > self.limits.batch:  # a crowd: no more crops meanwhile
                 verdicts = await self._batcher.predict(crops)
         if crops and verdicts is None:
             verdicts = await self._batcher.predict(crops)
-        rows = fill_rows(look, verdicts, self.detector, wishes)
-        self.meters.count_picture(rows[0]["status"], len(look.faces))
+        rows = fill_rows(look, verdicts, self.detector, params)
+        self.metrics.images.labels(rows[0]["status"]).inc()
+        self.metrics.faces.inc(len(look.faces))
         width, height = look.size or (None, None)
         return {
             "source": look.name,
@@ -108,9 +113,9 @@ class Service:
             "rows": rows,
         }
 
-    def _look(self, upload: Upload, wishes: Wishes) -> Look:
+    def _look(self, upload: Upload, params: AnalyzeParams) -> Look:
         card, pixels = self.model.card, self.limits.pixels
-        return look_at(upload, card, self.detector, wishes, pixels)
+        return look_at(upload, card, self.detector, params, pixels)
 
     def _predict(self, crops: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> Verdicts:
         return predict_crops(self.model, crops, batch_size=self.limits.batch)

@@ -8,24 +8,24 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from openaffect.web.problems import Busy
+from openaffect.web.problems import ServiceUnavailable
 
 _REMEMBERED = 64
 _LONGEST_S = 60
 _RECENT_S = 5.0  # before that there may have been nothing to do
 
 
-class Gate:
+class AdmissionQueue:
     """Counts the pictures inside; used from one thread, the event loop's.
 
     Attributes:
         places: how many there are.
-        taken: how many of them are taken.
+        in_use: how many of them are taken.
     """
 
     def __init__(self, places: int) -> None:
         self.places = places
-        self.taken = 0
+        self.in_use = 0
         self._left: deque[float] = deque(maxlen=_REMEMBERED)
 
     @contextmanager
@@ -33,19 +33,19 @@ class Gate:
         """Places for the pictures of a request, once its body is whole; given back at the end.
 
         Raises:
-            Busy: there are not as many.
+            ServiceUnavailable: there are not as many.
         """
-        if self.taken + count > self.places:
-            raise Busy(
+        if self.in_use + count > self.places:
+            raise ServiceUnavailable(
                 f"the queue is full ({self.places} pictures wait or are in work)",
                 self.places,
                 self.retry_after(),
             )
-        self.taken += count
+        self.in_use += count
         try:
             yield
         finally:
-            self.taken -= count
+            self.in_use -= count
             self._left.extend([time.monotonic()] * count)
 
     def retry_after(self) -> int:
@@ -55,4 +55,4 @@ class Gate:
         if len(recent) < 2:
             return 1
         seconds = (now - recent[0]) / (len(recent) - 1)
-        return min(max(math.ceil(self.taken * seconds), 1), _LONGEST_S)
+        return min(max(math.ceil(self.in_use * seconds), 1), _LONGEST_S)
