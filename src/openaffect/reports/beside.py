@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from openaffect.pages.text import METRIC_NAMES, number
@@ -13,55 +12,30 @@ _SAME = "Dataset, split, label set and number of images are the same."
 _SAME_AS_FAR_AS_PRINTED = "Dataset and split are the same; the rest is not printed."
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A published table with this report as its first line.
-
-    Attributes:
-        title, source, note: as published.
-        metrics: the names of the columns.
-        lines: the name of a system, then its scores.
-        paired: scores are Orig / Norm.
-        differs: what is known to differ in the protocol.
-        same: what is said if nothing is.
-        doubts: why some of the numbers are doubtful.
-    """
-
-    title: str
-    source: str
-    note: str
-    metrics: list[str]
-    lines: list[list[str]]
-    paired: bool
-    differs: list[str]
-    same: str
-    doubts: list[str]
-
-
-def published(data: Mapping[str, Any]) -> list[Beside]:
-    """The tables that fit this report, each with what is known to differ."""
+def published(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tables that fit this report, as the page shows them: this report is their first line."""
     return [_beside(t, data) for t in tables_for(dict(data))]
 
 
-def _beside(t: PublishedTable, data: Mapping[str, Any]) -> Beside:
-    return Beside(
-        t.title,
-        t.source,
-        t.note,
-        [METRIC_NAMES[metric] for metric in t.metrics],
-        [
+def _beside(t: PublishedTable, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": t.title,
+        "source": t.source,
+        "note": t.note,
+        "metrics": [METRIC_NAMES[metric] for metric in t.metrics],
+        "lines": [
             ["This report", *(_ours(t, metric, data) for metric in t.metrics)],
             *([row.name, *(_printed(row, metric) for metric in t.metrics)] for row in t.rows),
         ],
-        any(pair[1] is not None for row in t.rows for pair in row.scores.values()),
-        list(differences(t, dict(data))),
-        _SAME if t.images else _SAME_AS_FAR_AS_PRINTED,
-        [
+        "paired": any(pair[1] is not None for row in t.rows for pair in row.scores.values()),
+        "differs": differences(t, dict(data)),
+        "same": _SAME if t.images else _SAME_AS_FAR_AS_PRINTED,
+        "doubts": [
             f"{METRIC_NAMES[metric]} of {row.name}: {why}"
             for row in t.rows
             for metric, why in (row.doubtful or {}).items()
         ],
-    )
+    }
 
 
 def _printed(row: PublishedRow, metric: str) -> str:
