@@ -31,7 +31,9 @@ from web_builders import (
 
 ANALYZE = "/v1/analyze"
 CROPS = "/v1/analyze?crops=true"
-LIMITS = Limits(bytes=300_000, pixels=1_000_000, files=20, faces=5, queue=20, wait_ms=0)
+LIMITS = Limits(
+    max_bytes=300_000, max_pixels=1_000_000, max_files=20, max_faces=5, queue=20, batch_wait_ms=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,7 @@ def test_a_picture_stands_upright(client):
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(client):
     data = png_of_30000()
-    assert len(data) < LIMITS.bytes
+    assert len(data) < LIMITS.max_bytes
     [row] = send(client, data).json()["images"][0]["rows"]
     assert row["status"] == "error"
     assert "30000 × 30000 pixels; the limit is 1,000,000" in row["error"]
@@ -174,7 +176,7 @@ def test_wishes(client, face):
 def test_more_than_two_hundred_faces(model, test_weights):
     face = synthesize_face("happy", seed=5, size=128).image
     crowd = encode_image(np.tile(face, (14, 15, 1)), ".jpg")
-    limits = Limits(faces=250, pixels=10_000_000)
+    limits = Limits(max_faces=250, max_pixels=10_000_000)
     with TestClient(make_app(model, detector="yunet", limits=limits)) as client:
         [picture] = send(client, crowd).json()["images"]
         assert picture["faces_found"] == 14 * 15
@@ -215,9 +217,9 @@ def test_outputs_that_are_not_finite_are_an_error_row(tmp_path):
 
 
 def test_too_many_bytes(client):
-    said = send(client, bytes(LIMITS.bytes + 1))
+    said = send(client, bytes(LIMITS.max_bytes + 1))
     assert problem(said) == (413, "too_many_bytes")
-    assert said.json()["limit"] == LIMITS.bytes
+    assert said.json()["limit"] == LIMITS.max_bytes
     # A body of unknown length is cut off at the limit.
     pieces = (bytes(10_000) for _ in range(40))
     said = client.post(ANALYZE, content=pieces, headers={"Content-Type": "image/png"})
@@ -229,7 +231,7 @@ def test_ten_thousand_files(model):
     with TestClient(make_app(model, detector="haar")) as client:
         said = send(client, *[b"x"] * 10_000)
     assert problem(said) == (413, "too_many_files")
-    assert said.json()["limit"] == Limits().files
+    assert said.json()["limit"] == Limits().max_files
 
 
 @pytest.mark.parametrize(
@@ -415,9 +417,9 @@ def test_what_is_wrong_shows_at_the_start(model, tmp_path, monkeypatch):
     with pytest.raises(FormatError):
         make_app(tmp_path / "none.onnx")
     with pytest.raises(InputError, match="queue"):
-        Limits(files=10, queue=5)
+        Limits(max_files=10, queue=5)
     with pytest.raises(InputError, match="pixels of 1 or more"):
-        Limits(pixels=0)
+        Limits(max_pixels=0)
 
 
 # Who asks, and for what.

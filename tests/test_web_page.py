@@ -304,7 +304,7 @@ def test_the_page_asks_for_the_token_and_waits_when_the_server_is_busy(
         path = tmp_path / f"{number}.png"
         path.write_bytes(encode_image(scene, ".png"))
         files.append(path)
-    limits = Limits(files=1, queue=1, wait_ms=100)  # the page sends three at once
+    limits = Limits(max_files=1, queue=1, batch_wait_ms=100)  # the page sends three at once
     with running(make_app(model, detector="haar", token="word", limits=limits)) as port:
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#token").wait_for()

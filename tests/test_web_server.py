@@ -91,13 +91,13 @@ def test_a_request_head_that_never_ends_is_closed(model):
 
 
 def test_work_that_takes_longer_than_a_head_may_is_finished(model):
-    app = make_app(model, detector="haar", limits=Limits(wait_ms=1500))
+    app = make_app(model, detector="haar", limits=Limits(batch_wait_ms=1500))
     with running(app, http=make_protocol(10, 0.5)) as port:
         assert ask(port)[0] == 200
 
 
 def test_one_connection_more_closes_the_one_that_has_waited_longest(model):
-    app = make_app(model, detector="haar", limits=Limits(wait_ms=1000, files=2, batch=8))
+    app = make_app(model, detector="haar", limits=Limits(batch_wait_ms=1000, max_files=2, batch=8))
     with running(app, http=make_protocol(3, 30)) as port, ThreadPoolExecutor(1) as pool:
         at_work = pool.submit(ask, port)
         wait_until(lambda: app.state.service.queue.in_use == 1)
@@ -112,7 +112,7 @@ def test_one_connection_more_closes_the_one_that_has_waited_longest(model):
 
 def test_a_slow_body_is_given_up_and_takes_no_place(model, monkeypatch):
     monkeypatch.setattr(uploads, "_WINDOW_S", 0.3)
-    app = make_app(model, detector="haar", limits=Limits(files=1, queue=1, upload_rate=1000))
+    app = make_app(model, detector="haar", limits=Limits(max_files=1, queue=1, upload_rate=1000))
     with running(app) as port:
         slow = [raw_request(port, PICTURE[:2], len(PICTURE)) for _ in range(5)]
         assert ask(port)[0] == 200  # the only place is free
@@ -124,7 +124,7 @@ def test_a_slow_body_is_given_up_and_takes_no_place(model, monkeypatch):
 
 
 def test_bodies_have_a_budget_between_them(model):
-    limits = Limits(bytes=1000, held_bytes=1500)
+    limits = Limits(max_bytes=1000, held_bytes=1500)
     app = make_app(model, detector="haar", limits=limits)
     with running(app) as port:
         waiting = raw_request(port, bytes(900), 1000)
@@ -205,7 +205,7 @@ def test_odd_requests_have_an_answer_or_are_closed_and_no_traceback(model, reque
 
 @pytest.mark.slow
 def test_many_clients_lose_nothing_and_share_batches(model):
-    app = make_app(model, detector="haar", limits=Limits(wait_ms=5))
+    app = make_app(model, detector="haar", limits=Limits(batch_wait_ms=5))
 
     def client(number: int) -> list[tuple[int, float]]:
         answers = []
@@ -230,7 +230,7 @@ def test_many_clients_lose_nothing_and_share_batches(model):
 @pytest.mark.slow
 def test_a_full_queue_answers_503_and_says_when_to_come_back(model):
     """Crops wait a second for company here, so two requests fill the queue for that long."""
-    app = make_app(model, detector="haar", limits=Limits(files=2, queue=2, wait_ms=1000))
+    app = make_app(model, detector="haar", limits=Limits(max_files=2, queue=2, batch_wait_ms=1000))
     with running(app) as port, ThreadPoolExecutor(2) as pool:
         inside = [pool.submit(ask, port) for _ in range(2)]
         wait_until(lambda: metrics(port)["openaffect_queue_pictures"] == 2)
@@ -244,7 +244,7 @@ def test_a_full_queue_answers_503_and_says_when_to_come_back(model):
 
 
 def test_a_client_that_leaves_is_dropped_at_once(model):
-    app = make_app(model, detector="haar", limits=Limits(wait_ms=20_000, batch=2))
+    app = make_app(model, detector="haar", limits=Limits(batch_wait_ms=20_000, batch=2))
     with running(app) as port:
         raw_request(port, PICTURE).close()
         wait_until(
@@ -281,7 +281,7 @@ def test_a_body_that_does_not_arrive(model):
 
 
 def test_too_much_is_said_to_a_client_that_is_still_sending(model):
-    app = make_app(model, detector="haar", limits=Limits(bytes=1_000_000))
+    app = make_app(model, detector="haar", limits=Limits(max_bytes=1_000_000))
     with running(app) as port:
         status, _, body = ask(port, bytes(1_900_000))
         assert (status, body["error"], body["limit"]) == (413, "too_many_bytes", 1_000_000)

@@ -30,16 +30,16 @@ def serve(
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     max_bytes: Annotated[
         int, typer.Option(help="Largest request, in bytes.", min=1)
-    ] = _DEFAULT.bytes,
+    ] = _DEFAULT.max_bytes,
     max_pixels: Annotated[
         int, typer.Option(help="Largest image, in pixels.", min=1)
-    ] = _DEFAULT.pixels,
+    ] = _DEFAULT.max_pixels,
     max_files: Annotated[
         int, typer.Option(help="Most images per request.", min=1)
-    ] = _DEFAULT.files,
+    ] = _DEFAULT.max_files,
     max_faces: Annotated[
         int, typer.Option(help="Most faces per image; the largest are kept.", min=1)
-    ] = _DEFAULT.faces,
+    ] = _DEFAULT.max_faces,
     queue: Annotated[
         int,
         typer.Option(
@@ -54,7 +54,7 @@ def serve(
         typer.Option(
             metavar="MS", help="Milliseconds that a face waits for a batch to fill.", min=0
         ),
-    ] = _DEFAULT.wait_ms,
+    ] = _DEFAULT.batch_wait_ms,
     max_connections: Annotated[
         int, typer.Option(help="Open connections; one more closes the one idle longest.", min=1)
     ] = _DEFAULT.connections,
@@ -77,13 +77,13 @@ def serve(
     from openaffect.web import serve
 
     limits = Limits(
-        bytes=max_bytes,
-        pixels=max_pixels,
-        files=max_files,
-        faces=max_faces,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_files=max_files,
+        max_faces=max_faces,
         queue=queue,
         batch=batch_size,
-        wait_ms=batch_wait,
+        batch_wait_ms=batch_wait,
         workers=workers,
         held_bytes=max(_DEFAULT.held_bytes, max_bytes),
         connections=max_connections,

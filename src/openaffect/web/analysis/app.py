@@ -211,10 +211,10 @@ async def analyze(
     start = time.perf_counter()
     limits = service.limits
     with contextlib.ExitStack() as stack:
-        if max_faces is not None and max_faces > limits.faces:
+        if max_faces is not None and max_faces > limits.max_faces:
             await _drain(request)
-            raise Unprocessable(f"the limit is {limits.faces} faces", limit=limits.faces)
-        params = AnalyzeParams(crops, max_faces or limits.faces, min_score, min_confidence)
+            raise Unprocessable(f"the limit is {limits.max_faces} faces", limit=limits.max_faces)
+        params = AnalyzeParams(crops, max_faces or limits.max_faces, min_score, min_confidence)
         async with receive_uploads(request, limits, service.held) as uploads:
             stack.enter_context(service.queue.enter(len(uploads)))
             answer = await _unless_gone(request, service.analyze(uploads, params))

@@ -68,7 +68,7 @@ class Service:
         self._batcher = Batcher(
             self._predict,
             most=limits.batch,
-            wait_s=limits.wait_ms / 1000,
+            wait_s=limits.batch_wait_ms / 1000,
             seen=self.metrics.count_batch,
         )
         # One decoded picture per turn is in memory. Huge ones have one turn between them, and
@@ -114,7 +114,7 @@ class Service:
         }
 
     def _look(self, upload: Upload, params: AnalyzeParams) -> Look:
-        card, pixels = self.model.card, self.limits.pixels
+        card, pixels = self.model.card, self.limits.max_pixels
         return look_at(upload, card, self.detector, params, pixels)
 
     def _predict(self, crops: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> Verdicts:

@@ -106,7 +106,7 @@ class BodyReader:
 
     def __init__(self, request: Request, limits: Limits, held: HeldBytes | None = None) -> None:
         self._receive = request.receive
-        self._most = limits.bytes
+        self._most = limits.max_bytes
         self._seconds = limits.upload_s
         self._rate = limits.upload_rate
         self._held = held
@@ -200,22 +200,22 @@ def _content_type(request: Request) -> str:
 
 def _check_length(request: Request, limits: Limits) -> None:
     length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > limits.bytes:
-        raise _too_many_bytes(limits.bytes)
+    if length.isascii() and length.isdigit() and int(length) > limits.max_bytes:
+        raise _too_many_bytes(limits.max_bytes)
 
 
 async def _read_form(
     request: Request, limits: Limits, stack: contextlib.AsyncExitStack
 ) -> list[Upload]:
     try:
-        form = await request.form(max_files=limits.files, max_fields=_FEW_FIELDS)
+        form = await request.form(max_files=limits.max_files, max_fields=_FEW_FIELDS)
     except HTTPException as error:
         text = str(error.detail)
         if text.startswith("Too many files"):
             raise PayloadTooLarge(
                 "too_many_files",
-                f"the limit is {limits.files:,} files in one request",
-                limits.files,
+                f"the limit is {limits.max_files:,} files in one request",
+                limits.max_files,
             ) from None
         raise BadRequest(f"this is no whole multipart form: {text}") from None
     stack.push_async_callback(form.close)
