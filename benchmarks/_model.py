@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from openaffect.dataset import open_dataset
-from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
+from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 from openaffect.training import load_recipe, train
 
 

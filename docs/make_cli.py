@@ -22,7 +22,7 @@ def make_page() -> str:
     runner = CliRunner()
     for name in command_names():
         result = runner.invoke(
-            app, [name, "--help"], env={"COLUMNS": "100"}, prog_name="openaffect"
+            app, [*name.split(), "--help"], env={"COLUMNS": "100"}, prog_name="openaffect"
         )
         lines = [line.rstrip() for line in result.output.strip().splitlines()]
         parts.append(f"## {name}\n\n```text\n" + "\n".join(lines) + "\n```\n")

@@ -17,8 +17,8 @@ from openaffect import console
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.inference import predict_dataset
 from openaffect.model import open_model
-from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
 from openaffect.reports import Report, evaluate
+from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 from openaffect.training import load_recipe, train
 
 LOSSES = ("euclidean", "ccc")

@@ -28,8 +28,8 @@ from openaffect.formats import import_dataset
 from openaffect.inference import predict_dataset
 from openaffect.labels import parse_labels
 from openaffect.model import open_model
-from openaffect.pipelines.cross_validation import cross_validate
 from openaffect.predictions import open_predictions
+from openaffect.replication.cross_validation import cross_validate
 from openaffect.reports import Report, compare, evaluate
 from openaffect.training import Recipe, load_recipe, train
 

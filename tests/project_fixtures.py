@@ -10,8 +10,8 @@ import pytest
 import postgres
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression
-from openaffect.pipelines.synthetic_dataset import synthesize_dataset
 from openaffect.project import Project, create_project
+from openaffect.synthetic.dataset import synthesize_dataset
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

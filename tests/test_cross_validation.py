@@ -8,9 +8,9 @@ import pytest
 
 from openaffect.errors import MismatchError
 from openaffect.model import open_model
-from openaffect.pipelines import cross_validation
-from openaffect.pipelines.cross_validation import cross_validate
 from openaffect.predictions import open_predictions
+from openaffect.replication import cross_validation
+from openaffect.replication.cross_validation import cross_validate
 from training.faces import fast_recipe, make_faces
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,9 @@ OTHER_COMMANDS = {
     *(
         "demo",
         "synthesize",
-        "paper",
-        "study",
+        "replicate affectnet2017",
+        "replicate giguere2020",
+        "cross-validate",
         "split",
         "serve",
         "weights",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.errors import DestinationExists, InputError
 from openaffect.labels import EMOTIONS, Expression
-from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
+from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 
 E = Expression
 COUNTS = {"train": {E.HAPPY: 9, E.SAD: 6}, "validation": {E.SAD: 2}, None: {E.FEAR: 1}}

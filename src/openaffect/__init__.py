@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from openaffect.model import Card, Model, open_model
     from openaffect.predictions import Predictions, open_predictions
     from openaffect.project import Project, create_project, open_project
+    from openaffect.replication.affectnet2017 import replicate_affectnet2017
+    from openaffect.replication.cross_validation import cross_validate
+    from openaffect.replication.giguere2020 import replicate_giguere2020
     from openaffect.reports import Report, compare, evaluate, open_report
     from openaffect.synthetic import synthesize_face
+    from openaffect.synthetic.dataset import synthesize_dataset
     from openaffect.training import load_recipe, train
 
 _HOMES = {
@@ -48,6 +52,10 @@ _HOMES = {
     "openaffect.model": ("Card", "Model", "open_model"),
     "openaffect.predictions": ("Predictions", "open_predictions"),
     "openaffect.project": ("Project", "create_project", "open_project"),
+    "openaffect.replication.affectnet2017": ("replicate_affectnet2017",),
+    "openaffect.replication.cross_validation": ("cross_validate",),
+    "openaffect.replication.giguere2020": ("replicate_giguere2020",),
+    "openaffect.synthetic.dataset": ("synthesize_dataset",),
     "openaffect.reports": ("Report", "compare", "evaluate", "open_report"),
     "openaffect.training": ("load_recipe", "train"),
 }
@@ -75,6 +83,7 @@ __all__ = [
     "compare",
     "create_project",
     "crop",
+    "cross_validate",
     "detect_faces",
     "evaluate",
     "export_dataset",
@@ -90,8 +99,11 @@ __all__ = [
     "parse_labels",
     "predict_dataset",
     "read_image",
+    "replicate_affectnet2017",
+    "replicate_giguere2020",
     "save_dataset",
     "split_dataset",
+    "synthesize_dataset",
     "synthesize_face",
     "train",
     "write_dataset",

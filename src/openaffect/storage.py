@@ -164,7 +164,7 @@ def recover_folder(path: str | Path) -> None:
 def is_temporary(path: str | Path) -> bool:
     """Whether a path is the temporary one of a writer, which a kill may have left behind.
 
-    >>> is_temporary("tables/.paper.html.partial-host.7.1.0"), is_temporary("tables/.hidden")
+    >>> is_temporary("tables/.affectnet2017.html.partial-host.7.1.0"), is_temporary("tables/.hidden")
     (True, False)
     """
     return re.fullmatch(rf"\..+\.({_PARTIAL}|{_OLD}).+", Path(path).name) is not None

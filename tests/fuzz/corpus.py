@@ -15,10 +15,13 @@ from builders import tiny_model
 from film_builders import wandering, write_film
 from format_builders import make_dataset
 from openaffect.analysis import analyze_to_file
+from openaffect.collection import add_dataset, add_images
 from openaffect.dataset import open_dataset
 from openaffect.formats import export_dataset
 from openaffect.inference import predict_dataset
 from openaffect.model import open_model
+from openaffect.project import create_project
+from openaffect.project.backups import backup_project
 from openaffect.reports import evaluate
 from openaffect.synthetic import synthesize_face
 
@@ -44,6 +47,10 @@ def write_corpus(folder: Path) -> None:
     evaluate(dataset, predictions, split="all", rounds=20, draws=5).save(folder / "report")
     photos = [folder / "images" / "a.png", folder / "images" / "a.jpg"]
     analyze_to_file(photos, model, folder / "a.parquet", detector="haar")
+    with create_project(folder / "project") as project:
+        add_dataset(project, dataset)
+        add_images(project, photos[0])
+        backup_project(project, folder / "backup.zip", with_store=True)
 
 
 def _write_images(folder: Path) -> None:

@@ -241,13 +241,44 @@ def label(_: Path, __: Path, rng: random.Random) -> Opening:
     return lambda: parse_expression(text, "it")
 
 
+def project(good: Path, own: Path, rng: random.Random) -> Opening:
+    shutil.copytree(good / "project", own / "p")
+    name = rng.choice(("project.toml", "project.db", "project.db", "project.db"))
+    mutate = mutate_text if name == "project.toml" else mutate_bytes
+    (own / "p" / name).write_bytes(mutate((own / "p" / name).read_bytes(), rng))
+    command = rng.choice(("status", "add", "detect", "backup", "upgrade"))
+    more = {
+        "add": [str(good / "images" / "a.png")],
+        "detect": ["--workers", "1"],
+        "backup": [str(own / "b.zip"), "--with-store"],
+    }
+    return [command, str(own / "p"), *more.get(command, [])]
+
+
+def backup(good: Path, own: Path, rng: random.Random) -> Opening:
+    path = own / "b.zip"
+    data = (good / "backup.zip").read_bytes()
+    if rng.random() < 0.5:
+        path.write_bytes(mutate_bytes(data, rng))
+    else:  # a whole archive with a broken part, or one of an odd name
+        with zipfile.ZipFile(good / "backup.zip") as whole:
+            parts = {name: whole.read(name) for name in whole.namelist()}
+        broken = rng.choice(["project.toml", "project.db", "project.db", *parts])
+        parts[broken] = mutate_bytes(parts[broken], rng)
+        parts[rng.choice(("../x.png", "/x.png", "store/../../x.png", "store/x"))] = b"x"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+    return ["new", str(own / "p"), "--from", str(path)]
+
+
 DOORS: dict[str, Door] = {
     **{door.__name__: door for door in (image, photo, video, addresses, archive, dataset)},
     **{
         door.__name__: door
         for door in (dataset_info, predictions, analysis, report, card, model, graph)
     },
-    **{door.__name__: door for door in (recipe, setting, document, label)},
+    **{door.__name__: door for door in (recipe, setting, document, label, project, backup)},
     "affectnet": _import("affectnet", mutate_text, ".csv"),
     "affectnet8": _import("affectnet8", mutate_bytes, ".npy"),
     "affectnet_plus": _import("affectnet-plus", mutate_json, ".json"),

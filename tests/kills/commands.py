@@ -33,8 +33,9 @@ COMMANDS: dict[str, Sequence[str]] = {
         *("tune", "in/faces", "out/s", "--search", "learning_rate=0.01,0.001", "--trials", "2"),
         *("--no-prune", *SMALL, "--set", "epochs=1"),
     ),
-    "paper": (
-        "paper",
+    "replicate": (
+        "replicate",
+        "affectnet2017",
         "in/faces",
         "out/p",
         "--rows",
@@ -45,6 +46,9 @@ COMMANDS: dict[str, Sequence[str]] = {
         "5",
         "--set",
         "stop_on=0.2",
+    ),
+    "cross-validate": (
+        *("cross-validate", "in/faces", "out/cv", "--folds", "2", *SMALL, "--set", "epochs=1"),
     ),
     "predict": ("predict", "in/tiny.onnx", "in/dataset", "-o", "out/p.parquet"),
     "evaluate": (
@@ -78,9 +82,9 @@ BEFORE: dict[str, Sequence[Sequence[str]]] = {
 """What is done, whole, before a command is killed."""
 
 # What is no command here: `weights` and `info` write nothing of their own (the download is tested
-# with `atomic_file`), `serve` writes nothing, `study` is `paper` over other recipes, `status` writes nothing, and `upgrade` has nothing to do
-# before there is a second version of the tables.
-OTHERS = {"weights", "info", "serve", "study", "status", "upgrade"}
+# with `atomic_file`), `serve` and `status` write nothing, the other publication differs in its recipes, and
+# `upgrade` has nothing to do before there is a second version of the tables.
+OTHERS = {"weights", "info", "serve", "status", "upgrade", "replicate giguere2020"}
 
 
 def write_inputs(folder: Path) -> None:

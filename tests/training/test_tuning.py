@@ -29,8 +29,8 @@ from openaffect.errors import (
     TrainingError,
     UnknownName,
 )
+from openaffect.info import describe
 from openaffect.pages.plots import Axis
-from openaffect.pipelines.description import describe
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, loop, recipe_names
 from openaffect.training.moment import Moment

@@ -8,11 +8,12 @@ import os
 import sys
 
 from typer.exceptions import TyperException
+from typer.models import CommandInfo
 
 from openaffect import console
 
 # Each of these files adds its commands to the application, in this order.
-from openaffect.cli import pipelines, data, models, tuning, cards, analysis, serving, database  # isort: skip
+from openaffect.cli import data, models, tuning, cards, analysis, serving, database, replicate  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
@@ -25,12 +26,23 @@ __all__ = [
     "database",
     "main",
     "models",
-    "pipelines",
+    "replicate",
     "serving",
     "tuning",
 ]
 
-for _command in app.registered_commands:
+
+def _list_commands() -> dict[str, CommandInfo]:
+    """Every command by its whole name, such as `replicate affectnet2017`."""
+    found: dict[str, CommandInfo] = {}
+    for group in (None, *app.registered_groups):
+        owner, prefix = (app, "") if group is None else (group.typer_instance, f"{group.name} ")
+        for info in owner.registered_commands if owner else ():
+            found[prefix + (info.name or str(getattr(info.callback, "__name__", "")))] = info
+    return found
+
+
+for _command in _list_commands().values():
     # The first paragraph, whole: the parser would cut it to one line.
     _command.short_help = (
         (inspect.getdoc(_command.callback) or "").partition("\n\n")[0].replace("\n", " ")
@@ -38,9 +50,8 @@ for _command in app.registered_commands:
 
 
 def command_names() -> list[str]:
-    """The names of all commands, sorted."""
-    infos = app.registered_commands
-    return sorted(info.name or str(getattr(info.callback, "__name__", "")) for info in infos)
+    """The whole names of all commands, sorted."""
+    return sorted(_list_commands())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,7 +35,7 @@ def synthesize(
 
     Example: openaffect synthesize 100 faces --seed 1
     """
-    from openaffect.pipelines.synthetic_dataset import even_counts, synthesize_dataset
+    from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 
     with console.progress_bar("synthesizing", number) as progress:
         made = synthesize_dataset(
@@ -166,7 +166,7 @@ def info(
 
     Example: openaffect info fer
     """
-    from openaffect.pipelines.description import describe
+    from openaffect.info import describe
 
     facts = describe(path)
     if json:

@@ -72,7 +72,7 @@ def open_chosen_model(name: str | Path, device: str) -> Model:
 
 def print_classes(dataset: Path) -> None:
     """A table of classes by split."""
-    from openaffect.pipelines.description import describe
+    from openaffect.info import describe
 
     console.print_counts(describe(dataset)["classes"])
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openaffect.errors import FormatError, InputError, reason
+from openaffect.errors import DatabaseError, FormatError, InputError, reason
 from openaffect.project import schema, upgrading
 from openaffect.project.database import Database, check_file, file_url
 from openaffect.project.project import (
@@ -198,12 +198,15 @@ def _move_sequence(connection: sa.Connection, table: sa.Table) -> None:
 def _export(project: Project, path: Path) -> None:
     """The rows as one SQLite file, of the version that the project has."""
     if project.database.is_sqlite:
-        with (
-            contextlib.closing(sqlite3.connect(project.database.name)) as source,
-            contextlib.closing(sqlite3.connect(path)) as target,
-        ):
-            source.backup(target)
-            target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+        try:
+            with (
+                contextlib.closing(sqlite3.connect(project.database.name)) as source,
+                contextlib.closing(sqlite3.connect(path)) as target,
+            ):
+                source.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+        except sqlite3.Error as error:
+            raise DatabaseError(f"cannot copy {project.database.name}: {reason(error)}") from error
         return
     with project.database.read() as source:
         copy = Database(file_url(path))
@@ -250,15 +253,22 @@ def _fill(
             sha256, _ = project.store.put(archive.read(name))
             if sha256 != Path(name).stem:
                 raise FormatError(f"{file} is damaged: the content of {name} does not fit its name")
-    with source.read() as reader:
-        copy_rows(reader, writer)
+    try:
+        with source.read() as reader:
+            copy_rows(reader, writer)
+    except (ValueError, TypeError, OverflowError, LookupError) as error:
+        raise FormatError(f"{file} is damaged: {reason(error)}") from error
     record_event(writer, "restore", file.name)
 
 
 def _stored(path: Path) -> list[tuple[str, str]]:
     """The images of an exported database, as hash and suffix."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT sha256, suffix FROM images ORDER BY sha256").fetchall()
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute("SELECT sha256, suffix FROM images ORDER BY sha256")
+            return [(str(sha256), str(suffix)) for sha256, suffix in rows]
+    except sqlite3.Error as error:
+        raise DatabaseError(f"cannot read the images of the project: {reason(error)}") from error
 
 
 def _unpack(file: Path, folder: Path) -> list[str]:

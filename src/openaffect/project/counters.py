@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from openaffect.errors import FormatError
 from openaffect.project.schema import counters
 
 
@@ -30,6 +31,14 @@ def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
 
 
 def read(connection: sa.Connection) -> dict[str, int]:
-    """Every counter that is not 0, by name."""
-    rows = connection.execute(sa.select(counters).where(counters.c.value != 0))
-    return {row.name: row.value for row in rows}
+    """Every counter that is not 0, by name.
+
+    Raises:
+        FormatError: one that is no whole number: the file is damaged.
+    """
+    found = {}
+    for name, value in connection.execute(sa.select(counters).where(counters.c.value != 0)):
+        if not isinstance(name, str) or not isinstance(value, int):
+            raise FormatError(f"damaged counter in the database: {name!r:.50} is {value!r:.50}")
+        found[name] = value
+    return found

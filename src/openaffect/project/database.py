@@ -75,8 +75,7 @@ class Database:
     def _naming(self) -> Iterator[None]:
         try:
             yield
-        # Any other is a fault of ours, and is seen with its traceback.
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except exc.DBAPIError as error:
             raise DatabaseError(f"{self.name}: {_explain(error)}") from error
 
 

@@ -138,7 +138,8 @@ def find_images(connection: sa.Connection, ids: Sequence[int]) -> list[dict[str,
     columns = [faces.c[name] for name in ("id", "image_id", "x", "y", "w", "h", "landmarks")]
     of_them = sa.select(*columns).where(faces.c.image_id.in_(ids)).order_by(faces.c.id)
     for row in connection.execute(of_them):
-        found[row.image_id]["faces"].append(row._asdict())
+        if row.image_id in found:  # in a damaged file an index may lead elsewhere
+            found[row.image_id]["faces"].append(row._asdict())
     return [found[number] for number in ids if number in found]
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from openaffect.errors import FormatError, reason
+
 
 class UtcDateTime(sa.TypeDecorator[datetime.datetime]):
     """A time in UTC with microseconds; SQLite, which has no time zones, stores it without one."""
@@ -54,7 +56,10 @@ class JsonText(sa.TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002
         """The value of the text."""
-        return None if value is None else json.loads(value)
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FormatError(f"damaged JSON in the database: {reason(error)}") from error
 
 
 def _id() -> sa.Column[Any]:

@@ -1,4 +1,4 @@
-"""The VGG-type net of the six-emotion study (Giguere 2020), layer for layer as its code has it.
+"""The VGG-type net of Giguere 2020, layer for layer as its code has it.
 
 Keras' defaults are kept: no padding, Glorot's uniform weights and zero biases (Glorot and Bengio
 2010), batch normalization with momentum 0.99, which torch calls 0.01, and ε = 0.001.

@@ -1,4 +1,4 @@
-"""What the paper's and the study's tables share: their folder, and what they take from rows and data."""
+"""What the tables of both publications share: their folder, and what they take from rows and data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.labels import Expression
-from openaffect.pipelines.experiments import Outcome
+from openaffect.replication.experiments import Outcome
 from openaffect.reports import Comparison, Report, compare
 from openaffect.storage import atomic_file, is_temporary
 

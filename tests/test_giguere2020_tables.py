@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from openaffect.pipelines.study_tables import (
+from openaffect.replication.giguere2020_tables import (
     COUNTS,
     FIVE,
     SIX,
@@ -19,7 +19,7 @@ from openaffect.pipelines.study_tables import (
 from openaffect.reports.published import TEST
 from openaffect.training.imbalance import class_weights
 
-# The six-emotion study's tables as printed; the module that shows them must not differ from this.
+# The tables of Giguere 2020 as printed; the module that shows them must not differ from this.
 PRINTED_4 = "217 78 175 28 188 54 902 118 15 135 27 8 134 6 56 15 23 33 27 31 25 15 46 3 137"
 PRINTED_5 = (
     "561 130 27 13 10 58 266 1126 15 11 2 23 137 46 55 4 8 22 "

@@ -1,4 +1,4 @@
-"""The six-emotion study's tables: its printed numbers checked, its protocol applied, ours beside."""
+"""The tables of Giguere 2020: its printed numbers checked, its protocol applied, ours beside."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from openaffect.curation import plan_split
 from openaffect.dataset import Dataset, DatasetInfo
 from openaffect.errors import InputError, UnknownName
 from openaffect.labels import EMOTIONS, Expression
-from openaffect.pipelines.experiments import Result, Row
-from openaffect.pipelines.study import ROWS, run_study, split_like_study
-from openaffect.pipelines.study_tables import SIX, SPLITS, TABLE_4, TOTALS, TRAINED, misprints
+from openaffect.replication.experiments import Result, Row
+from openaffect.replication.giguere2020 import ROWS, replicate_giguere2020, split_like_giguere2020
+from openaffect.replication.giguere2020_tables import (
+    SIX,
+    SPLITS,
+    TABLE_4,
+    TOTALS,
+    TRAINED,
+    misprints,
+)
 from openaffect.reports import open_report
 from openaffect.training import load_recipe
 from openaffect.training.imbalance import class_weights
-from test_pipelines_paper import Watch
+from test_affectnet2017 import Watch
 from training.faces import make_faces
 
 FIVE = "labels=neutral,happy,sad,surprise,anger"
@@ -38,7 +45,7 @@ FAST = ("resize=16", "components=6", "svm_c=10", "stop_on=0.2")
 def run(faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any) -> Result:
     watch = watch or Watch()
     values: dict[str, Any] = {"settings": FAST, "draws": 5, "rounds": 20, "rows": TABLE}
-    return run_study(
+    return replicate_giguere2020(
         faces,
         folder,
         bar=watch.bar,
@@ -71,7 +78,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
             row.expression = EMOTIONS[(row.expression.id + 1) % 8]
 
     return make_faces(
-        tmp_path_factory.mktemp("study") / "faces",
+        tmp_path_factory.mktemp("giguere2020") / "faces",
         128,
         labels=EMOTIONS,
         change=change,
@@ -81,13 +88,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def done(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("study") / "tables"
+    folder = tmp_path_factory.mktemp("giguere2020") / "tables"
     assert run(faces, folder).failed == ()
     return folder
 
 
 def section(folder: Path, name: str) -> str:
-    page = (folder / "study.html").read_text(encoding="utf-8")
+    page = (folder / "giguere2020.html").read_text(encoding="utf-8")
     return page.split(f'<section id="{name}">')[1].split("</section>")[0]
 
 
@@ -153,7 +160,7 @@ def small(count: int, *, test: bool = False, validation: bool = True) -> Dataset
 
 
 def test_the_studys_protocol_is_applied_where_a_dataset_is_large_enough(tmp_path: Path) -> None:
-    used, words = split_like_study(small(5_010), tmp_path / "split")
+    used, words = split_like_giguere2020(small(5_010), tmp_path / "split")
     splits = used.faces["split"].to_pylist()
     assert splits.count("test") == 3_006
     assert splits.count("validation") == 7 * 8
@@ -163,7 +170,7 @@ def test_the_studys_protocol_is_applied_where_a_dataset_is_large_enough(tmp_path
 
 
 def test_the_studys_protocol_draws_validation_faces_where_there_are_none(tmp_path: Path) -> None:
-    used, words = split_like_study(small(5_510, validation=False), tmp_path / "split")
+    used, words = split_like_giguere2020(small(5_510, validation=False), tmp_path / "split")
     ids = used.where(split="validation").expression_ids
     assert np.bincount(ids, minlength=8).tolist() == [500, 500, 500, 500, 500, 0, 500, 0]
     assert "500 faces of each expression, drawn" in words[1]
@@ -173,11 +180,11 @@ def test_faces_in_no_split_are_neither_drawn_nor_learned(tmp_path: Path) -> None
     """AffectNet's automatically annotated faces stand beside its splits."""
     counts: dict[tuple[str | None, Expression], int] = {(None, e): 5_010 for e in EMOTIONS}
     counts |= {("train", e): 50 for e in EMOTIONS} | {("validation", e): 7 for e in EMOTIONS}
-    used, words = split_like_study(table_of(counts), tmp_path / "split")
+    used, words = split_like_giguere2020(table_of(counts), tmp_path / "split")
     assert "too few faces" in words[0]
     assert used.faces["split"].to_pylist().count("train") == 50 * 8
     counts |= {("train", e): 5_010 for e in EMOTIONS} | {(None, e): 9 for e in EMOTIONS}
-    used, _ = split_like_study(table_of(counts), tmp_path / "split")
+    used, _ = split_like_giguere2020(table_of(counts), tmp_path / "split")
     assert len(used) == (5_010 + 7) * 8
 
 
@@ -192,7 +199,7 @@ def test_faces_in_no_split_are_neither_drawn_nor_learned(tmp_path: Path) -> None
 def test_other_splits_are_kept_and_said(
     dataset: Dataset, split: str | None, reason: str, tmp_path: Path
 ) -> None:
-    used, words = split_like_study(dataset, tmp_path / "split", split)
+    used, words = split_like_giguere2020(dataset, tmp_path / "split", split)
     assert used is dataset
     assert reason in words[0]
     assert "500 validation faces of each expression, 3,006 test faces" in words[1]
@@ -241,7 +248,7 @@ def test_recall_counts_and_comparison(done: Path) -> None:
     for number in ("0.64", "0.55", "0.589", "0.441", "0.623", "0.442"):
         assert f'<span class="their">{number}</span>' in text
     assert "too few faces" in section(done, "protocol")
-    data = json.loads((done / "study.json").read_text(encoding="utf-8"))
+    data = json.loads((done / "giguere2020.json").read_text(encoding="utf-8"))
     (group,) = data["comparison"]["groups"]
     baseline = [entry["name"] for entry in group["reports"] if entry["baseline"]]
     assert baseline == ["VGG type, unweighted loss"]
@@ -254,7 +261,7 @@ def test_only_what_the_tables_need_is_trained(faces: Dataset, tmp_path: Path) ->
     assert watch.steps == {}
     run(faces, tmp_path / "t", watch, tables=["6", "3"])
     assert set(watch.steps) == {"vgg"}
-    page = (tmp_path / "t" / "study.html").read_text(encoding="utf-8")
+    page = (tmp_path / "t" / "giguere2020.html").read_text(encoding="utf-8")
     shown = re.findall(r'<section id="table-(\d)">', page)
     assert shown == ["3", "6"]
 

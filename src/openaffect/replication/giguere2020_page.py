@@ -1,4 +1,4 @@
-"""The page of the six-emotion study's tables: ours, the printed, and what the printed must be."""
+"""The page of the tables of Giguere 2020: ours, the printed, and what the printed must be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from openaffect.labels import Expression
 from openaffect.pages.text import METRIC_NAMES, number, wide
-from openaffect.pipelines.experiment_page import (
+from openaffect.replication.experiment_page import (
     differences_section,
     failures,
     header,
@@ -19,8 +19,8 @@ from openaffect.pipelines.experiment_page import (
     rows_section,
     settings_warning,
 )
-from openaffect.pipelines.experiments import Outcome
-from openaffect.pipelines.study_tables import (
+from openaffect.replication.experiments import Outcome
+from openaffect.replication.giguere2020_tables import (
     FIVE,
     SIX,
     SPLITS,
@@ -38,15 +38,15 @@ from openaffect.reports.markup import document, section, table
 from openaffect.reports.published import TEST
 
 if TYPE_CHECKING:
-    from openaffect.pipelines.study import Study
+    from openaffect.replication.giguere2020 import Giguere2020
 
 _METRICS = ("accuracy", "weighted_f1", "f1")
 _BASELINE = "AlexNet, weighted loss"
 
 
-def render_study(study: Study) -> str:
-    """The whole text of `study.html`."""
-    title = f"The six-emotion study’s tables on {study.setup.dataset.info.name}"
+def render_giguere2020(replication: Giguere2020) -> str:
+    """The whole text of `giguere2020.html`."""
+    title = f"The tables of Giguere 2020 on {replication.setup.dataset.info.name}"
     builders = {
         "3": _counts_section,
         "4": _transfer_section,
@@ -55,41 +55,44 @@ def render_study(study: Study) -> str:
         "7": _comparison_section,
     }
     sections = [
-        _top(study, title),
-        *(builders[number](study) for number in study.tables),
+        _top(replication, title),
+        *(builders[number](replication) for number in replication.tables),
         _misprints_section(),
-        rows_section(study.outcomes),
-        _protocol_section(study),
+        rows_section(replication.outcomes),
+        _protocol_section(replication),
     ]
     return document(title, "".join(sections))
 
 
-def _top(study: Study, title: str) -> str:
-    scored = sum(study.counts.get(study.setup.split, {}).values())
-    learned = sum(study.counts["train"].values())
+def _top(replication: Giguere2020, title: str) -> str:
+    scored = sum(replication.counts.get(replication.setup.split, {}).values())
+    learned = sum(replication.counts["train"].values())
     facts = [
         f"<b>{scored:,}</b> faces of the six expressions scored",
-        f"split <b>{escape(study.setup.split)}</b>",
+        f"split <b>{escape(replication.setup.split)}</b>",
         f"<b>{learned:,}</b> in the training split",
-        f"fingerprint <code>{study.setup.fingerprint[:12]}</code>",
+        f"fingerprint <code>{replication.setup.fingerprint[:12]}</code>",
     ]
     lines = [
-        *failures(study.outcomes),
-        *settings_warning(study.setup.settings),
-        *recipe_warnings(study.outcomes),
-        *_differences(study),
+        *failures(replication.outcomes),
+        *settings_warning(replication.setup.settings),
+        *recipe_warnings(replication.outcomes),
+        *_differences(replication),
     ]
-    return header("The six-emotion study", title, facts) + read_first(lines)
+    return header("Giguere 2020", title, facts) + read_first(lines)
 
 
-def _differences(study: Study) -> list[str]:
-    info = study.setup.dataset.info
+def _differences(replication: Giguere2020) -> list[str]:
+    info = replication.setup.dataset.info
     found = []
     if "affectnet" not in f"{info.name} {info.source}".lower():
         found.append(f"another dataset ({info.name}, not AffectNet)")
-    if tuple(study.counts["test"].values()) != SPLITS["test"] or study.setup.split != "test":
+    if (
+        tuple(replication.counts["test"].values()) != SPLITS["test"]
+        or replication.setup.split != "test"
+    ):
         found.append("other scored faces")
-    if tuple(study.counts["train"].values()) != TRAINED:
+    if tuple(replication.counts["train"].values()) != TRAINED:
         found.append("other numbers of training faces")
     if not found:
         return []
@@ -99,10 +102,10 @@ def _differences(study: Study) -> list[str]:
 # ---- table 3 ----------------------------------------------------------------------------
 
 
-def _counts_section(study: Study) -> str:
+def _counts_section(replication: Giguere2020) -> str:
     lines = []
     for split, printed in SPLITS.items():
-        here = tuple(study.counts[split].values())
+        here = tuple(replication.counts[split].values())
         lines.append(_counts_line(f"{split.capitalize()}, printed", printed, TOTALS[split]))
         if split == "train":
             lines.append(_counts_line("Train, as it must be", TRAINED, sum(TRAINED)))
@@ -115,7 +118,7 @@ def _counts_section(study: Study) -> str:
     return section(
         "table-3",
         "Table 3: faces of each expression",
-        "The study kept 500 faces of each expression for validation and drew its test in "
+        "Giguere kept 500 faces of each expression for validation and drew the test faces in "
         "proportion. Numbers of “here” are this dataset’s.",
         table(
             ["", *(wide(label).capitalize() for label in SIX), "Total"],
@@ -133,8 +136,8 @@ def _counts_line(name: str, counts: Sequence[int], total: int) -> list[str]:
 # ---- tables 4 and 5 ---------------------------------------------------------------------
 
 
-def _transfer_section(study: Study) -> str:
-    outcome = study.outcome("transfer")
+def _transfer_section(replication: Giguere2020) -> str:
+    outcome = replication.outcome("transfer")
     body = _scores(TABLE_4, (0.57, 0.59, None), [outcome]) + _matrices(FIVE, TABLE_4, [outcome])
     return section(
         "table-4",
@@ -145,19 +148,19 @@ def _transfer_section(study: Study) -> str:
     )
 
 
-def _vgg_section(study: Study) -> str:
-    outcomes = [study.outcome("vgg"), study.outcome("vgg-unweighted")]
+def _vgg_section(replication: Giguere2020) -> str:
+    outcomes = [replication.outcome("vgg"), replication.outcome("vgg-unweighted")]
     body = _scores(TABLE_5, (0.63, 0.62, None), outcomes) + _matrices(SIX, TABLE_5, outcomes)
     text = section(
         "table-5",
         "Table 5: VGG type, six expressions",
-        "The study printed the model with the class-balanced loss; the unweighted one is its "
+        "Giguere printed the model with the class-balanced loss; the unweighted one is its "
         "code’s other choice, for comparison. Recomputed: from the printed matrix.",
         body,
     )
-    if study.comparison is None:
+    if replication.comparison is None:
         return text
-    (group,) = study.comparison.groups
+    (group,) = replication.comparison.groups
     return text + differences_section(group, "differences")
 
 
@@ -177,7 +180,7 @@ def _scores(
         for metric, value in zip(_METRICS, stated, strict=True)
     ]
     heads = ["Metric", *_titles(outcomes), "printed", "recomputed"]
-    return table(heads, lines, kinds="l" + "n" * (len(heads) - 1), name="study")
+    return table(heads, lines, kinds="l" + "n" * (len(heads) - 1), name="giguere2020")
 
 
 def _titles(outcomes: Sequence[Outcome | None]) -> list[str]:
@@ -234,9 +237,9 @@ def _cell(count: int, total: int, right: bool) -> str:
 # ---- tables 6 and 7 ---------------------------------------------------------------------
 
 
-def _recall_section(study: Study) -> str:
+def _recall_section(replication: Giguere2020) -> str:
     right = recompute_recall()
-    outcome = study.outcome("vgg")
+    outcome = replication.outcome("vgg")
     classes = outcome.report["per_class"] if outcome is not None and outcome.report else {}
     lines = []
     for name, printed in TABLE_6.items():
@@ -258,12 +261,12 @@ def _recall_section(study: Study) -> str:
             ["Expression", "ours", "faces", "printed", "recomputed"],
             lines,
             kinds="lnnnn",
-            name="study",
+            name="giguere2020",
         ),
     )
 
 
-def _comparison_section(study: Study) -> str:
+def _comparison_section(replication: Giguere2020) -> str:
     baseline = next(row for row in TEST.rows if row.name == _BASELINE)
     rights = {"transfer": recompute(TABLE_4), "vgg": recompute(TABLE_5)}
     lines = [
@@ -276,7 +279,7 @@ def _comparison_section(study: Study) -> str:
         ]
     ]
     for key, name in (("transfer", "ResNet-50 transfer"), ("vgg", "VGG type")):
-        outcome = study.outcome(key)
+        outcome = replication.outcome(key)
         about = "five expressions" if key == "transfer" else "six expressions"
         lines.append(
             [
@@ -296,10 +299,10 @@ def _comparison_section(study: Study) -> str:
     return section(
         "table-7",
         "Table 7: the models beside AffectNet’s baseline",
-        "The printed F1 of the baseline is macro, those of the study weighted: only the last "
+        "The printed F1 of the baseline is macro, those of Giguere 2020 weighted: only the last "
         "column sets like beside like, and still over different expressions and different test "
-        "faces. The baseline itself is a row of <code>openaffect paper</code>.",
-        table(heads, lines, kinds="lnnnnnnn", name="study"),
+        "faces. The baseline itself is a row of <code>openaffect replicate affectnet2017</code>.",
+        table(heads, lines, kinds="lnnnnnnn", name="giguere2020"),
     )
 
 
@@ -313,20 +316,20 @@ def _misprints_section() -> str:
     ]
     return section(
         "misprints",
-        "What the study misprints",
+        "What Giguere misprints",
         "None of our code was changed to match a slip.",
         table(["Place", "Printed", "Should be", "Why"], lines, kinds="llll", name="misprints"),
     )
 
 
-def _protocol_section(study: Study) -> str:
+def _protocol_section(replication: Giguere2020) -> str:
     words = [
-        *study.protocol,
-        "The study watched its validation faces to stop; here a seeded share of the training faces "
+        *replication.protocol,
+        "Giguere watched the validation faces to stop; here a seeded share of the training faces "
         "(stop_on of the recipe) serves for that, and no scored face is looked at.",
-        "The study’s class weights were made from all training and validation faces (Appendix B), "
+        "Giguere’s class weights were made from all training and validation faces (Appendix B), "
         "ours from those that are learned from: on AffectNet they differ by 6 % at most.",
-        f"Intervals: 95 %, {study.setup.rounds:,} bootstrap samples of the faces. The study prints "
+        f"Intervals: 95 %, {replication.setup.rounds:,} bootstrap samples of the faces. Giguere prints "
         "none.",
         "The two models tell different sets of expressions, so they are scored on different faces "
         "and not ranked against each other.",

@@ -17,10 +17,10 @@ from openaffect.cli import main
 from openaffect.dataset import Dataset, open_dataset, save_dataset
 from openaffect.errors import InputError, UnknownName
 from openaffect.labels import EMOTIONS
-from openaffect.pipelines.experiment_data import claim_folder
-from openaffect.pipelines.experiments import Result, Row, choose_split, outside_rows
-from openaffect.pipelines.paper import ROWS, run_paper
 from openaffect.predictions import Predictions
+from openaffect.replication.affectnet2017 import ROWS, replicate_affectnet2017
+from openaffect.replication.experiment_data import claim_folder
+from openaffect.replication.experiments import Result, Row, choose_split, outside_rows
 from openaffect.reports import open_report
 from openaffect.training import load_recipe
 from training.faces import make_faces
@@ -68,7 +68,7 @@ class Watch:
 def run(faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any) -> Result:
     watch = watch or Watch()
     values: dict[str, Any] = {"settings": FAST, "draws": 5, "rounds": 20, "table": TABLE}
-    return run_paper(
+    return replicate_affectnet2017(
         faces,
         folder,
         bar=watch.bar,
@@ -79,7 +79,7 @@ def run(faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((folder / "paper.json").read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads((folder / "affectnet2017.json").read_text(encoding="utf-8"))
     return data
 
 
@@ -92,21 +92,21 @@ def in_splits(number: int, row: Any) -> None:
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """120 faces of eight expressions, 40 of them for validation; some labels are wrong."""
-    path = tmp_path_factory.mktemp("paper") / "faces"
+    path = tmp_path_factory.mktemp("affectnet2017") / "faces"
     return make_faces(path, 120, labels=EMOTIONS, change=in_splits, name="stripes")
 
 
 @pytest.fixture(scope="module")
 def story(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One table, killed in its second row, then gone on with, then called once more."""
-    folder = tmp_path_factory.mktemp("paper") / "tables"
+    folder = tmp_path_factory.mktemp("affectnet2017") / "tables"
     killed, resumed, again = Watch("down", step=1), Watch(), Watch()
     with pytest.raises(Killed):
         run(faces, folder, killed)
     after_kill = facts(folder)
     model = (folder / "imbalanced" / "run" / "model.onnx").stat().st_mtime_ns
     result = run(faces, folder, resumed)
-    page = (folder / "paper.html").read_text(encoding="utf-8")
+    page = (folder / "affectnet2017.html").read_text(encoding="utf-8")
     data = facts(folder)
     last = run(faces, folder, again)
     return {
@@ -312,19 +312,21 @@ def test_a_slip_in_a_setting_is_told_at_once(faces: Dataset, tmp_path: Path) -> 
 
 def test_a_folder_with_other_things_is_left_alone(faces: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"no paper\.json"):
+    with pytest.raises(InputError, match=r"no affectnet2017\.json"):
         run(faces, tmp_path)
-    with pytest.raises(InputError, match=r"no paper\.json"):
-        claim_folder(tmp_path / "thesis.txt", "paper.json")
+    with pytest.raises(InputError, match=r"no affectnet2017\.json"):
+        claim_folder(tmp_path / "thesis.txt", "affectnet2017.json")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("left", ["paper.html", "paper.json", ".paper.html.partial-host.7.1.0"])
+@pytest.mark.parametrize(
+    "left", ["affectnet2017.html", "affectnet2017.json", ".affectnet2017.html.partial-host.7.1.0"]
+)
 def test_a_folder_that_a_kill_left_while_its_page_was_written_is_its_own(
     tmp_path: Path, left: str
 ) -> None:
     (tmp_path / left).write_text("")
-    claim_folder(tmp_path, "paper.json")
+    claim_folder(tmp_path, "affectnet2017.json")
 
 
 def test_a_dataset_without_splits_is_refused(faces: Dataset, tmp_path: Path) -> None:
@@ -379,7 +381,14 @@ def test_the_command_names_failures_in_its_status(
 ) -> None:
     save_dataset(faces.with_column("valence", [None] * len(faces)).with_column(
         "arousal", [None] * len(faces)), tmp_path / "faces")  # fmt: skip
-    call = ["paper", str(tmp_path / "faces"), str(tmp_path / "t"), "--rows", "svm,va-svr"]
+    call = [
+        "replicate",
+        "affectnet2017",
+        str(tmp_path / "faces"),
+        str(tmp_path / "t"),
+        "--rows",
+        "svm,va-svr",
+    ]
     call += [
         "--set",
         "resize=16",

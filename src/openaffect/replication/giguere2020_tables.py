@@ -1,4 +1,4 @@
-"""The printed tables of the six-emotion study, and what follows from them by arithmetic.
+"""The printed tables of Giguere 2020, and what follows from them by arithmetic.
 
 Jonathan Giguere, "Emotion Classification Using AffectNet: A Database for Facial Expression
 Computing in the Wild": a ResNet-50 with its last layers trained on five expressions, and a
@@ -118,7 +118,7 @@ class Misprint:
 
 
 def misprints() -> tuple[Misprint, ...]:
-    """What of the study cannot be right, with the value that follows from its other numbers."""
+    """What of Giguere 2020 cannot be right, with the value that follows from its other numbers."""
     four, five = recompute(TABLE_4), recompute(TABLE_5)
     printed = sum(SPLITS["train"])
     return (
@@ -147,7 +147,7 @@ def misprints() -> tuple[Misprint, ...]:
             "Table 7, F1",
             "55 % beside 59 % and 62 %",
             f"macro F1: 55% beside {four['f1']:.1%} and {five['f1']:.1%}".replace("%", " %"),
-            "The baseline’s is a macro F1 over eight expressions, the study’s own are weighted by "
+            "The baseline’s is a macro F1 over eight expressions, Giguere’s own are weighted by "
             "the skewed classes of five and six. By the same mean they are below the baseline, "
             "so the conclusion that F1 rose does not follow.",
         ),

@@ -1,12 +1,12 @@
-"""The six-emotion study's tables 3 to 7 on a dataset, ours beside the printed and the recomputed.
+"""Tables 3 to 7 of Giguere 2020 on a dataset, ours beside the printed and the recomputed.
 
 ::
 
     DIR/
-    ├── split/         the dataset with the study's test faces drawn, where it has none of its own
+    ├── split/         the dataset with Giguere's test faces drawn, where it has none of its own
     ├── <row>/         run, predictions.parquet, report/ of one model; see `experiments`
-    ├── study.html     every table
-    └── study.json     the same for programs
+    ├── giguere2020.html     every table
+    └── giguere2020.json     the same for programs
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import numpy as np
 from openaffect.curation import split_dataset
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, UnknownName
-from openaffect.pipelines.experiment_data import (
+from openaffect.replication.experiment_data import (
     claim_folder,
     compare_rows,
     count_classes,
     outcome_to_dict,
     write_files,
 )
-from openaffect.pipelines.experiment_page import span
-from openaffect.pipelines.experiments import (
+from openaffect.replication.experiment_page import span
+from openaffect.replication.experiments import (
     Bar,
     Outcome,
     Result,
@@ -41,8 +41,8 @@ from openaffect.pipelines.experiments import (
     choose_split,
     run_rows,
 )
-from openaffect.pipelines.study_page import render_study
-from openaffect.pipelines.study_tables import (
+from openaffect.replication.giguere2020_page import render_giguere2020
+from openaffect.replication.giguere2020_tables import (
     FIVE,
     SIX,
     SPLITS,
@@ -66,7 +66,7 @@ ROWS = (
     Row("vgg-unweighted", "VGG type, unweighted loss", "vgg-study", ("strategy=imbalanced",)),
     Row("vgg", "VGG type, class-balanced loss", "vgg-study"),
 )
-"""The models of the study; the second is its own comparison, its code's flag `no_weights`."""
+"""The models of Giguere 2020; the second is its own comparison, its code's flag `no_weights`."""
 
 TABLES = ("3", "4", "5", "6", "7")
 
@@ -80,14 +80,14 @@ _NEEDS = {
 
 _TEST = TOTALS["test"]
 _VALIDATION = 500
-# The study's test takes 1.1 % of what it is drawn from; where it would take a tenth, too much is
+# Giguere's test takes 1.1 % of what it is drawn from; where it would take a tenth, too much is
 # lost to training for it to be the same protocol.
 _ENOUGH = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """What the page and `study.json` show.
+class Giguere2020:
+    """What the page and `giguere2020.json` show.
 
     Attributes:
         setup: dataset with the splits in use, split, settings.
@@ -110,7 +110,7 @@ class Study:
         return next((o for o in self.outcomes if o.row.key == key), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `study.json` holds; strict JSON."""
+        """What `giguere2020.json` holds; strict JSON."""
         info = self.setup.dataset.info
         data = {
             "schema": SCHEMA,
@@ -142,7 +142,7 @@ class Study:
         return result
 
 
-def run_study(
+def replicate_giguere2020(
     dataset: Dataset,
     folder: str | Path,
     *,
@@ -157,9 +157,9 @@ def run_study(
     rounds: int = 1000,
     rows: Sequence[Row] = ROWS,
 ) -> Result:
-    """Train and judge the study's models on a dataset; a second call goes on.
+    """Train and judge Giguere's models on a dataset; a second call goes on.
 
-    The study keeps 500 validation faces of each expression and draws 3,006 test faces, in
+    Giguere keeps 500 validation faces of each expression and draws 3,006 test faces, in
     proportion to the six expressions, from the rest. That is done where the dataset has no split
     `test` and enough faces; else its own splits are used, and the page says so.
 
@@ -170,11 +170,11 @@ def run_study(
         tables: numbers of the tables, `3` to `7`; all by default. Only the models that they need
             are trained.
         settings: `key=value` for every recipe, or `row:key=value` for one.
-        split: to score; by default the study's test, else the dataset's `test` or `validation`.
+        split: to score; by default Giguere's test, else the dataset's `test` or `validation`.
         overwrite: begin the models anew.
         draws: balanced draws behind each Norm value.
         rounds: bootstrap samples behind each interval.
-        rows: the models; the study's by default.
+        rows: the models; Giguere's by default.
 
     Returns:
         The page, and what became of each row: one that failed never ends the others.
@@ -188,8 +188,8 @@ def run_study(
     folder = Path(folder)
     shown = _choose_tables(tables)
     _check_splittable(dataset, split)
-    claim_folder(folder, "study.json")
-    used, protocol = split_like_study(dataset, folder / "split", split)
+    claim_folder(folder, "giguere2020.json")
+    used, protocol = split_like_giguere2020(dataset, folder / "split", split)
     setup = Setup(
         used,
         used.fingerprint(),
@@ -206,18 +206,18 @@ def run_study(
     def write(outcomes: Sequence[Outcome]) -> None:
         pair = [o for o in outcomes if o.row.key in _NEEDS["5"]]
         found = compare_rows(pair, "categorical", rounds)
-        study = Study(setup, shown, tuple(outcomes), tuple(protocol), counts, found)
-        write_files(folder, "study", render_study(study), study.to_dict())
+        replication = Giguere2020(setup, shown, tuple(outcomes), tuple(protocol), counts, found)
+        write_files(folder, "giguere2020", render_giguere2020(replication), replication.to_dict())
 
     needed = {key for number in shown for key in _NEEDS[number]}
     outcomes = run_rows(setup, rows, needed, write)
-    return Result(folder / "study.html", outcomes)
+    return Result(folder / "giguere2020.html", outcomes)
 
 
-def split_like_study(
+def split_like_giguere2020(
     dataset: Dataset, path: Path, split: str | None = None
 ) -> tuple[Dataset, list[str]]:
-    """The dataset with the study's splits, as far as it allows, and in words what was done.
+    """The dataset with Giguere's splits, as far as it allows, and in words what was done.
 
     Args:
         dataset: labeled faces.
@@ -230,7 +230,7 @@ def split_like_study(
         reason = "the split to score was named" if split is not None else _why_not(present)
         return dataset, [
             f"The dataset’s own splits ({', '.join(present)}) are used: {reason}.",
-            "The study’s: 500 validation faces of each expression, 3,006 test faces in proportion "
+            "Giguere’s: 500 validation faces of each expression, 3,006 test faces in proportion "
             "to the six expressions, the rest for training.",
         ]
     if present:
@@ -247,11 +247,11 @@ def split_like_study(
     kept = count_classes(used, "validation", SIX).values()
     words = [
         f"Test: {_TEST:,} faces drawn from those that are not for validation, in proportion to "
-        "the six expressions (seed 0), as the study’s Table 3 has it; which faces the study drew "
+        "the six expressions (seed 0), as Giguere’s Table 3 has it; which faces Giguere drew "
         "is not known.",
         f"Validation: {span(kept)} faces of each expression, "
         + ("drawn (seed 0)." if "validation" in plan else "the dataset’s own split.")
-        + f" The study’s: {_VALIDATION}.",
+        + f" Giguere’s: {_VALIDATION}.",
     ]
     return used, words
 

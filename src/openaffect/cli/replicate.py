@@ -1,18 +1,29 @@
-"""Whole pipelines: the demo, the paper's tables, the six-emotion study's tables."""
+"""The demo, cross-validation, and the tables of publications."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from openaffect import console
-from openaffect.cli.options import DatasetPath, Overwrite, Seed, app
+from openaffect.cli.models import print_report
+from openaffect.cli.options import AsJson, DatasetPath, Overwrite, Seed, Settings, app
 from openaffect.errors import InputError
 
 if TYPE_CHECKING:
-    from openaffect.pipelines.experiments import Result
+    from openaffect.replication.experiments import Result
+    from openaffect.training.moment import Moment
+
+publications = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(
+    publications,
+    name="replicate",
+    help="Train and evaluate what a publication did, and put the results beside the published ones.",
+)
 
 TablesFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder to make, or that of an earlier call.")
@@ -48,7 +59,7 @@ def demo(
 
     Example: openaffect demo demo
     """
-    from openaffect.pipelines.demo import run_demo
+    from openaffect.demo import run_demo
 
     console.note(_DEMO_TIME)
     with console.resumable("the same command with --resume goes on from here"):
@@ -66,8 +77,59 @@ def demo(
     console.say(f"done: open {page} in a browser")
 
 
-@app.command()
-def paper(
+@app.command("cross-validate")
+def cross_validate(
+    dataset: DatasetPath,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to make, or that of an earlier call.")
+    ],
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help="A recipe's name, or a .toml file.")
+    ] = "resnet-small-imbalanced",
+    settings: Settings = None,
+    folds: Annotated[int, typer.Option(help="Number of folds.", min=2)] = 5,
+    seed: Seed = 0,
+    json: AsJson = False,
+) -> None:
+    """Score a recipe on every face, each by a model that has not seen its group, to DIR/report.
+
+    The same call goes on after a kill, fold by fold.
+
+    Example: openaffect cross-validate fer folds --recipe resnet-small-weighted-loss
+    """
+    from openaffect.dataset import open_dataset
+    from openaffect.replication.cross_validation import cross_validate
+    from openaffect.training import load_recipe
+
+    chosen, opened = load_recipe(recipe, settings or []), open_dataset(dataset)
+    hint = "the same command goes on from here"
+    with console.resumable(hint), _fold_bars(folds) as show:
+        report = cross_validate(opened, folder, chosen, folds=folds, seed=seed, show=show)
+    if json:
+        console.print_json(report.data)
+        return
+    print_report(report.data)
+    console.say(f"the whole report: {folder / 'report' / 'report.html'}")
+
+
+@contextlib.contextmanager
+def _fold_bars(folds: int) -> Iterator[Callable[[int, Moment], None]]:
+    """On stderr: the training of each fold."""
+    with contextlib.ExitStack() as stack:
+        bars: dict[int, Callable[[Moment], None]] = {}
+
+        def show(fold: int, moment: Moment) -> None:
+            if fold not in bars:
+                stack.close()
+                bar = console.training_bar(f"fold {fold} of {folds}")
+                bars[fold] = stack.enter_context(bar)
+            bars[fold](moment)
+
+        yield show
+
+
+@publications.command()
+def affectnet2017(
     dataset: DatasetPath,
     folder: TablesFolder,
     rows: Annotated[
@@ -84,17 +146,18 @@ def paper(
     rounds: Rounds = 1000,
     overwrite: Overwrite = False,
 ) -> None:
-    """The AffectNet paper's tables: every baseline, ours beside the published, to DIR/paper.html.
+    """The tables of the AffectNet paper (2017): every baseline, ours beside the published.
 
+    The page is DIR/affectnet2017.html.
     The same call goes on after a kill, row by row.
 
-    Example: openaffect paper affectnet tables --rows weighted-loss,svm
+    Example: openaffect replicate affectnet2017 affectnet tables --rows weighted-loss,svm
     """
     from openaffect.dataset import open_dataset
-    from openaffect.pipelines.paper import run_paper
+    from openaffect.replication.affectnet2017 import replicate_affectnet2017
 
     _finish(
-        run_paper(
+        replicate_affectnet2017(
             open_dataset(dataset),
             folder,
             rows=_read_list(rows),
@@ -111,8 +174,8 @@ def paper(
     )
 
 
-@app.command()
-def study(
+@publications.command()
+def giguere2020(
     dataset: DatasetPath,
     folder: TablesFolder,
     tables: Annotated[
@@ -124,17 +187,18 @@ def study(
     rounds: Rounds = 1000,
     overwrite: Overwrite = False,
 ) -> None:
-    """The six-emotion study's tables 3 to 7, ours beside the published, to DIR/study.html.
+    """Tables 3 to 7 of Giguere 2020 (six emotions), ours beside the published.
 
+    The page is DIR/giguere2020.html.
     The same call goes on after a kill, row by row.
 
-    Example: openaffect study affectnet study --tables 3,5
+    Example: openaffect replicate giguere2020 affectnet tables --tables 3,5
     """
     from openaffect.dataset import open_dataset
-    from openaffect.pipelines.study import run_study
+    from openaffect.replication.giguere2020 import replicate_giguere2020
 
     _finish(
-        run_study(
+        replicate_giguere2020(
             open_dataset(dataset),
             folder,
             tables=_read_list(tables),

@@ -1,4 +1,4 @@
-"""What the pages of the paper and of the study share: rows, cells with intervals, two-row heads."""
+"""What the pages of both publications share: rows, cells with intervals, two-row heads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from openaffect.metrics import Difference
 from openaffect.pages.text import METRIC_NAMES, bounds, number
-from openaffect.pipelines.experiments import Outcome
+from openaffect.replication.experiments import Outcome
 from openaffect.reports import Group
 from openaffect.reports.markup import section, table
 from openaffect.training import Recipe
@@ -129,7 +129,7 @@ def differences_section(group: Group, name: str) -> str:
             ["Metric", *(entry.name for entry in others)],
             lines,
             kinds="l" + "n" * len(others),
-            name="study",
+            name="giguere2020",
         ),
     )
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from openaffect.pages.text import METRIC_NAMES, number, wide
-from openaffect.pipelines.experiment_page import (
+from openaffect.replication.experiment_page import (
     differences_section,
     failures,
     header,
@@ -20,7 +20,7 @@ from openaffect.pipelines.experiment_page import (
     settings_warning,
     span,
 )
-from openaffect.pipelines.experiments import Outcome
+from openaffect.replication.experiments import Outcome
 from openaffect.reports.comparison import Comparison
 from openaffect.reports.comparison_page import classes_section
 from openaffect.reports.markup import document, section, table
@@ -34,7 +34,7 @@ from openaffect.reports.published import (
 )
 
 if TYPE_CHECKING:
-    from openaffect.pipelines.paper import Paper
+    from openaffect.replication.affectnet2017 import AffectNet2017
 
 _LEARNED = 287_651  # AffectNet's training faces of the eight expressions
 _AFFECT_METRICS = ("rmse", "corr", "sagr", "ccc")
@@ -44,34 +44,34 @@ _SHORT = {"kappa_ovr": "κ, one vs rest", "alpha_ovr": "α, one vs rest"}
 _CNN = "AlexNet, one for each axis"
 
 
-def render_paper(paper: Paper) -> str:
-    """The whole text of `paper.html`."""
-    title = f"The AffectNet paper’s tables on {paper.setup.dataset.info.name}"
+def render_affectnet2017(replication: AffectNet2017) -> str:
+    """The whole text of `affectnet2017.html`."""
+    title = f"The AffectNet paper’s tables on {replication.setup.dataset.info.name}"
     sections = [
-        _top(paper, title),
-        _test_section(paper),
-        _validation_section(paper),
-        _affect_section(paper),
-        *_comparison_sections(paper.expressions, "differences"),
-        *_comparison_sections(paper.affect, "affect-differences"),
-        rows_section(paper.outcomes),
-        _protocol_section(paper),
+        _top(replication, title),
+        _test_section(replication),
+        _validation_section(replication),
+        _affect_section(replication),
+        *_comparison_sections(replication.expressions, "differences"),
+        *_comparison_sections(replication.affect, "affect-differences"),
+        rows_section(replication.outcomes),
+        _protocol_section(replication),
     ]
     return document(title, "".join(sections))
 
 
-def _top(paper: Paper, title: str) -> str:
+def _top(replication: AffectNet2017, title: str) -> str:
     facts = [
-        f"<b>{sum(paper.faces.values()):,}</b> faces scored",
-        f"split <b>{escape(paper.setup.split)}</b>",
-        f"<b>{sum(paper.learned.values()):,}</b> in the training split",
-        f"<b>{len(paper.labels)}</b> expressions",
-        f"fingerprint <code>{paper.setup.fingerprint[:12]}</code>",
+        f"<b>{sum(replication.faces.values()):,}</b> faces scored",
+        f"split <b>{escape(replication.setup.split)}</b>",
+        f"<b>{sum(replication.learned.values()):,}</b> in the training split",
+        f"<b>{len(replication.labels)}</b> expressions",
+        f"fingerprint <code>{replication.setup.fingerprint[:12]}</code>",
     ]
     lines = [
-        *failures(paper.outcomes),
-        *settings_warning(paper.setup.settings),
-        *recipe_warnings(paper.outcomes),
+        *failures(replication.outcomes),
+        *settings_warning(replication.setup.settings),
+        *recipe_warnings(replication.outcomes),
     ]
     return header("The paper’s tables", title, facts) + read_first(lines)
 
@@ -79,8 +79,8 @@ def _top(paper: Paper, title: str) -> str:
 # ---- expressions ------------------------------------------------------------------------
 
 
-def _test_section(paper: Paper) -> str:
-    systems = _systems(paper, TEST)
+def _test_section(replication: AffectNet2017) -> str:
+    systems = _systems(replication, TEST)
     lines = []
     for metric in TEST.metrics:
         for place, way in enumerate(("orig", "norm")):
@@ -97,25 +97,25 @@ def _test_section(paper: Paper) -> str:
         "mean over draws in which all classes have the size of the smallest. Ours have 95 % "
         "intervals. The published numbers stand here as printed with two decimals; none is "
         "recalled from memory.",
-        _verdict(paper, TEST)
+        _verdict(replication, TEST)
         + paired_table([name for name, _, _ in systems], lines, "published")
         + f'<p class="note">{escape(TEST.note)} MS Cognitive is a service that is gone: its '
         "numbers are fixed; another system’s predictions can be given as a file.</p>",
     )
 
 
-def _validation_section(paper: Paper) -> str:
+def _validation_section(replication: AffectNet2017) -> str:
     title = "Expressions: AffectNet’s validation set"
-    if not paper.is_like_validation:
-        counts = paper.faces.values()
+    if not replication.is_like_validation:
+        counts = replication.faces.values()
         text = (
             f"The published validation scores are of 4,000 faces, 500 of each of eight "
-            f"expressions. The scored split, {paper.setup.split}, has {sum(counts):,} faces, "
+            f"expressions. The scored split, {replication.setup.split}, has {sum(counts):,} faces, "
             f"{span(counts)} of an expression: it is of another kind, so "
             "they are not set beside ours."
         )
         return section("validation", title, escape(text), "")
-    systems = _systems(paper, VALIDATION)
+    systems = _systems(replication, VALIDATION)
     lines = [
         [
             METRIC_NAMES[metric],
@@ -138,7 +138,7 @@ def _validation_section(paper: Paper) -> str:
         "The scored split is of the same kind: 500 faces of each expression. "
         + escape(VALIDATION.note)
         + " κ and α are multi-class here.",
-        _verdict(paper, VALIDATION)
+        _verdict(replication, VALIDATION)
         + paired_table([name for name, _, _ in systems], lines, "published")
         + f'<p class="note">{escape(" ".join(doubts))}</p>',
     )
@@ -147,11 +147,11 @@ def _validation_section(paper: Paper) -> str:
 _System = tuple[str, Outcome | None, PublishedRow | None]
 
 
-def _systems(paper: Paper, published: PublishedTable) -> list[_System]:
+def _systems(replication: AffectNet2017, published: PublishedTable) -> list[_System]:
     """The columns: rows of ours that tell expressions, and published ones that we cannot run."""
     by_name = {row.name: row for row in published.rows}
     found: list[_System] = []
-    for outcome in paper.outcomes:
+    for outcome in replication.outcomes:
         row = by_name.pop(outcome.row.published, None)
         has = outcome.report is not None and outcome.report["categorical"] is not None
         if row is not None or has:
@@ -173,8 +173,8 @@ def _printed(row: PublishedRow | None, metric: str, place: int) -> str:
     return number(value, row.digits) + ("†" if metric in (row.doubtful or {}) else "")
 
 
-def _verdict(paper: Paper, published: PublishedTable) -> str:
-    found = paper.differences(published)
+def _verdict(replication: AffectNet2017, published: PublishedTable) -> str:
+    found = replication.differences(published)
     if not found:
         return (
             '<p class="same">Dataset, split, label set and number of faces are the same as of the '
@@ -189,10 +189,10 @@ def _verdict(paper: Paper, published: PublishedTable) -> str:
 # ---- valence and arousal ----------------------------------------------------------------
 
 
-def _affect_section(paper: Paper) -> str:
+def _affect_section(replication: AffectNet2017) -> str:
     outcomes = [
         o
-        for o in paper.outcomes
+        for o in replication.outcomes
         if o.row.published == _CNN
         or (o.recipe is not None and o.recipe.target == "affect")
         or (o.report is not None and o.report["dimensional"] is not None)
@@ -211,7 +211,7 @@ def _affect_section(paper: Paper) -> str:
         "Valence and arousal",
         "RMSE is the better the lower, all others the higher. An RMSE says little without its "
         "floor: what saying the same number for every face scores.",
-        _verdict(paper, VALENCE)
+        _verdict(replication, VALENCE)
         + paired_table([o.row.title for o in outcomes], lines, "published")
         + _floors(outcomes)
         + '<p class="note">The published numbers are of AffectNet’s validation set. On its 3,999 '
@@ -257,15 +257,15 @@ def _comparison_sections(comparison: Comparison | None, name: str) -> list[str]:
     return [classes_section(group), differences_section(group, name)]
 
 
-def _protocol_section(paper: Paper) -> str:
-    left_out = ", ".join(f"{count:,} {wide(name)}" for name, count in paper.left_out.items())
-    classes = ", ".join(f"{count:,} {wide(name)}" for name, count in paper.faces.items())
-    setup = paper.setup
+def _protocol_section(replication: AffectNet2017) -> str:
+    left_out = ", ".join(f"{count:,} {wide(name)}" for name, count in replication.left_out.items())
+    classes = ", ".join(f"{count:,} {wide(name)}" for name, count in replication.faces.items())
+    setup = replication.setup
     words = [
         f"Scored: the faces of the split {setup.split} of {setup.dataset.info.name} "
         f"({setup.dataset.info.source or 'source not stated'}) that have one of "
-        f"{len(paper.labels)} expressions: {classes}. Left out: {left_out or 'none'}.",
-        f"Learned: from the {sum(paper.learned.values()):,} faces of its split train that have "
+        f"{len(replication.labels)} expressions: {classes}. Left out: {left_out or 'none'}.",
+        f"Learned: from the {sum(replication.learned.values()):,} faces of its split train that have "
         f"one of these; the published systems learned from AffectNet’s {_LEARNED:,}.",
         "κ and α of the test table are means over one-against-rest scores. That the published "
         "ones are such means is inferred: accuracy .72 with κ .53 needs a chance agreement of "

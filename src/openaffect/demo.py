@@ -23,9 +23,9 @@ from openaffect.errors import DestinationExists, MismatchError
 from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
-from openaffect.pipelines.synthetic_dataset import synthesize_dataset
 from openaffect.reports import Report, compare, evaluate
 from openaffect.storage import atomic_file
+from openaffect.synthetic.dataset import synthesize_dataset
 from openaffect.training import load_recipe, require_training, train
 from openaffect.training.moment import Moment
 

@@ -4,8 +4,8 @@
 
     DIR/
     ├── <row>/         run, predictions.parquet, report/ of one baseline; see `experiments`
-    ├── paper.html     every table, ours beside the published
-    └── paper.json     the same for programs
+    ├── affectnet2017.html     every table, ours beside the published
+    └── affectnet2017.json     the same for programs
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any
 
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression, parse_labels
-from openaffect.pipelines.experiment_data import (
+from openaffect.replication.affectnet2017_page import render_affectnet2017
+from openaffect.replication.experiment_data import (
     claim_folder,
     compare_rows,
     count_classes,
     outcome_to_dict,
     write_files,
 )
-from openaffect.pipelines.experiments import (
+from openaffect.replication.experiments import (
     Bar,
     Outcome,
     Result,
@@ -37,7 +38,6 @@ from openaffect.pipelines.experiments import (
     outside_rows,
     run_rows,
 )
-from openaffect.pipelines.paper_page import render_paper
 from openaffect.reports import Comparison
 from openaffect.reports.published import (
     AROUSAL,
@@ -72,8 +72,8 @@ _VALIDATION_COUNTS = (499, 500)
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """What the page and `paper.json` show.
+class AffectNet2017:
+    """What the page and `affectnet2017.json` show.
 
     Attributes:
         setup: dataset, split, settings.
@@ -115,7 +115,7 @@ class Paper:
         return differences(published, {"protocol": protocol})
 
     def to_dict(self) -> dict[str, Any]:
-        """What `paper.json` holds; strict JSON."""
+        """What `affectnet2017.json` holds; strict JSON."""
         info = self.setup.dataset.info
         data = {
             "schema": SCHEMA,
@@ -143,7 +143,7 @@ class Paper:
         return result
 
 
-def run_paper(
+def replicate_affectnet2017(
     dataset: Dataset,
     folder: str | Path,
     *,
@@ -200,22 +200,22 @@ def run_paper(
         draws,
         rounds,
     )
-    claim_folder(folder, "paper.json")
+    claim_folder(folder, "affectnet2017.json")
 
     def write(outcomes: Sequence[Outcome]) -> None:
         _write(_collect(setup, tuple(outcomes)))
 
     everything = [*table, *outside]
     outcomes = run_rows(setup, everything, chosen | {row.key for row in outside}, write)
-    return Result(folder / "paper.html", outcomes)
+    return Result(folder / "affectnet2017.html", outcomes)
 
 
-def _collect(setup: Setup, outcomes: tuple[Outcome, ...]) -> Paper:
+def _collect(setup: Setup, outcomes: tuple[Outcome, ...]) -> AffectNet2017:
     recipes = [o.recipe for o in outcomes if isinstance(o.recipe, Recipe)]
     labels = parse_labels(recipes[0].labels if recipes else "8")
     selection = select_rows(setup.dataset, labels, setup.split)
     ids = setup.dataset.expression_ids[selection.rows]
-    return Paper(
+    return AffectNet2017(
         setup,
         outcomes,
         labels,
@@ -227,12 +227,12 @@ def _collect(setup: Setup, outcomes: tuple[Outcome, ...]) -> Paper:
     )
 
 
-def _published(paper: Paper, table: PublishedTable) -> dict[str, Any]:
+def _published(replication: AffectNet2017, table: PublishedTable) -> dict[str, Any]:
     return {
         "title": table.title,
         "source": table.source,
         "split": table.split,
-        "differences": paper.differences(table),
+        "differences": replication.differences(table),
         "rows": [
             {
                 "name": row.name,
@@ -244,5 +244,10 @@ def _published(paper: Paper, table: PublishedTable) -> dict[str, Any]:
     }
 
 
-def _write(paper: Paper) -> None:
-    write_files(paper.setup.folder, "paper", render_paper(paper), paper.to_dict())
+def _write(replication: AffectNet2017) -> None:
+    write_files(
+        replication.setup.folder,
+        "affectnet2017",
+        render_affectnet2017(replication),
+        replication.to_dict(),
+    )

@@ -1,1 +1,0 @@
-"""Pipelines: the only rooms that join several stages."""

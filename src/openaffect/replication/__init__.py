@@ -1,0 +1,1 @@
+"""Publications replicated on a dataset, and cross-validation: what joins training and evaluation."""
