@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -14,15 +15,20 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from openaffect.collection import add_dataset, add_images, detect_faces
+from openaffect.collection import add_dataset, add_images, detect_faces, detections
+from openaffect.collection.detections import DetectSummary, Task, search_image
 from openaffect.dataset import Dataset
 from openaffect.errors import UnknownName
-from openaffect.faces import Box, find_faces
+from openaffect.faces import Box, Face, find_faces
 from openaffect.faces.measures import find_pose, measure_light
 from openaffect.faces.signatures import HASH_VERSION, dhash
 from openaffect.images import encode_image, read_image
 from openaffect.project import Project, counters, open_project
+from openaffect.project import work as queue
+from openaffect.project.rows import find_images as read_images
 from openaffect.project.schema import faces, images, work
+from openaffect.project.settings import DetectSettings
+from openaffect.project.store import Store
 from openaffect.synthetic import synthesize_face
 
 
@@ -118,6 +124,45 @@ def test_the_keys_of_detect_decide_what_is_kept(project: Project, photos: Path) 
     toml.write_text(toml.read_text().replace('"haar"', '"haarr"'))
     with open_project(project.path) as opened, pytest.raises(UnknownName, match="haar"):
         detect_faces(opened)
+
+
+def test_the_largest_faces_are_kept(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces_found = tuple(Face(Box(5, 5, 60 - k, 60), 0.9, "haar") for k in range(4))
+    monkeypatch.setattr(detections, "find_faces", lambda *_, **__: faces_found)
+    store = Store(photos.parent / "store")
+    sha256, suffix = store.put((photos / "0.png").read_bytes())
+    settings = DetectSettings(max_faces=3)
+    found = search_image(Task(7, str(store.folder), sha256, suffix, (), settings))
+    assert [face.w for face in found.faces] == [60, 59, 58]
+    assert {face.image_id for face in found.faces} == {7}
+
+
+def test_hashes_are_the_signed_numbers_that_databases_have() -> None:
+    numbers = [0, 1, 2**63 - 1, 2**63, 2**64 - 1]
+    assert [detections._signed(n) for n in numbers] == [0, 1, 2**63 - 1, -(2**63), -1]
+
+
+def test_what_a_claim_that_has_ended_brought_is_not_written(
+    project: Project, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_images(project, photos / "two.png")
+    with project.database.write() as connection:
+        ids = queue.claim(connection, "detect", "late", 1)
+        image = read_images(connection, ids)[0]
+    task = Task(
+        image["id"], str(project.store.folder), image["sha256"], "png", (), DetectSettings()
+    )
+    late = search_image(task)
+    assert late.faces
+    after = datetime.datetime.now(datetime.UTC) + 2 * queue.LEASE
+    monkeypatch.setattr(queue, "_now", lambda: after)
+    assert detect_faces(project, workers=1).images == 1
+    before = rows(project, faces)
+    summary = DetectSummary()
+    detections._write(project, "late", [late], summary)
+    assert rows(project, faces) == before
+    assert (summary.images, summary.faces) == (0, 0)
+    check_counters(project)
 
 
 def test_processes_find_what_one_finds(project: Project, photos: Path) -> None:

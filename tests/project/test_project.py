@@ -21,6 +21,7 @@ from openaffect.errors import (
     UnknownName,
 )
 from openaffect.project import Project, Settings, create_project, open_project, upgrading
+from openaffect.project import project as projects
 from openaffect.project.backups import restore_project, upgrade_project
 from openaffect.project.database import parse_url
 from openaffect.project.schema import metadata
@@ -55,6 +56,22 @@ def test_a_project_is_made_once(tmp_path: Path, project: Project) -> None:
     with pytest.raises(InputError, match="holds files"):
         create_project(tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
+
+
+def test_a_project_that_could_not_be_made_can_be_made_again(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Settings, path: Path) -> None:
+        write_settings(settings, path)
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(projects, "write_settings", fail)
+        with pytest.raises(OSError, match="no space"):
+            create_project(tmp_path / "p", database=database_url)
+    assert not (tmp_path / "p" / "project.toml").exists()
+    with create_project(tmp_path / "p", database=database_url) as made:
+        assert made.status()["images"]["total"] == 0
 
 
 def test_two_projects_do_not_share_a_database(tmp_path: Path, postgresql_url: str) -> None:
