@@ -406,7 +406,7 @@ def test_the_command_names_failures_in_its_status(
     assert "Affect SVR: " in told.err
     assert open_dataset(tmp_path / "faces").info.name == "stripes"
     assert (tmp_path / "t" / "svm" / "report" / "report.html").is_file()
-    assert main([*call[:4], "svm", *call[5:]]) == 0
+    assert main([*call[:5], "svm", *call[6:]]) == 0
     assert "SVM: finished before, kept" in capsys.readouterr().err
     assert main([*call, "--predictions", "nonsense"]) == 1
     assert "NAME=FILE" in capsys.readouterr().err
