@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from openaffect.training.moment import Moment
 
 publications = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(
-    publications,
-    name="replicate",
-    help="Train and evaluate what a publication did, and put the results beside the published ones.",
-)
+_HELP = "Train and evaluate what a publication did, and put the results beside the published ones."
+# Short help is what the list of commands shows; the parser would cut the other.
+app.add_typer(publications, name="replicate", help=_HELP, short_help=_HELP)
 
 TablesFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder to make, or that of an earlier call.")
