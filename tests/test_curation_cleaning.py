@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openaffect.annotation_row import AnnotationRow
 from openaffect.curation import CheckResult, check_dataset, clean_dataset
 from openaffect.curation.cleaning import join_groups
 from openaffect.dataset import Dataset, open_dataset
@@ -49,7 +50,7 @@ def dataset(tmp_path: Path, pictures: list[bytes]) -> Dataset:
             data = b"" if picture is None else pictures[picture]
             (folder / f"{face_id}.png").write_bytes(data)
             writer.add(FaceRow(face_id, f"{face_id}.png", split=split, group=group))
-            writer.annotations.append({"face_id": face_id, "annotator": "x"})
+            writer.add_annotation(AnnotationRow(face_id, "x"))
     return open_dataset(tmp_path / "d")
 
 

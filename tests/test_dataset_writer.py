@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import hashlib
 import os
 
 import numpy as np
@@ -13,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from format_builders import full_row, put_picture
+from openaffect.annotation_row import AnnotationRow
 from openaffect.circumplex import REGIONS, inside_disc
-from openaffect.dataset import RowsHash, open_dataset
+from openaffect.dataset import open_dataset
 from openaffect.dataset_writer import BATCH, leaves_picture, write_dataset
-from openaffect.errors import DestinationExists, InputError
+from openaffect.errors import DestinationExists, FormatError, InputError
 from openaffect.face_row import FaceRow
+from openaffect.fingerprints import ContentHash, RowsHash
 from openaffect.labels import EMOTIONS, Expression
-from openaffect.schemas import FACES
+from openaffect.schemas import ANNOTATIONS, FACES, PROVENANCE
 
 
 def write(path, rows, **options):
@@ -251,12 +255,228 @@ def test_equal_rows_do_not_cancel_in_the_hash():
 
 
 def test_annotations_are_written_beside(tmp_path):
+    at = datetime.datetime(2026, 11, 25, 10, tzinfo=datetime.UTC)
+    given = {
+        "id": "1",
+        "kind": "work",
+        "expression": "sad",
+        "valence": -0.5,
+        "arousal": 0.25,
+        "occluded": True,
+        "seconds": 2.5,
+        "region_shown": False,
+        "round": 3,
+        "void": False,
+        "origin": "human",
+        "at": at,
+    }
     with write_dataset(tmp_path / "d", check_images=False) as writer:
         writer.add(GOOD)
-        writer.annotations.append({"face_id": "good", "annotator": "ann", "expression": "sad"})
+        assert writer.add_annotation(AnnotationRow("good", "ann", **given))
+        assert writer.add_annotation(AnnotationRow("good", "bob"))
     dataset = open_dataset(tmp_path / "d")
-    assert dataset.annotations.to_pylist()[0]["expression"] == "sad"
+    first, second = dataset.annotations.to_pylist()
+    assert {name: first[name] for name in given} == given
+    assert first["face_id"] == "good"
+    assert first["annotator"] == "ann"
+    assert {name for name, value in second.items() if value is not None} == {"face_id", "annotator"}
+    assert dataset.annotations.schema.names == ANNOTATIONS.names
+    assert dataset.annotations.schema.types == ANNOTATIONS.types
+    assert writer.summary.annotations == 2
     assert "annotations.parquet" in (tmp_path / "d" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (AnnotationRow("other", "ann"), "annotation of a face that is not there"),
+        (AnnotationRow("good", ""), "annotator of 1 to 1,000 characters expected"),
+        (AnnotationRow("good", "a" * 1_001), "annotator of 1 to 1,000 characters expected"),
+        (AnnotationRow("good", "ann", expression="glad"), "unknown expression"),
+        (AnnotationRow("good", "ann", kind="play"), "unknown kind"),
+        (AnnotationRow("good", "ann", origin="dog"), "unknown origin"),
+        (AnnotationRow("good", "ann", valence=0.5), "only one of valence and arousal"),
+        (AnnotationRow("good", "ann", arousal=0.5), "only one of valence and arousal"),
+        (
+            AnnotationRow("good", "ann", valence=1.1, arousal=0),
+            "valence or arousal outside [-1, 1]",
+        ),
+        (
+            AnnotationRow("good", "ann", valence=0, arousal=NAN),
+            "valence or arousal outside [-1, 1]",
+        ),
+        (
+            AnnotationRow("good", "ann", at=datetime.datetime(2026, 1, 1)),
+            "time without a time zone",
+        ),
+        (AnnotationRow("good", "ann", id="known"), "repeated id of an annotation"),
+    ],
+)
+def test_annotations_that_cannot_be_used_are_rejected_and_named(tmp_path, row, why):
+    with write_dataset(tmp_path / "d", check_images=False) as writer:
+        writer.add(GOOD)
+        assert writer.add_annotation(AnnotationRow("good", "ann", id="known"))
+        assert not writer.add_annotation(row, "judgments line 7")
+    assert writer.summary.rejected == {why: 1}
+    assert rejected(tmp_path / "d")[0][:2] == ("judgments line 7", row.face_id)
+    assert len(open_dataset(tmp_path / "d").annotations) == 1
+
+
+def test_many_annotations_are_written_in_batches(tmp_path):
+    with write_dataset(tmp_path / "d", check_images=False) as writer:
+        writer.add(GOOD)
+        for number in range(2 * BATCH + 1):
+            writer.add_annotation(AnnotationRow("good", "ann", id=str(number)))
+        assert len(writer._annotations) == 1
+    ids = open_dataset(tmp_path / "d").annotations["id"].to_pylist()
+    assert ids == [str(number) for number in range(2 * BATCH + 1)]
+
+
+def test_columns_beyond_the_schema(tmp_path):
+    with write_dataset(tmp_path / "d", check_images=False) as writer:
+        writer.add_columns(PROVENANCE)
+        writer.add_columns(pa.schema([("lab", pa.string())]))
+        writer.add(FaceRow("a", "a.png", columns={"provider": "openverse", "width": 640}))
+        writer.add(FaceRow("b", "b.png", columns={"lab": "ours", "yaw": 12.5}))
+        writer.add(FaceRow("c", "c.png", columns={"width": "wide"}), "line 3")
+        writer.add(FaceRow("d", "d.png", columns={"width": 2**31}))
+        writer.add(FaceRow("e", "e.png", columns={"lab": "\ud800"}))
+    assert writer.summary.rejected == {"width that is no int32": 2, "lab that is no string": 1}
+    dataset = open_dataset(tmp_path / "d")
+    assert dataset.faces.column_names == [*FACES.names, *PROVENANCE.names, "lab"]
+    columns = ("provider", "width", "yaw", "lab")
+    assert [dataset.faces[name].to_pylist() for name in columns] == [
+        ["openverse", None],
+        [640, None],
+        [None, 12.5],
+        [None, "ours"],
+    ]
+    assert dataset.faces.schema.field("width").type == pa.int32()
+
+
+def test_names_of_columns_are_there_once_and_announced(tmp_path):
+    with (
+        pytest.raises(FormatError, match="box"),
+        write_dataset(tmp_path / "a", check_images=False) as writer,
+    ):
+        writer.add_columns(pa.schema([("box", pa.string())]))
+    with (
+        pytest.raises(InputError, match="age"),
+        write_dataset(tmp_path / "b", check_images=False) as writer,
+    ):
+        writer.add(FaceRow("a", "a.png", columns={"age": 3}))
+
+
+def test_pictures_are_placed_by_their_content(tmp_path):
+    red, blue = put_picture(tmp_path / "in/red.png", 1), put_picture(tmp_path / "in/blue.png", 2)
+    with write_dataset(tmp_path / "d") as writer:
+        assert writer.add(FaceRow("a", ""), picture=red)
+        assert writer.add(FaceRow("b", "x"), picture=red.read_bytes())
+        assert writer.add(FaceRow("c", "x"), picture=blue)
+        assert not writer.add(FaceRow("d", "x"), picture=tmp_path / "in/none.png")
+        assert not writer.add(FaceRow("e", "x"), picture=b"<html>")
+        lost = put_picture(tmp_path / "in/lost.png", 3)
+        assert not writer.add(FaceRow("f", "x", split="val"), picture=lost)
+    dataset = open_dataset(tmp_path / "d")
+    names = []
+    for picture in (red, red, blue):
+        sha256 = hashlib.sha256(picture.read_bytes()).hexdigest()
+        names.append(f"{sha256[:2]}/{sha256[2:4]}/{sha256}.png")
+    assert dataset.faces["image"].to_pylist() == names
+    files = [p for p in (tmp_path / "d/images").rglob("*") if p.is_file()]
+    assert len(files) == 2
+    assert dataset.image_paths[2].read_bytes() == blue.read_bytes()
+    assert not os.path.samefile(dataset.image_paths[0], red)
+    assert writer.summary.rejected == {"missing or unreadable picture": 2, "unknown split": 1}
+
+
+def test_pictures_placed_by_their_content_may_be_hard_links(tmp_path):
+    red = put_picture(tmp_path / "in/red.png", 1)
+    with write_dataset(tmp_path / "d", hard_links=True) as writer:
+        writer.add(FaceRow("a", ""), picture=red)
+    assert os.path.samefile(open_dataset(tmp_path / "d").image_paths[0], red)
+
+
+def test_the_content_takes_in_what_the_fingerprint_leaves_out(tmp_path):
+    """Landmarks, licenses, annotations, other columns, the order of the rows; no batches."""
+
+    def made(name, change=lambda _: None, *, judged=("sad",), lab="ours", **options):
+        rows = [full_row(0), full_row(1)]
+        change(rows)
+        with write_dataset(tmp_path / name, name="d", check_images=False, **options) as writer:
+            writer.add_columns(pa.schema([("lab", pa.string())]))
+            for row in rows:
+                row.columns = {"lab": lab}
+                writer.add(row)
+            for expression in judged:
+                writer.add_annotation(AnnotationRow(rows[0].face_id, "ann", expression))
+        dataset = open_dataset(tmp_path / name)
+        assert dataset.info.content == dataset.content()
+        return dataset.info
+
+    first = made("first")
+    assert made("again").content == first.content
+
+    def set_first(**values):
+        def change(rows):
+            for name, value in values.items():
+                setattr(rows[0], name, value)
+
+        return change
+
+    others = [
+        made("landmarks", set_first(landmarks=np.arange(136) + 0.5)),
+        made("license", set_first(license="CC0")),
+        made("no license", set_first(license="")),
+        made("group", set_first(group="other")),
+        made("order", lambda rows: rows.reverse()),
+        made("judged", judged=("happy",)),
+        made("twice", judged=("sad", "sad")),
+        made("unjudged", judged=()),
+        made("lab", lab="theirs"),
+        made("all", license="CC BY 4.0"),
+        made("shared", shareable=True),
+    ]
+    assert {info.fingerprint for info in others} == {first.fingerprint}
+    contents = [info.content for info in (first, *others)]
+    assert len(set(contents)) == len(contents)
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "", None]), max_size=8), st.data())
+@settings(max_examples=50, deadline=None)
+def test_the_content_does_not_depend_on_how_a_table_is_cut(values, data):
+    """Nor on what lies under nulls, or on the order of the columns."""
+    table = pa.table(
+        {
+            "text": pa.array(values, pa.string()),
+            "list": pa.array(
+                [None if v is None else [len(v), None] for v in values], pa.list_(pa.float32(), 2)
+            ),
+            "number": pa.array([None if v is None else len(v) for v in values], pa.int32()),
+            "at": pa.array(
+                [None if v is None else len(v) for v in values], pa.timestamp("us", tz="UTC")
+            ),
+            "yes": pa.array([None if v is None else len(v) > 1 for v in values], pa.bool_()),
+            "struct": pa.array(
+                [None if v is None else {"a": v} for v in values], pa.struct([("a", pa.string())])
+            ),
+        }
+    )
+    whole, cut = ContentHash(), ContentHash()
+    whole.update("t", table)
+    at = data.draw(st.integers(0, len(values)))
+    for part in (table.slice(0, at), table.slice(at)):
+        cut.update("t", part.select(["struct", "yes", "at", "number", "list", "text"]))
+    assert cut.hexdigest({}) == whole.hexdigest({})
+
+
+def test_texts_that_are_cut_elsewhere_have_another_content():
+    contents = set()
+    for values in (["ab", "c"], ["a", "bc"], ["abc", None], [None, "abc"], ["abc", ""]):
+        content = ContentHash()
+        content.update("t", pa.table({"text": values}))
+        contents.add(content.hexdigest({}))
+    assert len(contents) == 5
 
 
 def test_copies_are_made_of_kept_rows_only(tmp_path):

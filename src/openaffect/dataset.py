@@ -14,12 +14,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +32,10 @@ import openaffect
 from openaffect import schemas, tables
 from openaffect.documents import decode_json, decode_versioned, read_bytes
 from openaffect.errors import FormatError, InputError
-from openaffect.face_table import check_faces, float_lists
+from openaffect.face_table import check_annotations, check_faces, float_lists
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
+from openaffect.fingerprints import ContentHash, RowsHash
 from openaffect.image_links import check_links, record_link
 from openaffect.images import Pixels, read_image
 from openaffect.labels import EXPRESSIONS
@@ -67,7 +67,9 @@ class DatasetInfo:
         source: where it came from, such as the format and the name of the file.
         rows: number of faces.
         rejected: number of source rows that an import could not take.
-        fingerprint: SHA-256 over the rows, whatever their order.
+        fingerprint: SHA-256 over what is scored of the rows, whatever their order.
+        content: SHA-256 over every value of the tables, in their order, and over what this file
+            says of them; "" in datasets of older versions.
         made_by: the openaffect version that wrote it.
         schema: version of the tables.
     """
@@ -81,12 +83,18 @@ class DatasetInfo:
     rows: int = 0
     rejected: int = 0
     fingerprint: str = ""
+    content: str = ""
     made_by: str = f"openaffect {openaffect.__version__}"
     schema: int = schemas.VERSION
 
     def to_json(self) -> str:
         """The text of `dataset.json`."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    def describe_content(self) -> dict[str, Any]:
+        """What `content` takes in of this file: what stays true wherever the folder lies."""
+        about = dataclasses.asdict(self)
+        return {key: about[key] for key in ("name", "crop", "license", "shareable", "source")}
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> DatasetInfo:
@@ -138,35 +146,46 @@ class Dataset:
     @property
     def ids(self) -> list[str]:
         """Every `face_id`, in row order."""
-        ids: list[str] = self.faces["face_id"].to_pylist()
+        ids: list[str] = self.column("face_id").to_pylist()
         return ids
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column of the table of faces.
+
+        Raises:
+            InputError: the table does not have it, or it was not read.
+        """
+        if name not in self.faces.column_names:
+            known = ", ".join(self.faces.column_names)
+            raise InputError(f"{self.path} has no column '{name}'; it has {known}")
+        return self.faces[name]
 
     @property
     def image_paths(self) -> list[Path]:
         """The path of every row's picture, in row order."""
         folder = self.images_folder
-        return [folder / image for image in self.faces["image"].to_pylist()]
+        return [folder / image for image in self.column("image").to_pylist()]
 
     @property
     def expression_ids(self) -> NDArray[np.int8]:
         """AffectNet's id of every row's expression, int8 (n,); −1 where it is null."""
-        found = pc.index_in(self.faces["expression"], value_set=pa.array([*EXPRESSIONS]))
+        found = pc.index_in(self.column("expression"), value_set=pa.array([*EXPRESSIONS]))
         result: NDArray[np.int8] = found.fill_null(-1).to_numpy().astype(np.int8)
         return result
 
     @property
     def affect(self) -> NDArray[np.float32]:
         """Valence and arousal of every row, float32 (n, 2); NaN where they are null."""
-        columns = [self.faces[name].to_numpy() for name in ("valence", "arousal")]
+        columns = [self.column(name).to_numpy() for name in ("valence", "arousal")]
         return np.stack(columns, axis=1).astype(np.float32)
 
     def lists(self, column: str) -> NDArray[np.float32]:
         """A list column such as `box`, `landmarks` or `soft_label` as float32 (n, k); NaN where null."""
-        return float_lists(self.faces[column])
+        return float_lists(self.column(column))
 
     def box(self, row: int) -> Box | None:
         """The box of a row, or None where the picture already is the face crop."""
-        values = self.faces["box"][row].as_py()
+        values = self.column("box")[row].as_py()
         return None if values is None else Box(*values)
 
     def image(self, row: int) -> Pixels:
@@ -175,7 +194,7 @@ class Dataset:
         Raises:
             ImageError: it is missing or broken.
         """
-        return read_image(self.images_folder / self.faces["image"][row].as_py())
+        return read_image(self.images_folder / self.column("image")[row].as_py())
 
     def crop(self, row: int, rule: CropRule, size: tuple[int, int] | None = None) -> Pixels:
         """The face of a row by a crop rule, RGB uint8; `size` is (width, height)."""
@@ -191,12 +210,10 @@ class Dataset:
         """
         keep = np.ones(len(self), dtype=bool)
         for column, wanted in conditions.items():
-            if column not in self.faces.column_names:
-                known = ", ".join(self.faces.column_names)
-                raise InputError(f"{self.path} has no column '{column}'; it has {known}")
+            found = self.column(column)
             values = [wanted] if wanted is None or isinstance(wanted, str) else list(wanted)
-            options = pa.array(values, self.faces[column].type)
-            keep &= pc.is_in(self.faces[column], value_set=options).to_numpy()
+            options = pa.array(values, found.type)
+            keep &= pc.is_in(found, value_set=options).to_numpy()
         return self.select(keep)
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.integer] | Sequence[int]) -> Dataset:
@@ -225,13 +242,13 @@ class Dataset:
 
     def group_keys(self) -> list[str]:
         """What no split may separate, of every row: see `group_key`."""
-        groups = self.faces["group"].to_pylist()
+        groups = self.column("group").to_pylist()
         return list(map(group_key, self.ids, groups))
 
     def class_counts(self) -> dict[tuple[str | None, str | None], int]:
         """Number of faces by split and expression, in the order of splits and ids; null is last."""
         pairs = zip(
-            self.faces["split"].to_pylist(), self.faces["expression"].to_pylist(), strict=True
+            self.column("split").to_pylist(), self.column("expression").to_pylist(), strict=True
         )
         counts = Counter(pairs)
         order = itertools.product((*schemas.SPLITS, None), (*map(str, EXPRESSIONS), None))
@@ -246,67 +263,77 @@ class Dataset:
         return tables.to_pandas(self.faces)
 
     def fingerprint(self) -> str:
-        """SHA-256 over the rows, whatever their order; see `RowsHash`."""
+        """SHA-256 over what is scored of the rows, whatever their order; see `RowsHash`."""
         rows = RowsHash()
         for batch in self.faces.to_batches(max_chunksize=65_536):
             rows.update(batch)
         return rows.hexdigest()
 
+    def content(self) -> str:
+        """SHA-256 over every value of both tables and what `info` says of them; see `ContentHash`.
 
-class RowsHash:
-    """A hash of rows that does not depend on their order and needs no memory to speak of.
-
-    The sum, modulo 2²⁵⁶, of the SHA-256 of each row's face_id, image, box, expression, valence,
-    arousal (six decimals), votes, soft label and split, hashed once more with their number.
-    """
-
-    def __init__(self) -> None:
-        self._sum = 0
-        self._count = 0
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Add rows."""
-        texts = [
-            [_text(value) for value in batch.column(name).to_pylist()]
-            for name in (
-                *("face_id", "image", "box", "expression", "valence", "arousal"),
-                *("votes", "soft_label", "split"),
-            )
-        ]
-        for row in zip(*texts, strict=True):
-            digest = hashlib.sha256("\t".join(row).encode()).digest()
-            self._sum += int.from_bytes(digest, "big")
-        self._count += batch.num_rows
-
-    def hexdigest(self) -> str:
-        """64 hexadecimal digits."""
-        total = (self._sum % 2**256).to_bytes(32, "big")
-        return hashlib.sha256(total + str(self._count).encode()).hexdigest()
+        It differs from `info.content` where the tables were changed after they were written.
+        """
+        content = ContentHash()
+        content.update("faces", self.faces)
+        if self.annotations is not None:
+            content.update("annotations", self.annotations)
+        return content.hexdigest(self.info.describe_content())
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value + 0.0:.6f}"  # adding zero turns -0.0 into 0.0
-    if isinstance(value, list):
-        return " ".join(map(_text, value))
-    return str(value)
-
-
-def open_dataset(path: str | Path) -> Dataset:
+def open_dataset(path: str | Path, *, columns: Collection[str] | None = None) -> Dataset:
     """Open a dataset folder; pictures are not touched.
+
+    Args:
+        path: the folder.
+        columns: the columns of the faces to read, `face_id` always among them, and no annotations;
+            None for all. Landmarks, for one, are most of a table.
 
     Raises:
         FormatError: not a dataset, or a table that is broken or of the wrong types.
         NewerSchema: written by a newer openaffect.
-        InputError: repeated ids, or values that the schema does not allow.
+        InputError: repeated ids, values that the schema does not allow, or a column that the
+            table does not have.
     """
     path = Path(path)
-    return read_folder(path, lambda: _read_dataset(path))
+    return read_folder(path, lambda: _read_dataset(path, columns))
 
 
-def _read_dataset(path: Path) -> Dataset:
+def scan_dataset(
+    path: str | Path, *, columns: Collection[str] | None = None, rows: int = 16_384
+) -> Iterator[Dataset]:
+    """The faces of a dataset in portions, each a Dataset without annotations; at least one.
+
+    Only one portion is in memory, so a table may be larger than that.
+
+    Args:
+        path: the folder.
+        columns: see `open_dataset`.
+        rows: of a portion.
+
+    Raises:
+        FormatError, NewerSchema, InputError: see `open_dataset`; what is wrong with a row is found
+            when its portion is read.
+    """
+    path = Path(path)
+    info = read_folder(path, lambda: _read_info(path))
+    where = str(path / "faces.parquet")
+    seen = np.empty(0, np.uint64)
+    for portion in tables.scan_parquet(
+        where, "the faces of a dataset", _wanted(columns), rows=rows
+    ):
+        faces = _conform_faces(portion, columns, where)
+        check_faces(faces, where)
+        # Eight bytes per face suffice to find an id that an earlier portion has. A stable sort
+        # merges two sorted runs in linear time.
+        hashes = np.sort(np.fromiter(map(hash, faces["face_id"].to_pylist()), np.int64, len(faces)))
+        if np.isin(hashes.view(np.uint64), seen, assume_unique=True).any():
+            raise InputError(f"face_id must be unique in {where}, but ids repeat")
+        seen = np.sort(np.concatenate([seen, hashes.view(np.uint64)]), kind="stable")
+        yield Dataset(path, info, faces)
+
+
+def _read_info(path: Path) -> DatasetInfo:
     if not (path / "dataset.json").is_file():
         raise FormatError(
             f"expected a dataset folder at {path}, but "
@@ -319,16 +346,37 @@ def _read_dataset(path: Path) -> Dataset:
     # A folder that is missing is not refused: labels can be scored without their pictures.
     if os.path.exists(images) and not os.path.isdir(images):
         raise InputError(f"expected a folder under 'images' in {where}, but {images} is a file")
+    return info
+
+
+def _read_dataset(path: Path, columns: Collection[str] | None) -> Dataset:
+    info = _read_info(path)
     where = str(path / "faces.parquet")
-    faces = tables.read_parquet(where, "the faces of a dataset")
-    faces = tables.conform(faces, schemas.FACES, where)
+    faces = tables.read_parquet(where, "the faces of a dataset", _wanted(columns))
+    faces = _conform_faces(faces, columns, where)
     check_faces(faces, where)
     annotations = None
-    if (path / "annotations.parquet").exists():
+    if columns is None and (path / "annotations.parquet").exists():
         where = str(path / "annotations.parquet")
         annotations = tables.read_parquet(where, "the annotations of a dataset")
         annotations = tables.conform(annotations, schemas.ANNOTATIONS, where)
+        check_annotations(annotations, where)
     return Dataset(path, info, faces, annotations)
+
+
+def _wanted(columns: Collection[str] | None) -> Callable[[str], bool] | None:
+    return None if columns is None else {*columns, "face_id"}.__contains__
+
+
+def _conform_faces(faces: pa.Table, columns: Collection[str] | None, where: str) -> pa.Table:
+    """The table with the columns of the schema that are wanted; others must be there."""
+    fields = [f for f in schemas.FACES if columns is None or f.name in {*columns, "face_id"}]
+    fields += [f for f in schemas.PROVENANCE if f.name in faces.column_names]
+    faces = tables.conform(faces, pa.schema(fields), where)
+    missing = sorted({*(columns or ())} - {*faces.column_names})
+    if missing:
+        raise InputError(f"{where} has no column '{missing[0]}'")
+    return faces
 
 
 def save_dataset(
@@ -362,6 +410,7 @@ def save_dataset(
         images=str(dataset.images_folder),
         rows=len(dataset),
         fingerprint=dataset.fingerprint(),
+        content=dataset.content(),
     )
     check_links(path)
     with atomic_folder(path, overwrite=overwrite) as folder:

@@ -2,7 +2,7 @@
 
 The writer holds the one rule for dirt (docs/formats.md): a row that cannot be used is rejected
 and named in `rejected.csv`; one that is odd is kept and counted. Memory does not grow with the
-number of rows, but for the hashes (60 to 140 bytes a row) that find repeated ids.
+number of rows, but for the hashes (60 to 140 bytes per row) that find repeated ids.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,18 +22,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from openaffect import schemas
+from openaffect.annotation_row import AnnotationRow, check_annotation
 from openaffect.circumplex import REGIONS, Region, inside_disc
-from openaffect.dataset import DatasetInfo, RowsHash, write_info
-from openaffect.errors import InputError
+from openaffect.dataset import DatasetInfo, write_info
+from openaffect.errors import ImageError, InputError
 from openaffect.face_row import FaceRow, RejectRow, check_row, normalize_soft_label
 from openaffect.faces.crops import CropRule
+from openaffect.fingerprints import ContentHash, RowsHash
+from openaffect.image_headers import content_name
 from openaffect.image_links import check_links, record_link
-from openaffect.images import check_header, encode_image, image_size
+from openaffect.images import check_header, encode_image, image_size, read_image_file
 from openaffect.storage import atomic_folder
-from openaffect.tables import parquet_writer, write_table
+from openaffect.tables import parquet_writer, reject_doubled
 
 BATCH = 4096
 _SHOWN = 1_000  # characters of an id or a reason in rejected.csv
@@ -44,6 +49,7 @@ class ImportSummary:
 
     Attributes:
         rows: faces written.
+        annotations: judgments written.
         rejected: number of rows left out, by reason.
         warnings: number of rows kept although odd, by what is odd.
         notes: one line each for what no single row can show.
@@ -51,6 +57,7 @@ class ImportSummary:
     """
 
     rows: int = 0
+    annotations: int = 0
     rejected: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     warnings: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -74,6 +81,7 @@ class DatasetWriter:
         images_folder: Path,
         check_images: bool,
         copy_to: Path | None = None,
+        hard_links: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.folder = folder
@@ -82,12 +90,18 @@ class DatasetWriter:
         self._images_prefix = f"{images_folder}/"
         self._check_images = check_images
         self._copy_to = copy_to
+        self._hard_links = hard_links
         self._progress = progress
         self._done = 0
         self._rows: list[FaceRow] = []
         self._ids: set[int] = set()
         self._hash = RowsHash()
-        self._table = parquet_writer(folder / "faces.parquet", schemas.FACES)
+        self._content = ContentHash()
+        self._more = pa.schema([])
+        self._table: pq.ParquetWriter | None = None
+        self._annotations: list[AnnotationRow] = []
+        self._annotation_ids: set[int] = set()
+        self._annotation_table: pq.ParquetWriter | None = None
         self._rejected = open(  # noqa: SIM115
             # A rejected name may be no valid Unicode.
             folder / "rejected.csv",
@@ -98,20 +112,38 @@ class DatasetWriter:
         )
         self._rejections = csv.writer(self._rejected)
         self._rejections.writerow(["row", "face", "reason"])
-        self.annotations: list[dict[str, Any]] = []
 
-    def add(self, row: FaceRow, where: str = "") -> bool:
+    def add_columns(self, columns: pa.Schema) -> None:
+        """Announce columns beyond those of `schemas.FACES`, before the first row.
+
+        Args:
+            columns: names and types, such as `schemas.PROVENANCE`; `FaceRow.columns` holds their
+                values.
+
+        Raises:
+            InputError: a name that is taken.
+        """
+        more = pa.schema([*self._more, *columns])
+        reject_doubled([*schemas.FACES.names, *more.names], "the dataset that is written")
+        self._more = more
+
+    def add(self, row: FaceRow, where: str = "", *, picture: Path | bytes | None = None) -> bool:
         """Judge a row and keep it, or reject it; whether it was kept.
 
         Args:
             row: the face.
             where: its place in the source, such as `training.csv line 12`.
+            picture: the file or the bytes of its image, to be placed under `images/` by its
+                content; `row.image` becomes its name there. By default the image lies there.
         """
         try:
-            self._judge(row)
+            data = None if picture is None else _read_picture(row, picture)
+            self._judge(row, is_there=picture is None)
         except RejectRow as error:
             self.reject(str(error), row.face_id, where)
             return False
+        if picture is not None and data is not None:
+            self._place(row.image, data, picture)
         self._warn_of(row)
         if self._copy_to is not None:
             _copy_once(self.images_folder / row.image, self._copy_to / row.image)
@@ -120,6 +152,31 @@ class DatasetWriter:
         self.summary.classes[row.split, row.expression] += 1
         if len(self._rows) >= BATCH:
             self._flush()
+        self._count_done()
+        return True
+
+    def add_annotation(self, row: AnnotationRow, where: str = "") -> bool:
+        """Judge an annotation of a face that was added, and keep or reject it; whether it was kept.
+
+        Args:
+            row: the judgment.
+            where: its place in the source, such as `judgments.csv line 12`.
+        """
+        try:
+            check_annotation(row)
+            if _key(row.face_id) not in self._ids:
+                raise RejectRow("annotation of a face that is not there")
+            if row.id is not None:
+                if _key(row.id) in self._annotation_ids:
+                    raise RejectRow("repeated id of an annotation")
+                self._annotation_ids.add(_key(row.id))
+        except RejectRow as error:
+            self.reject(str(error), row.face_id, where)
+            return False
+        self._annotations.append(row)
+        self.summary.annotations += 1
+        if len(self._annotations) >= BATCH:
+            self._flush_annotations()
         self._count_done()
         return True
 
@@ -164,16 +221,27 @@ class DatasetWriter:
         if self._progress is not None and self._done % 256 == 0:
             self._progress(self._done)
 
-    def _judge(self, row: FaceRow) -> None:
+    def _judge(self, row: FaceRow, *, is_there: bool) -> None:
         check_row(row)
-        if self._check_images:
+        if self._check_images and is_there:
             broken = check_header(self._images_prefix + row.image)
             if broken is not None:
                 raise RejectRow(f"{broken}: {row.image}")
-        key = int.from_bytes(hashlib.blake2b(row.face_id.encode(), digest_size=8).digest(), "big")
+        for name, value in row.columns.items():
+            _check_value(self._more, name, value)
+        key = _key(row.face_id)
         if key in self._ids:
             raise RejectRow("repeated face_id")
         self._ids.add(key)
+
+    def _place(self, image: str, data: bytes, picture: Path | bytes) -> None:
+        target = self.images_folder / image
+        if target.exists():  # several faces may share a picture
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        linked = self._hard_links and isinstance(picture, Path) and _link(picture, target)
+        if not linked:
+            target.write_bytes(data)
 
     def _warn_of(self, row: FaceRow) -> None:
         if normalize_soft_label(row):
@@ -194,36 +262,59 @@ class DatasetWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        batch = pa.RecordBatch.from_arrays(
-            [_column(self._rows, field) for field in schemas.FACES], schema=schemas.FACES
-        )
+        columns = [_column(self._rows, field) for field in schemas.FACES]
+        columns += [
+            pa.array([row.columns.get(field.name) for row in self._rows], field.type)
+            for field in self._more
+        ]
+        schema = pa.schema([*schemas.FACES, *self._more])
+        if self._table is None:
+            self._table = parquet_writer(self.folder / "faces.parquet", schema)
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         self._hash.update(batch)
+        self._content.update("faces", batch)
         self._table.write_batch(batch)
         self._rows.clear()
 
+    def _flush_annotations(self) -> None:
+        if not self._annotations:
+            return
+        if self._annotation_table is None:
+            path = self.folder / "annotations.parquet"
+            self._annotation_table = parquet_writer(path, schemas.ANNOTATIONS)
+        columns = [
+            pa.array([getattr(row, field.name) for row in self._annotations], field.type)
+            for field in schemas.ANNOTATIONS
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, schema=schemas.ANNOTATIONS)
+        self._content.update("annotations", batch)
+        self._annotation_table.write_batch(batch)
+        self._annotations.clear()
+
     def _close(self, info: DatasetInfo) -> None:
         self._flush()
-        self._table.close()
-        self._rejected.close()
+        self._flush_annotations()
+        self._abort()
         if self._progress is not None:
             self._progress(self._done)
         if not self.summary.rows:
             raise InputError(_nothing_kept(self.summary, info.source))
         if not self.summary.rejected:
             (self.folder / "rejected.csv").unlink()
-        if self.annotations:
-            table = pa.Table.from_pylist(self.annotations, schema=schemas.ANNOTATIONS)
-            write_table(table, self.folder / "annotations.parquet")
         info = dataclasses.replace(
             info,
             rows=self.summary.rows,
             rejected=self.summary.rejected.total(),
             fingerprint=self._hash.hexdigest(),
+            content=self._content.hexdigest(info.describe_content()),
         )
-        write_info(info, self.folder, annotations=bool(self.annotations))
+        write_info(info, self.folder, annotations=self._annotation_table is not None)
 
     def _abort(self) -> None:
-        self._table.close()
+        """Close what is open."""
+        for table in (self._table, self._annotation_table):
+            if table is not None:
+                table.close()
         self._rejected.close()
 
 
@@ -238,6 +329,7 @@ def write_dataset(
     license: str | None = None,
     shareable: bool = False,
     source: str = "",
+    hard_links: bool = False,
     overwrite: bool = False,
     check_images: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -253,6 +345,8 @@ def write_dataset(
         license: of pictures and labels.
         shareable: whether pictures may be shown in reports.
         source: where the rows come from.
+        hard_links: make hard links to the pictures that are given to `add`, where the file system
+            can, instead of copies.
         overwrite: replace an existing dataset.
         check_images: look at the first bytes of every picture.
         progress: called now and then with the number of rows done, kept or rejected.
@@ -270,7 +364,9 @@ def write_dataset(
         if linked is None or copy_images:
             inside.mkdir()
         copy_to = inside if linked is not None and copy_images else None
-        writer = DatasetWriter(folder, linked or inside, check_images, copy_to, progress)
+        writer = DatasetWriter(
+            folder, linked or inside, check_images, copy_to, hard_links, progress
+        )
         try:
             yield writer
             writer._close(
@@ -287,6 +383,41 @@ def write_dataset(
             writer._abort()
     if linked is not None and not copy_images:
         record_link(linked, path)
+
+
+def _key(name: str) -> int:
+    """64 bits of a name, to find it again."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
+def _read_picture(row: FaceRow, picture: Path | bytes) -> bytes:
+    """The bytes of a picture; names it by them in its row."""
+    try:
+        data = picture if isinstance(picture, bytes) else read_image_file(picture)
+        row.image = content_name(hashlib.sha256(data).hexdigest(), data[:32])
+    except ImageError as error:
+        raise RejectRow(f"missing or unreadable picture: {error}") from error
+    return data
+
+
+def _check_value(columns: pa.Schema, name: str, value: Any) -> None:
+    """Refuse a value that its column cannot hold."""
+    if name not in columns.names:
+        raise InputError(f"the writer was given no column '{name}'; it has {columns.names}")
+    try:
+        pa.scalar(value, columns.field(name).type)
+    except (pa.ArrowException, UnicodeError, OverflowError, TypeError) as error:
+        kind = columns.field(name).type
+        raise RejectRow(f"{name} that is no {kind}: {str(value)[:100]}") from error
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make a hard link; whether the file system could."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
 
 
 def _copy_once(source: Path, target: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class FaceRow:
     """One face on its way into a dataset; the columns of `schemas.FACES`.
 
     `box` is (x, y, w, h) and may still be invalid: the writer judges it. `landmarks` has 136
-    numbers, x0 y0 … x67 y67. `extra` is any JSON-ready object.
+    numbers, x0 y0 … x67 y67. `extra` is any JSON-ready object. `columns` holds the values of columns
+    beyond these, by the names that the writer was given.
     """
 
     face_id: str
@@ -54,6 +55,7 @@ class FaceRow:
     url: str | None = None
     license: str | None = None
     extra: dict[str, Any] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_row(row: FaceRow) -> None:
@@ -81,7 +83,7 @@ def check_row(row: FaceRow) -> None:
     for origin in (row.expression_origin, row.affect_origin):
         if origin is not None and origin not in schemas.ORIGINS:
             raise RejectRow(f"unknown origin: {origin}")
-    if row.extra is not None and not _is_plain(row.extra, _DEEPEST):
+    if row.extra is not None and not is_plain(row.extra, _DEEPEST):
         raise RejectRow(f"extra that is no JSON object of at most {_DEEPEST} levels")
 
 
@@ -158,15 +160,20 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _is_plain(value: Any, levels: int) -> bool:
-    """Whether a value can be written as JSON that every reader takes."""
+def is_plain(value: Any, levels: int = _DEEPEST) -> bool:
+    """Whether a value can be written as JSON that every reader takes.
+
+    Args:
+        value: any value.
+        levels: of lists and objects that it may have.
+    """
     if isinstance(value, dict):
         return levels > 0 and all(
-            isinstance(key, str) and _is_text(key) and _is_plain(inner, levels - 1)
+            isinstance(key, str) and _is_text(key) and is_plain(inner, levels - 1)
             for key, inner in value.items()
         )
     if isinstance(value, list | tuple):
-        return levels > 0 and all(_is_plain(inner, levels - 1) for inner in value)
+        return levels > 0 and all(is_plain(inner, levels - 1) for inner in value)
     if isinstance(value, str):
         return _is_text(value)
     if isinstance(value, float):

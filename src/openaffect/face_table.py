@@ -5,6 +5,8 @@ Whole columns are looked at, no row by itself: 300,000 faces take a tenth of a s
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,16 +36,46 @@ def check_faces(faces: pa.Table, where: str) -> None:
         ("expression_origin", schemas.ORIGINS),
         ("affect_origin", schemas.ORIGINS),
     ):
-        strange = set(pc.unique(faces[column]).to_pylist()) - {*allowed, None}
-        if strange:
-            raise InputError(
-                f"expected {column} in {where} to be one of {', '.join(allowed)}, "
-                f"but got {', '.join(sorted(strange)[:3])}"
-            )
-    leaves = pc.match_substring_regex(faces["image"], IMAGE_LEAVES).to_numpy()
-    _reject_rows(faces, leaves, "image", "a path inside the images folder, with /", where)
+        _check_names(faces, column, allowed, where)
+    if "image" in faces.column_names:
+        leaves = pc.match_substring_regex(faces["image"], IMAGE_LEAVES).to_numpy()
+        _reject_rows(faces, leaves, "image", "a path inside the images folder, with /", where)
     _check_lists(faces, where)
-    valence, arousal = faces["valence"].to_numpy(), faces["arousal"].to_numpy()
+    _check_affect(faces, "face_id", where)
+
+
+def check_annotations(annotations: pa.Table, where: str) -> None:
+    """Raise an InputError if an annotations table breaks a rule of the schema.
+
+    Names of expressions, kinds and origins are known; an id is there once; valence and arousal
+    are both there or neither, in [−1, 1].
+    """
+    for column, allowed in (
+        ("expression", EXPRESSIONS),
+        ("kind", schemas.KINDS),
+        ("origin", schemas.ORIGINS),
+    ):
+        _check_names(annotations, column, allowed, where)
+    tables.reject_repeated(annotations.filter(annotations["id"].is_valid()), "id", where)
+    _check_affect(annotations, "face_id", where)
+
+
+def _check_names(table: pa.Table, column: str, allowed: Collection[str], where: str) -> None:
+    if column not in table.column_names:
+        return
+    strange = set(pc.unique(table[column]).to_pylist()) - {*allowed, None}
+    if strange:
+        raise InputError(
+            f"expected {column} in {where} to be one of {', '.join(allowed)}, "
+            f"but got {', '.join(sorted(strange)[:3])}"
+        )
+
+
+def _check_affect(table: pa.Table, name: str, where: str) -> None:
+    """The rule of valence and arousal, where both columns were read."""
+    if not {"valence", "arousal"} <= {*table.column_names}:
+        return
+    valence, arousal = table["valence"].to_numpy(), table["arousal"].to_numpy()
     if (np.isnan(valence) != np.isnan(arousal)).any():
         raise InputError(f"{where} has rows with only one of valence and arousal")
     with np.errstate(invalid="ignore"):
@@ -51,29 +83,33 @@ def check_faces(faces: pa.Table, where: str) -> None:
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"expected valence and arousal of {where} in [-1, 1], but {faces['face_id'][row]} "
+            f"expected valence and arousal of {where} in [-1, 1], but {table[name][row]} "
             f"has {valence[row]:g}, {arousal[row]:g}"
         )
 
 
 def _check_lists(faces: pa.Table, where: str) -> None:
     """The rules of boxes, landmarks and soft labels; null lists break none."""
+    there = faces.column_names
 
     def values_of(column: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         return float_lists(faces[column]), faces[column].is_valid().to_numpy()
 
-    boxes, given = values_of("box")
-    wrong = given & ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
-    _reject_rows(faces, wrong, "box", "finite x, y and a positive width and height", where)
-    finite = pc.all(pc.is_finite(pc.list_flatten(faces["landmarks"])), skip_nulls=False)
-    if finite.as_py() is not True:  # looked for row by row only then: they are most of a table
-        points, given = values_of("landmarks")
-        wrong = given & ~np.isfinite(points).all(axis=1)
-        _reject_rows(faces, wrong, "landmarks", "136 finite numbers", where)
-    shares, given = values_of("soft_label")
-    sums = np.abs(shares.sum(axis=1, dtype=np.float64) - 1) <= _SUM_SLACK
-    wrong = given & ~(sums & (shares >= 0).all(axis=1))
-    _reject_rows(faces, wrong, "soft_label", "8 shares, at least 0, that sum to 1", where)
+    if "box" in there:
+        boxes, given = values_of("box")
+        wrong = given & ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
+        _reject_rows(faces, wrong, "box", "finite x, y and a positive width and height", where)
+    if "landmarks" in there:
+        finite = pc.all(pc.is_finite(pc.list_flatten(faces["landmarks"])), skip_nulls=False)
+        if finite.as_py() is not True:  # looked for row by row only then: they are most of a table
+            points, given = values_of("landmarks")
+            wrong = given & ~np.isfinite(points).all(axis=1)
+            _reject_rows(faces, wrong, "landmarks", "136 finite numbers", where)
+    if "soft_label" in there:
+        shares, given = values_of("soft_label")
+        sums = np.abs(shares.sum(axis=1, dtype=np.float64) - 1) <= _SUM_SLACK
+        wrong = given & ~(sums & (shares >= 0).all(axis=1))
+        _reject_rows(faces, wrong, "soft_label", "8 shares, at least 0, that sum to 1", where)
 
 
 def _reject_rows(

@@ -32,6 +32,7 @@ _MAGIC = (
     (b"MM\x00*", "tiff"),
     (b"GIF8", "gif"),
 )
+_SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Formats that are recognized and not read, with what to do.
@@ -65,6 +66,25 @@ def sniff_format(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     return "avif" if _brands(head) & {*_AVIF_BRANDS} else None
+
+
+def content_name(sha256: str, head: bytes) -> str:
+    """The name of an image by its content, `ab/cd/<sha256>.<suffix>`.
+
+    Args:
+        sha256: of its bytes, 64 hexadecimal digits.
+        head: its first 32 bytes.
+
+    Raises:
+        ImageError: they are of no known format.
+
+    >>> content_name("abcd" + 60 * "0", b"BM" + bytes(10))[:12]
+    'ab/cd/abcd00'
+    """
+    kind = sniff_format(head)
+    if kind is None:
+        raise ImageError("not a picture (unknown first bytes)")
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{_SUFFIXES.get(kind, kind)}"
 
 
 def foreign_format(head: bytes) -> str | None:

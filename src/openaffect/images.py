@@ -160,11 +160,16 @@ def read_image(
         data, where = source, where or "the bytes given"
     else:
         where = where or str(source)
-        data = _read_file(Path(source))  # not `source` itself: a number would be a descriptor
+        data = read_image_file(Path(source))  # not `source` itself: a number would be a descriptor
     return _decode(data, max_pixels, where)
 
 
-def _read_file(path: Path) -> bytes:
+def read_image_file(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: no such file, no regular one, or one of more than `MAX_BYTES`.
+    """
     try:
         with open_file(path, "a picture") as file:
             size = os.fstat(file.fileno()).st_size

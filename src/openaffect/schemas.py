@@ -38,19 +38,55 @@ FACES = pa.schema(
 )
 """`faces.parquet`: one row per face."""
 
+PROVENANCE = pa.schema(
+    [
+        pa.field("intended", pa.string()),
+        pa.field("provider", pa.string()),
+        pa.field("page_url", pa.string()),
+        pa.field("author", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("sha256", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("sharpness", pa.float32()),
+        pa.field("brightness", pa.float32()),
+        pa.field("yaw", pa.float32()),
+        pa.field("pitch", pa.float32()),
+        pa.field("roll", pa.float32()),
+    ]
+)
+"""More columns of `faces.parquet`, which only some datasets have: where an image came from and how
+its face looks. `width`, `height` in pixels and `sha256` are of the image; angles are in degrees."""
+
 ANNOTATIONS = pa.schema(
     [
+        pa.field("id", pa.string()),
         pa.field("face_id", pa.string(), nullable=False),
         pa.field("annotator", pa.string(), nullable=False),
+        pa.field("kind", pa.string()),
         pa.field("expression", pa.string()),
         pa.field("valence", pa.float32()),
         pa.field("arousal", pa.float32()),
-        pa.field("seconds", pa.float32()),
-        pa.field("at", pa.timestamp("us", tz="UTC")),
+        pa.field("occluded", pa.bool_()),
         pa.field("flag", pa.string()),
+        pa.field("comment", pa.string()),
+        pa.field("seconds", pa.float32()),
+        pa.field("region_shown", pa.bool_()),
+        pa.field("prelabel_shown", pa.bool_()),
+        pa.field("instructions", pa.string()),
+        pa.field("tool", pa.string()),
+        pa.field("batch", pa.string()),
+        pa.field("round", pa.int32()),
+        pa.field("replaces", pa.string()),
+        pa.field("void", pa.bool_()),
+        pa.field("late", pa.bool_()),
+        pa.field("origin", pa.string()),
+        pa.field("at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""`annotations.parquet`: one row per judgment."""
+"""`annotations.parquet`: one row per judgment. `replaces` is the id of the row that it corrects."""
 
 SPLITS = ("train", "validation", "test")
-ORIGINS = ("human", "model", "derived", "synthetic")
+ORIGINS = ("human", "model", "derived", "synthetic", "simulated")
+KINDS = ("work", "gold", "training", "review", "repeat", "imported")
+"""What an annotation was given for; null stands for `work`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +47,69 @@ def read_parquet(
         FormatError: missing, empty, truncated, damaged, no Parquet, two columns of one name, or
             out of proportion.
     """
-    path = Path(path)
+    with (
+        _checked(Path(path), what, wanted) as checked,
+        pq.ParquetFile(path, read_dictionary=checked.texts) as file,
+    ):
+        portions = _read_portions(file, checked.names, checked.path, checked.most)
+        table = pa.concat_tables(_decode(portion, checked.schema) for portion in portions)
+        table.validate(full=True)  # finds text that is not UTF-8
+        return table
+
+
+def scan_parquet(
+    path: str | Path, what: str, wanted: Callable[[str], bool] | None = None, *, rows: int = 16_384
+) -> Iterator[pa.Table]:
+    """A Parquet file as tables of at most so many rows, one in memory at a time; at least one.
+
+    Args:
+        path, what, wanted: see `read_parquet`.
+        rows: of a portion.
+
+    Raises:
+        FormatError: see `read_parquet`.
+    """
+    with (
+        _checked(Path(path), what, wanted) as checked,
+        # Buffered: else the whole of a row group is read before its first row.
+        pq.ParquetFile(path, read_dictionary=checked.texts, buffer_size=1 << 20) as file,
+    ):
+        empty = True
+        for batch in file.iter_batches(batch_size=rows, columns=checked.names):
+            portion = pa.Table.from_batches([batch])
+            taken = sum(map(_plain_bytes, portion.columns))
+            if taken > checked.most:
+                raise _out_of_proportion(checked.path, taken)
+            portion = _decode(portion, checked.schema)
+            portion.validate(full=True)
+            empty = False
+            yield portion
+        if empty:
+            yield checked.schema.empty_table().select(checked.names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What the footer of a file says, and that it is in proportion to the file.
+
+    Attributes:
+        path: the file.
+        schema: of its rows.
+        names: the columns to read.
+        texts: the columns that are to be read as numbers of texts.
+        most: bytes that its table may take.
+    """
+
+    path: Path
+    schema: pa.Schema
+    names: list[str]
+    texts: list[str]
+    most: int
+
+
+@contextlib.contextmanager
+def _checked(path: Path, what: str, wanted: Callable[[str], bool] | None) -> Iterator[_Checked]:
+    """Look at the footer of a file before it is read in the block; damage there is a FormatError."""
     try:
         with open_file(path, what) as plain:
             size = os.fstat(plain.fileno()).st_size
@@ -59,12 +123,7 @@ def read_parquet(
         reject_doubled(names, str(path))
         most = max(_FREE_BYTES, _MAX_GROWTH * size)
         chunks = _check_footer(path, size, rows, most)
-        texts = _dictionaries(chunks, schema)
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            portions = _read_portions(file, names, path, most)
-            table = pa.concat_tables(_decode(portion, schema) for portion in portions)
-        table.validate(full=True)  # finds text that is not UTF-8
-        return table
+        yield _Checked(path, schema, names, _dictionaries(chunks, schema), most)
     except _DAMAGE as error:
         raise FormatError(
             f"expected {what} at {path}, but it is no whole Parquet file "

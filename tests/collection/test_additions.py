@@ -201,6 +201,49 @@ def test_judgments_of_known_raters_are_added_one_by_one(project: Project, labele
     assert kept(project) == recount(project)
 
 
+def test_judgments_keep_all_that_is_known_of_them(project: Project, labeled: Dataset) -> None:
+    """Ids are those of the source: two sources may use the same ones."""
+    first = {"id": "1", "face_id": "a", "annotator": "ada", "expression": "happy", "round": 2}
+    first |= {"occluded": True, "comment": "hm", "region_shown": True, "tool": "t1", "kind": "gold"}
+    first |= {"origin": "simulated"}
+    second = {"id": "2", "face_id": "a", "annotator": "ada", "replaces": "1", "void": True}
+    table = pa.Table.from_pylist([first, second], schema=schemas.ANNOTATIONS)
+    known = dataclasses.replace(labeled, annotations=table)
+    assert add_dataset(project, known, count_imported=True).annotations == 2
+    other = add_dataset(project, known, name="other", prefix="o/", count_imported=True)
+    assert other.annotations == 2
+    names = [*("id", "kind", "expression", "occluded", "comment", "region_shown", "tool"), "round"]
+    names += ["replaces", "void", "origin", "counted"]
+    columns = [annotations.c[name] for name in names]
+    found = [dict(zip(names, row, strict=True)) for row in read(project, *columns)]
+    assert len({row["id"] for row in found}) == 4
+    given = [row for row in found if row["expression"] == "happy"]
+    corrected = [row for row in found if row["expression"] is None]
+    assert {row["replaces"] for row in corrected} == {row["id"] for row in given}
+    for row in given:
+        del row["id"]
+        assert row == {
+            **{name: first[name] for name in names[1:] if name in first},
+            "kind": "imported",
+            "replaces": None,
+            "void": False,
+            "counted": False,
+        }
+    assert [(row["void"], row["counted"], row["origin"]) for row in corrected] == [
+        (True, False, "human")
+    ] * 2
+    assert kept(project) == recount(project)
+
+
+def test_columns_of_others_stay_with_the_face(project: Project, labeled: Dataset) -> None:
+    day = datetime.date(2026, 1, 2)
+    more = labeled.with_column("age", [31, None, None, None, None])
+    more = more.with_column("day", pa.array([None, day, None, None, None]))
+    add_dataset(project, more)
+    extra = dict(read(project, faces.c.face_id, faces.c.extra))
+    assert (extra["a"], extra["b"]) == ({"age": 31}, {"day": "2026-01-02"})
+
+
 def test_a_folder_gives_its_images_in_order(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)

@@ -99,13 +99,34 @@ def test_a_bad_picture_rejects_its_row_only(tmp_path, image, reason):
     assert summary.rejected == {reason: 1}
 
 
-def test_other_columns_go_to_extra_and_come_back(tmp_path):
-    dataset, summary = import_table(tmp_path, ["image,age,wears", "a.png,31,glasses", "b.png,,"])
-    assert dataset.faces["extra"].to_pylist() == ['{"age": "31", "wears": "glasses"}', None]
-    assert summary.notes == ["columns without a meaning here are kept in extra: age, wears"]
-    export_dataset("csv", dataset, tmp_path / "out")
+def test_other_columns_stay_columns_of_their_type_and_come_back(tmp_path):
+    header = "image,age,wears,score,zip,width"
+    rows = ["a.png,31,glasses,1.5,007,48", "b.png,,,-1e-3,12,", "c.png, 40 ,7,2,,50"]
+    put_picture(tmp_path / "in/c.png")
+    dataset, summary = import_table(tmp_path, [header, *rows])
+    found = {name: dataset.faces[name] for name in ("age", "wears", "score", "zip", "width")}
+    assert {name: (str(column.type), column.to_pylist()) for name, column in found.items()} == {
+        "age": ("int64", [31, None, 40]),
+        "wears": ("string", ["glasses", None, "7"]),
+        "score": ("double", [1.5, -1e-3, 2.0]),
+        "zip": ("string", ["007", "12", None]),
+        "width": ("int32", [48, None, 50]),
+    }
+    assert summary.notes == [
+        "columns without a meaning here are kept as they are: age, wears, score, zip, width"
+    ]
+    exported = export_dataset("csv", dataset, tmp_path / "out")
+    assert exported.dropped == ()
     again, _ = import_dataset("csv", tmp_path / "out", tmp_path / "again")
-    assert again.faces["extra"].to_pylist() == dataset.faces["extra"].to_pylist()
+    assert again.faces.equals(dataset.faces)
+
+
+def test_a_cell_that_a_known_column_cannot_hold_is_rejected(tmp_path):
+    dataset, summary = import_table(
+        tmp_path, ["image,width", "a.png,48", "b.png,wide", "c.png,1e3"]
+    )
+    assert dataset.ids == ["a"]
+    assert summary.rejected == {"cell that is no number": 2}
 
 
 def test_pictures_beside_the_table_in_images_or_where_the_option_says(tmp_path):
@@ -408,7 +429,7 @@ def test_utf16_with_its_mark(tmp_path, encoding):
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
     data = mark + "image\tlabel\tNäme\na.png\thappy\tJürgen\n".encode(encoding)
     dataset, _ = import_lines(tmp_path, data)
-    assert dataset.faces["extra"].to_pylist() == ['{"näme": "Jürgen"}']
+    assert dataset.faces["näme"].to_pylist() == ["Jürgen"]
     (tmp_path / "in/t.csv").write_bytes(data + b"\xd8")
     with pytest.raises(FormatError, match="UTF-16"):
         import_dataset("csv", tmp_path / "in/t.csv", tmp_path / "e")

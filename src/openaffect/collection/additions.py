@@ -17,15 +17,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from openaffect import tables
+from openaffect import schemas, tables
 from openaffect.dataset import Dataset
 from openaffect.documents import decode_json
 from openaffect.errors import ImageError, InputError
+from openaffect.face_row import is_plain
 from openaffect.image_headers import foreign_format, sniff_format
 from openaffect.images import SUFFIXES
 from openaffect.parallel import map_in_order
 from openaffect.project import Project, rows, work
-from openaffect.project.rows import AnnotationRow, ImageRow, StoredFace
+from openaffect.project.rows import ImageRow, StoredAnnotation, StoredFace
 from openaffect.project.store import Store, read_file
 from openaffect.storage import open_file
 
@@ -272,6 +273,9 @@ def _face(row: dict[str, Any], face_id: str, image_id: int, source: str) -> Stor
     x, y, w, h = row["box"] or [None] * 4
     points = row["landmarks"]
     extra = dict(_parse_extra(row["extra"]))
+    known = {*schemas.FACES.names, *schemas.PROVENANCE.names}
+    others = {key: value for key, value in row.items() if key not in known and value is not None}
+    extra |= {key: value if is_plain(value) else str(value) for key, value in others.items()}
     if row["valence"] is not None and not _affect_goes_along(row):
         extra["affect"] = {key: row[key] for key in ("valence", "arousal", "affect_origin")}
     return StoredFace(
@@ -300,13 +304,15 @@ def _affect_goes_along(row: dict[str, Any]) -> bool:
     return row["expression"] is None or row["affect_origin"] == row["expression_origin"]
 
 
-def _label_of(row: dict[str, Any], source: str, prefix: str, count: bool) -> AnnotationRow | None:
+def _label_of(
+    row: dict[str, Any], source: str, prefix: str, count: bool
+) -> StoredAnnotation | None:
     """The one label of a face as an annotation, or None where it has none."""
     affect = row["valence"] is not None and _affect_goes_along(row)
     if row["expression"] is None and not affect:
         return None
     origin = row["expression_origin"] if row["expression"] is not None else row["affect_origin"]
-    return AnnotationRow(
+    return StoredAnnotation(
         prefix + row["face_id"],
         f"import:{source}",
         expression=row["expression"],
@@ -317,20 +323,21 @@ def _label_of(row: dict[str, Any], source: str, prefix: str, count: bool) -> Ann
     )
 
 
-def _judgment(row: dict[str, Any], source: str, prefix: str, count: bool) -> AnnotationRow:
-    """A row of annotations.parquet as an annotation."""
-    return AnnotationRow(
-        prefix + row["face_id"],
-        f"import:{source}/{row['annotator']}",
-        expression=row["expression"],
-        valence=row["valence"],
-        arousal=row["arousal"],
-        seconds=row["seconds"],
-        flag=row["flag"],
-        origin="human",
-        at=row["at"],
-        counted=count,
-    )
+def _judgment(row: dict[str, Any], source: str, prefix: str, count: bool) -> StoredAnnotation:
+    """A row of annotations.parquet as an annotation; an id of its own would meet others' ids."""
+    given = {name: row[name] for name in schemas.ANNOTATIONS.names}
+    given |= {
+        "face_id": prefix + row["face_id"],
+        "annotator": f"import:{source}/{row['annotator']}",
+        "kind": "imported",
+        "origin": row["origin"] or "human",
+        "void": bool(row["void"]),
+        "late": bool(row["late"]),
+        "id": row["id"] and rows.name_annotation(source, row["id"]),
+        "replaces": row["replaces"] and rows.name_annotation(source, row["replaces"]),
+    }
+    counted = count and given["origin"] == "human" and not given["void"]
+    return StoredAnnotation(**given, counted=counted)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

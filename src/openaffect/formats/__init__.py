@@ -3,7 +3,8 @@
 One file per format, found by its name: `affectnet-plus` is `affectnet_plus.py`. Each states
 
 - `LAYOUT`: the layout in words, for messages; `LICENSE`: of the data, where it is known;
-- `COLUMNS`: the columns of `faces.parquet` that it holds both ways; `FIXED_SIZE`: the
+- `COLUMNS`: the columns of `schemas.FACES` that it holds both ways; `HOLDS_OTHERS`: that it holds
+  columns beyond these, too; `FIXED_SIZE`: the
   (width, height) of every picture that it writes, or None where bytes stay as they are;
 - `find(path, …) -> Source`: where its parts lie, or a FormatError; `read(source, writer, …)`:
   every row to the writer, a `RejectRow` for one that cannot be used;
@@ -127,7 +128,8 @@ def export_dataset(
         raise InputError(f"{format} can only be imported; export as folders or csv")
     _check_options(format, options, module.write)
     _keep_apart(dataset, Path(destination))
-    summary = ExportSummary(dropped=dropped_columns(dataset, module.COLUMNS))
+    others = getattr(module, "HOLDS_OTHERS", False)
+    summary = ExportSummary(dropped=dropped_columns(dataset, module.COLUMNS, others=others))
     with atomic_folder(destination, overwrite=overwrite) as folder:
         module.write(dataset, folder, summary, **options)
         if not summary.rows:

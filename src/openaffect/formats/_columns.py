@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from openaffect.errors import FormatError, InputError, UnknownName
 from openaffect.face_row import RejectRow
 from openaffect.formats._sources import find_expression, parse_split, read_number, shorten
 from openaffect.formats._tables import Table
+from openaffect.schemas import FACES, PROVENANCE
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "face_id": (),
@@ -60,6 +63,8 @@ _OF_ANALYSIS = ("source", "status", "face_index")
 """The columns that tell a table of `openaffect analyze`."""
 
 _NUMBER_WITH_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})")  # not 007, which is a name
+_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
@@ -194,6 +199,44 @@ def _chosen_box(
             + (f" and no column for {', '.join(missing)}" if missing else "")
         )
     return (BoxColumns(names, tuple(map(header.index, names)), corners),)
+
+
+def column_types(table: Table, columns: Columns) -> pa.Schema:
+    """The types of the columns that we have no name for, judged by all of their cells.
+
+    Whole numbers are int64, other numbers float64, anything else is text. A column of
+    `schemas.PROVENANCE` has its own type; one of `schemas.FACES` is none of these columns.
+    """
+    names = {name: place for name, place in columns.others.items() if name not in FACES.names}
+    kinds = dict.fromkeys(names, pa.int64())
+    for _, cells in table.rows():
+        if isinstance(cells, RejectRow):
+            continue
+        for name, place in names.items():
+            cell = cells[place].strip()
+            if cell and kinds[name] == pa.int64() and not _WHOLE_NUMBER.fullmatch(cell):
+                kinds[name] = pa.float64()
+            if cell and kinds[name] == pa.float64() and not _NUMBER.fullmatch(cell):
+                kinds[name] = pa.string()
+    known = {field.name: field.type for field in PROVENANCE}
+    return pa.schema([pa.field(name, known.get(name, kind)) for name, kind in kinds.items()])
+
+
+def parse_cell(cell: str, kind: pa.DataType) -> str | int | float | None:
+    """The value of a cell in a column of one of the types that `column_types` gives.
+
+    Raises:
+        RejectRow: it is no such value.
+    """
+    cell = cell if pa.types.is_string(kind) else cell.strip()
+    if not cell:
+        return None
+    if pa.types.is_string(kind):
+        return cell
+    try:
+        return int(cell) if pa.types.is_integer(kind) else float(cell)
+    except ValueError:
+        raise RejectRow(f"cell that is no number: {shorten(cell)}") from None
 
 
 # ---------------------------------------------------------------- cells

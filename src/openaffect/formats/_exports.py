@@ -43,13 +43,22 @@ class ExportSummary:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def dropped_columns(dataset: Dataset, held: frozenset[str]) -> tuple[str, ...]:
-    """The columns of a dataset that hold values and that a format does not hold."""
+def dropped_columns(
+    dataset: Dataset, held: frozenset[str], *, others: bool = False
+) -> tuple[str, ...]:
+    """The columns of a dataset that hold values and that a format does not hold.
+
+    Args:
+        dataset: what is to be written.
+        held: the columns of `schemas.FACES` that the format holds.
+        others: whether it holds columns beyond these, too.
+    """
     faces = dataset.faces
     return tuple(
         name
         for name in faces.column_names
         if name not in held and name != "image" and faces[name].null_count < len(faces)
+        if not (others and name not in FACES.names)
     )
 
 

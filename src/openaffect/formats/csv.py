@@ -22,12 +22,17 @@ from openaffect.documents import decode_json
 from openaffect.errors import FormatError, InputError
 from openaffect.face_row import FaceRow, RejectRow
 from openaffect.formats._affectnet import drop_minus_two
-from openaffect.formats._columns import CellReader, Columns, match_columns
+from openaffect.formats._columns import (
+    CellReader,
+    Columns,
+    column_types,
+    match_columns,
+    parse_cell,
+)
 from openaffect.formats._exports import (
     ExportSummary,
     check_images_option,
     place_picture,
-    rows_of,
     safe_path,
 )
 from openaffect.formats._sources import (
@@ -46,12 +51,15 @@ from openaffect.formats._sources import (
 from openaffect.formats._tables import TABLES, open_table
 from openaffect.images import image_size
 from openaffect.schemas import FACES, ORIGINS, SPLITS
+from openaffect.tables import iterate_rows
 from openaffect.texts import float32_text
 
 LAYOUT = "one .csv file whose header names a column of pictures (image, path, file, filename …)"
 LICENSE: str | None = None
 COLUMNS = frozenset(FACES.names)
 FIXED_SIZE: tuple[int, int] | None = None
+HOLDS_OTHERS = True
+"""Columns that the schema does not name are written, too."""
 
 _HEADER = [
     *("face_id", "image", "x", "y", "w", "h", "expression", "valence", "arousal", "split"),
@@ -175,9 +183,10 @@ def read(
     choose("origin", origin, ORIGINS)
     if split is not None:
         choose("split", split, SPLITS)
-    if reader.columns.others:
-        names = ", ".join(reader.columns.others)
-        writer.note(f"columns without a meaning here are kept in extra: {names}")
+    more = column_types(table, reader.columns)
+    writer.add_columns(more)
+    if more.names:
+        writer.note(f"columns without a meaning here are kept as they are: {', '.join(more.names)}")
     _check_boxes(source, reader)
     numbers = False
     for where, cells in table.rows():
@@ -186,6 +195,10 @@ def read(
             continue
         with writer.rejecting(_name_of(reader, cells), where):
             row = _read_row(source, writer, reader, cells, where)
+            row.columns = {
+                field.name: parse_cell(cells[reader.columns.others[field.name]], field.type)
+                for field in more
+            }
             row.split = row.split or split
             if row.expression is not None:
                 row.expression_origin = row.expression_origin or origin
@@ -225,7 +238,9 @@ def _read_row(
         writer.warn("picture found under another ending")
     valence, arousal = (reader.affect(name, cells, where) for name in ("valence", "arousal"))
     valence, arousal = drop_minus_two(valence, arousal)
-    others = {name: cells[place] for name, place in reader.columns.others.items()}
+    others = {
+        name: cells[place] for name, place in reader.columns.others.items() if name in FACES.names
+    }
     return FaceRow(
         face_id=named.get("face_id") or _face_id(reader.columns, cells, image or given),
         image=image or given,
@@ -332,7 +347,7 @@ def _check_boxes(source: Source, reader: CellReader) -> None:
 
 
 def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str = "copy") -> None:
-    """Write `labels.csv` with every column, and `images/` under the paths that they have.
+    """Write `labels.csv` with every column, those of others too, and `images/` under the paths that they have.
 
     Args:
         dataset: what to write.
@@ -344,15 +359,17 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
     placed: set[str] = set()
     with open(folder / "labels.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(_HEADER)
-        for row in rows_of(dataset, COLUMNS):
+        others = [name for name in dataset.faces.column_names if name not in FACES.names]
+        table.writerow([*_HEADER, *others])
+        for row in iterate_rows(dataset.faces, dataset.faces.column_names):
             image = safe_path(row["image"])
             if image not in placed:  # several faces may share a picture
                 placed.add(image)
                 place_picture(dataset, row["image"], folder / "images" / image, images)
             row["image"] = image
             row.update(zip("xywh", row["box"] or [None] * 4, strict=True))
-            table.writerow([_cell(row[name]) for name in _HEADER])
+            more = [_other_cell(row[name]) for name in others]
+            table.writerow([*(_cell(row[name]) for name in _HEADER), *more])
             summary.rows += 1
 
 
@@ -364,3 +381,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ";".join(map(_cell, value))
     return str(value)
+
+
+def _other_cell(value: Any) -> str:
+    """A value of a column of others; a float of 64 bits keeps all of its digits."""
+    return repr(value) if isinstance(value, float) and not math.isnan(value) else _cell(value)

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from openaffect.annotation_row import AnnotationRow
 from openaffect.project import counters
 from openaffect.project.schema import annotations, annotators, events, faces, images
 
@@ -68,21 +69,16 @@ class StoredFace:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotationRow:
-    """One judgment that comes from outside; `face_id` is the text by which a face is known."""
+class StoredAnnotation(AnnotationRow):
+    """One judgment; the columns of `schema.annotations`.
 
-    face_id: str
-    annotator: str
-    expression: str | None = None
-    valence: float | None = None
-    arousal: float | None = None
-    seconds: float | None = None
-    flag: str | None = None
-    origin: str | None = None
-    at: datetime.datetime | None = None
+    `face_id` is the text by which a face is known. `counted`: see `schema.annotations`.
+    """
+
     kind: str = "imported"
+    void: bool = False
+    late: bool = False
     counted: bool = False
-    id: str = ""
 
 
 def insert_images(
@@ -158,7 +154,7 @@ def update_rows(
         connection.execute(statement, given)
 
 
-def insert_annotations(connection: sa.Connection, rows: Sequence[AnnotationRow]) -> int:
+def insert_annotations(connection: sa.Connection, rows: Sequence[StoredAnnotation]) -> int:
     """Add judgments whose id is not there yet; how many were added.
 
     A row without an id gets one from its annotator and face, so that the same row that comes again
@@ -218,9 +214,14 @@ def _annotator_ids(connection: sa.Connection, names: set[str]) -> dict[str, int]
     return dict(found.all())
 
 
-def _annotation_id(row: AnnotationRow) -> str:
+def name_annotation(*parts: str) -> str:
+    """The id of an annotation that is always made of the same texts."""
+    return str(uuid.uuid5(_IDS, "\0".join(parts)))
+
+
+def _annotation_id(row: StoredAnnotation) -> str:
     when = row.at.isoformat() if row.at else ""
-    return str(uuid.uuid5(_IDS, f"{row.annotator}\0{row.face_id}\0{when}"))
+    return name_annotation(row.annotator, row.face_id, when)
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:
