@@ -15,15 +15,15 @@ import pytest
 
 from builders import tiny_model
 from film_builders import wandering, write_film
-from openaffect.analysis import Analysis, analyze, analyze_to_file, unfinished
+from openaffect.analysis import Analysis, analyze, analyze_to_file, resumable
 from openaffect.analysis.analyzing import Plan, Position, iterate_done
 from openaffect.analysis.pictures import Photo
-from openaffect.analysis.unfinished import unfinished_folder
 from openaffect.cli import main
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.images import encode_image
 from openaffect.model import open_model
 from openaffect.synthetic import synthesize_face
+from openaffect.unfinished import Parts, unfinished_folder
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def run(folder, model, path, **options):
 
 def kill_after(monkeypatch, pictures, flush=1):
     """Stop the next run hard after so many pictures, with a part for every `flush` rows."""
-    monkeypatch.setattr(unfinished, "_FLUSH_ROWS", flush)
-    whole = unfinished.Unfinished.add
+    monkeypatch.setattr(resumable, "_FLUSH_ROWS", flush)
+    whole = resumable.Unfinished.add
     count = 0
 
     def add(self, done):
@@ -63,7 +63,7 @@ def kill_after(monkeypatch, pictures, flush=1):
         count += 1
         whole(self, done)
 
-    monkeypatch.setattr(unfinished.Unfinished, "add", add)
+    monkeypatch.setattr(resumable.Unfinished, "add", add)
     return whole
 
 
@@ -305,7 +305,7 @@ def test_parts_that_a_power_cut_has_damaged_are_made_again(
     add = kill_after(monkeypatch, 6)
     with pytest.raises(Killed):
         run(folder, model, tmp_path / "cut.parquet")
-    monkeypatch.setattr(unfinished.Unfinished, "add", add)
+    monkeypatch.setattr(resumable.Unfinished, "add", add)
     part = unfinished_folder(tmp_path / "cut.parquet") / f"{emptied:06}.arrow"
     part.write_bytes(part.read_bytes()[:keep])
     told = []
@@ -319,7 +319,7 @@ def test_a_kill_after_the_table_and_before_the_end_goes_on(folder, model, tmp_pa
     whole = run(folder, model, tmp_path / "whole.csv")
     out = tmp_path / "out.csv"
     with monkeypatch.context() as patch:
-        patch.setattr(unfinished.Unfinished, "remove", kill)
+        patch.setattr(Parts, "remove", kill)
         with pytest.raises(Killed):
             run(folder, model, out)
     assert out.exists()
@@ -355,7 +355,7 @@ def test_a_kill_between_the_page_and_the_table_goes_on(folder, tmp_path, monkeyp
 
 @pytest.mark.parametrize("name", ["-o", "--report", "--overlay"])
 def test_destinations_are_checked_before_the_work(folder, tmp_path, name, capsys, monkeypatch):
-    monkeypatch.setattr(unfinished, "iterate_done", kill)
+    monkeypatch.setattr(resumable, "iterate_done", kill)
     places = {"-o": "t.csv", "--report": "p.html", "--overlay": "drawn"}
     path = tmp_path / places[name]
     if name == "--overlay":

@@ -101,6 +101,25 @@ def test_info_as_json(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["classes"]["no split"]["contempt"] == 2
 
 
+def test_info_says_whether_a_dataset_was_changed(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "d"
+    shutil.copytree(drawn, changed)
+    for expected in (False, True, None):
+        capsys.readouterr()
+        assert main(["info", str(changed), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["changed"] is expected
+        if expected is False:
+            table = pq.read_table(changed / "faces.parquet")
+            place = table.column_names.index("license")
+            texts = pa.array(["CC0"] * len(table))
+            pq.write_table(table.set_column(place, "license", texts), changed / "faces.parquet")
+        else:
+            info = json.loads((changed / "dataset.json").read_text())
+            (changed / "dataset.json").write_text(json.dumps({**info, "content": ""}))
+
+
 def test_results_go_to_stdout_and_nothing_else(drawn: Path) -> None:
     command = [sys.executable, "-m", "openaffect", "check", str(drawn), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -15,7 +15,7 @@ import pytest
 
 from format_builders import make_dataset
 from openaffect import tables
-from openaffect.dataset import Dataset, DatasetInfo, open_dataset, save_dataset
+from openaffect.dataset import Dataset, DatasetInfo, open_dataset, save_dataset, scan_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import (
     DestinationExists,
@@ -111,6 +111,65 @@ def test_select_by_mask_by_index_and_with_repeats(dataset):
     assert dataset.select(mask).ids == [i for i, m in zip(dataset.ids, mask, strict=True) if m]
     assert dataset.select([3, 1, 3]).ids == [dataset.ids[3], dataset.ids[1], dataset.ids[3]]
     assert len(dataset.select([])) == 0
+
+
+def test_only_the_wanted_columns_are_read(dataset):
+    part = open_dataset(dataset.path, columns=["split", "expression"])
+    assert part.faces.column_names == ["face_id", "expression", "split"]
+    assert part.ids == dataset.ids
+    assert part.class_counts() == dataset.class_counts()
+    for read in (lambda: part.box(0), lambda: part.image(0), part.group_keys, lambda: part.affect):
+        with pytest.raises(InputError, match="has no column"):
+            read()
+    with pytest.raises(InputError, match="no column 'expresion'"):
+        open_dataset(dataset.path, columns=["expresion"])
+
+
+@pytest.mark.parametrize("rows", [1, 7, 24, 100])
+def test_portions_are_the_table_in_order(dataset, rows):
+    parts = list(scan_dataset(dataset.path, rows=rows))
+    assert [len(part) for part in parts] == [min(rows, 24 - n) for n in range(0, 24, rows)]
+    assert pa.concat_tables(part.faces for part in parts).equals(dataset.faces)
+    assert {part.info.name for part in parts} == {dataset.info.name}
+    np.testing.assert_array_equal(parts[-1].image(0), dataset.image(24 - len(parts[-1])))
+
+
+def test_portions_are_checked_like_the_whole(tmp_path):
+    """A value in the last portion, and an id that the first portion has."""
+    for column, value, error in (
+        ("expression", "glad", InputError),
+        ("face_id", None, FormatError),
+        ("valence", 2.0, InputError),
+    ):
+        make_dataset(tmp_path / column, 24)
+        rewrite(tmp_path / column, with_value(column, value, row=23))
+        with pytest.raises(error, match=column):
+            list(scan_dataset(tmp_path / column, rows=7))
+    repeated = make_dataset(tmp_path / "repeated", 24)
+    rewrite(repeated.path, with_value("face_id", repeated.ids[2], row=23))
+    with pytest.raises(InputError, match="face_id must be unique"):
+        list(scan_dataset(repeated.path, rows=7))
+    empty = make_dataset(tmp_path / "empty", 1)
+    rewrite(empty.path, lambda table: table.slice(0, 0))
+    assert [len(part) for part in scan_dataset(empty.path)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "error"),
+    [
+        ("expression", ["glad", None], "expression"),
+        ("kind", ["play", None], "kind"),
+        ("origin", ["dog", None], "origin"),
+        ("id", ["1", "1"], "id must be unique"),
+        ("valence", [0.5, None], "only one of valence and arousal"),
+    ],
+)
+def test_annotations_are_checked(tmp_path, column, values, error):
+    path = make_dataset(tmp_path / "d", 2).path
+    table = pa.table({"face_id": ["a", "a"], "annotator": ["x", "y"], column: values})
+    pq.write_table(table, path / "annotations.parquet")
+    with pytest.raises(InputError, match=error):
+        open_dataset(path)
 
 
 def test_annotations_follow_their_faces(dataset):

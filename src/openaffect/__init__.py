@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openaffect.replication.cross_validation import cross_validate
     from openaffect.replication.giguere2020 import replicate_giguere2020
     from openaffect.reports import Report, compare, evaluate, open_report
+    from openaffect.streamed_inference import predict_to_file
     from openaffect.synthetic import synthesize_face
     from openaffect.synthetic.dataset import synthesize_dataset
     from openaffect.training import load_recipe, train
@@ -48,6 +49,7 @@ _HOMES = {
     "openaffect.formats": ("export_dataset", "import_dataset"),
     "openaffect.images": ("read_image",),
     "openaffect.inference": ("predict_dataset",),
+    "openaffect.streamed_inference": ("predict_to_file",),
     "openaffect.labels": ("Expression", "parse_expression", "parse_labels"),
     "openaffect.model": ("Card", "Model", "open_model"),
     "openaffect.predictions": ("Predictions", "open_predictions"),
@@ -98,6 +100,7 @@ __all__ = [
     "parse_expression",
     "parse_labels",
     "predict_dataset",
+    "predict_to_file",
     "read_image",
     "replicate_affectnet2017",
     "replicate_giguere2020",

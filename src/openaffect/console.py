@@ -194,14 +194,17 @@ def print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while it is a terminal; yields a function that takes the number done."""
+def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on stderr while it is a terminal.
+
+    Yields a function that takes the number done and, where it was not known before, of all.
+    """
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda *_: None
         return
     with _Bars(err()) as bars:
         task = bars.add_task(what, total=total)
-        yield lambda done: bars.update(task, completed=done)
+        yield lambda done, of=total: bars.update(task, completed=done, total=of)
 
 
 @contextlib.contextmanager

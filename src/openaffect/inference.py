@@ -7,6 +7,7 @@ cannot be read, or on which the model's outputs are not finite, is a failed row 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,23 @@ def predict_dataset(
         InputError: `batch_size` or `workers` below 1.
         FormatError: the model's `expression` gives no probabilities.
     """
+    made = predict_faces(model, dataset, batch_size=batch_size, workers=workers, progress=progress)
+    made_with = describe_model(model) | {
+        "dataset": dataset.info.name,
+        "dataset_fingerprint": dataset.fingerprint(),
+    }
+    return dataclasses.replace(made, made_with=made_with)
+
+
+def predict_faces(
+    model: Model,
+    dataset: Dataset,
+    *,
+    batch_size: int = 64,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Predictions:
+    """Predictions whose `made_with` is empty: part of the work of `predict_dataset`, which see."""
     _check_positive(batch_size=batch_size, workers=workers)
     probabilities, affect = _empty(model.card, len(dataset))
     errors: list[str | None] = [None] * len(dataset)
@@ -119,12 +137,8 @@ def predict_dataset(
         progress(len(dataset))
     if affect is not None and np.isnan(affect).all():
         affect = None
-    made_with = describe_model(model) | {
-        "dataset": dataset.info.name,
-        "dataset_fingerprint": dataset.fingerprint(),
-    }
     labels = sorted_labels(model.card)
-    return Predictions(dataset.ids, labels, probabilities, None, affect, errors, made_with, learned)
+    return Predictions(dataset.ids, labels, probabilities, None, affect, errors, {}, learned)
 
 
 def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64) -> Verdicts:

@@ -87,6 +87,8 @@ def _describe_dataset(path: Path) -> dict[str, Any]:
         "path": str(path),
         **dataclasses.asdict(dataset.info),
         "rows": len(dataset),  # other tools may have changed the table alone
+        "annotations": 0 if dataset.annotations is None else len(dataset.annotations),
+        "changed": dataset.content() != dataset.info.content if dataset.info.content else None,
         "columns": {
             name: len(faces) - faces[name].null_count
             for name in faces.column_names

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,15 +91,7 @@ class Predictions:
         if self.learned is None:
             return None
         learned = self.learned if rows is None else self.learned[rows]
-        images = self.made_with.get("learned_images")
-        chance = len(learned) * (images if isinstance(images, int) else 0) / 2**32
-        count = int(learned.sum())
-        if count <= 5 * chance + 2:
-            return None
-        return (
-            f"{count:,} of {len(learned):,} faces lie in images that the model learned from: "
-            "scores on them say nothing about new faces"
-        )
+        return warn_of_learned(int(learned.sum()), len(learned), self.made_with)
 
     def to_table(self) -> pa.Table:
         """The predictions as an Arrow table, metadata included."""
@@ -116,12 +108,7 @@ class Predictions:
         columns["error"] = pa.array(errors, pa.string())
         if self.learned is not None:
             columns["learned"] = pa.array(self.learned, pa.bool_())
-        metadata = {"schema": schemas.VERSION, "made_by": _made_by(), **self.made_with}
-        try:
-            text = json.dumps(metadata, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"`made_with` cannot be written as JSON: {error}") from error
-        return pa.table(columns).replace_schema_metadata({_METADATA: text})
+        return pa.table(columns).replace_schema_metadata(metadata_of(self.made_with))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the predictions as one Parquet file, whole or not at all.
@@ -131,6 +118,37 @@ class Predictions:
         """
         with atomic_file(path, overwrite=overwrite) as temporary:
             tables.write_table(self.to_table(), temporary)
+
+
+def metadata_of(made_with: Mapping[str, Any]) -> dict[bytes, str]:
+    """The metadata of a predictions file.
+
+    Raises:
+        InputError: `made_with` is not JSON-ready.
+    """
+    about = {"schema": schemas.VERSION, "made_by": _made_by(), **made_with}
+    try:
+        return {_METADATA: json.dumps(about, allow_nan=False)}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`made_with` cannot be written as JSON: {error}") from error
+
+
+def warn_of_learned(count: int, rows: int, made_with: Mapping[str, Any]) -> str | None:
+    """What to say of faces in images that the model learned from; None for as many as by chance.
+
+    Args:
+        count: of such faces.
+        rows: faces in all.
+        made_with: what made the predictions.
+    """
+    images = made_with.get("learned_images")
+    chance = rows * (images if isinstance(images, int) else 0) / 2**32
+    if count <= 5 * chance + 2:
+        return None
+    return (
+        f"{count:,} of {rows:,} faces lie in images that the model learned from: "
+        "scores on them say nothing about new faces"
+    )
 
 
 def open_predictions(path: str | Path) -> Predictions:

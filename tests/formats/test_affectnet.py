@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from format_builders import make_dataset, put_picture
-from openaffect.errors import FormatError
+from openaffect.cli import main
+from openaffect.dataset import open_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.errors import FormatError, InputError, UnknownName
+from openaffect.face_row import FaceRow
 from openaffect.formats import export_dataset, import_dataset
 from openaffect.formats._affectnet import TRAIN_COUNTS, ids_look_alphabetical, notes_from_counts
-from openaffect.labels import EMOTIONS
+from openaffect.labels import EMOTIONS, Expression
 
 HEADER = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,"
@@ -203,3 +209,50 @@ def test_alphabetical_ids_are_noticed():
 def test_the_validation_face_that_is_missing_is_noticed():
     assert notes_from_counts(counts_of(TRAIN_COUNTS, 4_000)) == []
     assert "3,999" in notes_from_counts(counts_of(TRAIN_COUNTS, 3_999))[0]
+
+
+def test_crops_show_the_face_alone_and_box_and_points_move_along(tmp_path):
+    """The square of the box and 15 % around it, cut by hand; beyond the photograph its edge repeats."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    points = np.arange(136, dtype=np.float32) / 4 + 20
+    with write_dataset(tmp_path / "d", check_images=False) as writer:
+        writer.write_image("a.png", pixels)
+        writer.write_image("b.webp", pixels)
+        row = FaceRow("x/a", "a.png", box=(30, 20, 20, 10), expression=Expression.SAD)
+        row.landmarks, row.split = points, "train"
+        writer.add(row)
+        writer.add(FaceRow("b", "b.webp", box=(70, 50, 20, 20), expression=Expression.SAD))
+        writer.add(FaceRow("c", "a.png", expression=Expression.SAD))
+    dataset = open_dataset(tmp_path / "d")
+    export_dataset("affectnet", dataset, tmp_path / "out", crop="true")
+    images = tmp_path / "out" / IMAGES
+    whole = np.asarray(Image.open(images / "x/a.png"))
+    np.testing.assert_array_equal(whole, pixels[12:38, 27:53])  # 26 = 20 × 1.3 about (40, 25)
+    beyond, lossy = np.asarray(Image.open(images / "b.webp.png")), dataset.image(1)
+    np.testing.assert_array_equal(
+        beyond, np.pad(lossy[47:60, 67:80], ((0, 13), (0, 13), (0, 0)), "edge")
+    )
+    assert (images / "c.png").read_bytes() == dataset.image_paths[2].read_bytes()
+    again, _ = import_dataset("affectnet", tmp_path / "out", tmp_path / "again")
+    rows = {row["face_id"]: row for row in again.faces.to_pylist()}
+    assert rows["x/a"]["box"] == [3, 8, 20, 10]
+    moved = np.array(rows["x/a"]["landmarks"]).reshape(-1, 2)
+    np.testing.assert_allclose(moved, points.reshape(-1, 2) - [27, 12], atol=1e-4)
+    assert rows["b.webp"]["box"] == [3, 3, 20, 20]
+    assert rows["c"]["box"] == [0, 0, 80, 60]
+
+
+def test_crops_are_no_links_and_no_other_format_has_them(tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "d", 2)
+    with pytest.raises(InputError, match="links"):
+        export_dataset("affectnet", dataset, tmp_path / "out", crop=True, images="link")
+    with pytest.raises(UnknownName, match="crop"):
+        export_dataset("affectnet", dataset, tmp_path / "out", crop="15%")
+    assert main(["export", "csv", str(tmp_path / "d"), str(tmp_path / "out"), "--crop"]) == 1
+    assert "no option 'crop'" in capsys.readouterr().err
+    assert main(["export", "affectnet", str(tmp_path / "d"), str(tmp_path / "out"), "--crop"]) == 0
+    labels_only = export_dataset("affectnet", dataset, tmp_path / "bare", crop=True, images="none")
+    assert labels_only.rows == 2
+    lists = [tmp_path / name / LISTS / "training.csv" for name in ("out", "bare")]
+    assert lists[0].read_text() == lists[1].read_text()
+    assert not list((tmp_path / "bare").rglob("*.png"))

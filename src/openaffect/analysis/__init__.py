@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from openaffect.analysis.overlay.folder import overlay_folder
     from openaffect.analysis.overlay.image import overlay_image
     from openaffect.analysis.page import write_page
+    from openaffect.analysis.resumable import analyze_to_file
     from openaffect.analysis.summary import TrackSummary, summarize
     from openaffect.analysis.table import Analysis, analysis_schema
-    from openaffect.analysis.unfinished import analyze_to_file
 
 _HOMES = {
     "Analysis": "table",
@@ -25,7 +25,7 @@ _HOMES = {
     "TrackSummary": "summary",
     "analysis_schema": "table",
     "analyze": "analyzing",
-    "analyze_to_file": "unfinished",
+    "analyze_to_file": "resumable",
     "overlay_image": "overlay.image",
     "overlay_folder": "overlay.folder",
     "iterate_rows": "analyzing",

@@ -61,7 +61,7 @@ class Task:
         if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"expected --report to end in .html, but got {self.report}")
         if self.output is not None:
-            from openaffect.analysis.unfinished import refuse_unfinished
+            from openaffect.unfinished import refuse_unfinished
 
             choices = {"resume": self.resume, "overwrite": self.overwrite}
             # What is made before the table may be there already when a killed run goes on.

@@ -136,6 +136,9 @@ def export(
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="An option of the format."),
     ] = None,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Write faces alone, not whole photographs.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """A dataset in another format's own layout.
@@ -145,8 +148,9 @@ def export(
     from openaffect.dataset import open_dataset
     from openaffect.formats import export_dataset
 
+    options: dict[str, Any] = {**read_pairs(option), **({"crop": True} if crop else {})}
     summary = export_dataset(
-        format, open_dataset(dataset), destination, overwrite=overwrite, **read_pairs(option)
+        format, open_dataset(dataset), destination, overwrite=overwrite, **options
     )
     console.say(f"{counted(summary.rows, 'face')} in {destination}")
     for reason, count in summary.left_out.most_common():

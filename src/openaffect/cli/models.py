@@ -19,7 +19,7 @@ from openaffect.cli.options import (
     app,
     open_chosen_model,
 )
-from openaffect.errors import InputError
+from openaffect.errors import DestinationExists, InputError
 from openaffect.texts import counted
 
 
@@ -80,43 +80,46 @@ def predict(
     batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 64,
     workers: Workers = None,
     device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an unfinished run.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """A model's predictions for every face of a dataset.
 
+    The rows are kept beside the file until it is whole, so that a run that was interrupted can
+    be resumed; memory does not grow with the number of faces.
+
     Example: openaffect predict run fer -o predictions.parquet
     """
-    from openaffect.dataset import open_dataset
-    from openaffect.errors import DestinationExists
-    from openaffect.inference import predict_dataset
+    from openaffect.streamed_inference import predict_to_file
+    from openaffect.unfinished import refuse_unfinished
 
-    if output.exists() and not overwrite:
-        raise DestinationExists(output)  # before the work, not after it
-    loaded, opened = open_chosen_model(model, device), open_dataset(dataset)
-    if split is not None:
-        opened = opened.where(split=split)
-        if not len(opened):
-            raise InputError(f"{dataset} has no face in the split '{split}'")
-    with console.progress_bar("predicting", len(opened)) as progress:
-        made = predict_dataset(
-            loaded, opened, batch_size=batch_size, workers=workers, progress=progress
+    going_on = refuse_unfinished(output, resume=resume, overwrite=overwrite)
+    if output.exists() and not (going_on or overwrite):
+        raise DestinationExists(output)  # before the model is opened
+    loaded = open_chosen_model(model, device)
+    hint = "the same command with --resume goes on from here"
+    with console.resumable(hint), console.progress_bar("predicting") as progress:
+        made = predict_to_file(
+            loaded,
+            dataset,
+            output,
+            split=split,
+            resume=resume,
+            overwrite=overwrite,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
         )
-    failed = [n for n, error in enumerate(made.errors) if error is not None]
-    if failed and len(failed) == len(made):
-        raise InputError(
-            f"all {len(made):,} faces failed, so nothing is written; first {made.ids[0]}: "
-            f"{made.errors[0]}"
-        )
-    made.save(output, overwrite=overwrite)
-    console.say(f"{counted(len(made), 'prediction')} in {output}")
-    learned = made.learned_warning()
-    if learned is not None:
-        console.warn(learned)
-    if failed:
-        first = failed[0]
+    console.say(f"{counted(made.rows, 'prediction')} in {output}")
+    if made.lost:
         console.warn(
-            f"{counted(len(failed), 'face')} failed, first {made.ids[first]}: {made.errors[first]}"
+            f"{made.lost} parts of the unfinished run were damaged; their faces were predicted again"
         )
+    if made.warning is not None:
+        console.warn(made.warning)
+    if made.first_failure is not None:
+        face_id, why = made.first_failure
+        console.warn(f"{counted(made.failed, 'face')} failed, first {face_id}: {why}")
 
 
 @app.command()
@@ -148,7 +151,6 @@ def evaluate(
     Example: openaffect evaluate fer predictions.parquet -o report
     """
     from openaffect.dataset import open_dataset
-    from openaffect.errors import DestinationExists
     from openaffect.predictions import open_predictions
     from openaffect.reports import evaluate
 

@@ -136,6 +136,13 @@ def check_images_option(images: str) -> str:
     return choose("images", images, IMAGES)
 
 
+def read_flag(name: str, value: bool | str) -> bool:
+    """An option that is true or false, or an UnknownName."""
+    if isinstance(value, bool):
+        return value
+    return choose(name, value.lower(), ("true", "false")) == "true"
+
+
 def suffix_of(image: str) -> str:
     """The ending of a picture's path, as it is written."""
     return PurePosixPath(image).suffix

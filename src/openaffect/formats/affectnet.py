@@ -15,6 +15,9 @@ from openaffect.dataset import Dataset
 from openaffect.dataset_writer import DatasetWriter
 from openaffect.errors import FormatError, InputError
 from openaffect.face_row import FaceRow, RejectRow
+from openaffect.faces.boxes import Box
+from openaffect.faces.crops import CropRule, crop_window
+from openaffect.faces.crops import crop as crop_face
 from openaffect.formats import _affectnet
 from openaffect.formats._affectnet import ABSENT, drop_minus_two, notes_from_counts
 from openaffect.formats._exports import (
@@ -23,6 +26,7 @@ from openaffect.formats._exports import (
     number_text,
     picture_path,
     place_picture,
+    read_flag,
     rows_of,
     safe_path,
     suffix_of,
@@ -39,7 +43,7 @@ from openaffect.formats._sources import (
     without_suffix,
 )
 from openaffect.formats._tables import Cells, read_lines
-from openaffect.images import image_size
+from openaffect.images import encode_image, image_size, read_image
 from openaffect.labels import parse_expression
 from openaffect.texts import counted
 
@@ -55,6 +59,9 @@ COLUMNS = frozenset(
     }
 )
 FIXED_SIZE: tuple[int, int] | None = None
+
+_PUBLISHED = CropRule(margin=0.15)
+"""How the published pictures frame a face."""
 
 _HEADER = (
     *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
@@ -202,7 +209,14 @@ def _face(entry: _List, path: str, cells: Mapping[str, str]) -> FaceRow:
     )
 
 
-def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str = "copy") -> None:
+def write(
+    dataset: Dataset,
+    folder: Path,
+    summary: ExportSummary,
+    *,
+    images: str = "copy",
+    crop: bool | str = False,
+) -> None:
     """Write the lists and `Manually_Annotated/Manually_Annotated_Images/<face_id>`.
 
     Rows without a split whose labels are a model's go to the automatically annotated list,
@@ -213,8 +227,16 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
         folder: where to.
         summary: is filled in.
         images: `copy`, `link` (symbolic links) or `none`.
+        crop: write the face alone, with 15 % of its box around it as in the published release,
+            instead of the whole photograph, which may show others; box and landmarks move along.
+
+    Raises:
+        InputError: crops as links.
     """
     check_images_option(images)
+    crop = read_flag("crop", crop)
+    if crop and images == "link":
+        raise InputError("crops are new pictures and cannot be links; use images=copy or none")
     counts = {"no split": 0, "no box": 0, "other origin": 0}
     with contextlib.ExitStack() as files:
         tables: dict[str, Any] = {}
@@ -230,10 +252,35 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
                 tables[name] = csv.writer(_open(folder, name, files), lineterminator="\n")
                 tables[name].writerow(_HEADER)
             path = safe_path(row["face_id"]) + suffix_of(row["image"])
-            tables[name].writerow(_cells(dataset, row, path))
-            place_picture(dataset, row["image"], folder / _LISTS[name].pictures / path, images)
+            target = folder / _LISTS[name].pictures / path
+            if crop and row["box"] is not None:
+                tables[name].writerow(_write_crop(dataset, row, target, path, images))
+            else:
+                place_picture(dataset, row["image"], target, images)
+                tables[name].writerow(_cells(dataset, row, path))
             summary.rows += 1
     _write_notes(summary, counts)
+
+
+def _write_crop(
+    dataset: Dataset, row: dict[str, Any], target: Path, path: str, images: str
+) -> list[str]:
+    """Write the face of a row alone; the cells of its list, with box and points moved."""
+    box = Box(*row["box"])
+    window = crop_window(box, _PUBLISHED)
+    if suffix_of(path).lower() not in (".jpg", ".jpeg", ".png"):
+        path, target = f"{path}.png", target.with_name(f"{target.name}.png")
+    if images != "none":
+        if target.exists():
+            raise InputError(f"two rows want the picture {target.name}; give them other face_ids")
+        pixels = read_image(picture_path(dataset, row["image"]))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode_image(crop_face(pixels, box, _PUBLISHED), target.suffix))
+    moved = dict(row, box=[box.x - window.x, box.y - window.y, box.w, box.h])
+    if row["landmarks"] is not None:
+        points = np.array(row["landmarks"], np.float32).reshape(-1, 2)
+        moved["landmarks"] = window.to_crop(points, window.w, window.h).reshape(-1).tolist()
+    return _cells(dataset, moved, path)
 
 
 def _write_notes(summary: ExportSummary, counts: Mapping[str, int]) -> None:

@@ -1,17 +1,11 @@
-"""A run that is not finished: its rows so far in a folder beside the file that it will make.
+"""Analysis into a file, so that a killed run goes on where it was.
 
-`.out.csv.unfinished/` holds `plan.json` (what was asked), the rows in parts as Arrow files, and
-`state.json` (how many parts count, and how far the run has come). Parts and state are written
-under other names and renamed, the state last, so that a kill loses the last seconds at most.
+The rows so far are kept in parts beside the file; see `openaffect.unfinished`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,10 +28,7 @@ from openaffect.analysis.analyzing import (
 from openaffect.analysis.cameras import Camera
 from openaffect.analysis.sources import Named, list_sources
 from openaffect.analysis.table import Analysis, check_suffix, schema_of_run
-from openaffect.documents import read_json
 from openaffect.errors import (
-    DestinationExists,
-    FormatError,
     InputError,
     MismatchError,
     OpenAffectError,
@@ -45,7 +36,7 @@ from openaffect.errors import (
 from openaffect.inference import sorted_labels
 from openaffect.model import Model
 from openaffect.recognition import Row
-from openaffect.storage import atomic_file, sync
+from openaffect.unfinished import Parts, open_parts
 
 _FLUSH_ROWS = 4096
 _FLUSH_SECONDS = 2.0
@@ -95,11 +86,13 @@ def analyze_to_file(
     asked = describe_run(model, plan) | {"sources": _describe_sources(source)}
     schema = schema_of_run(sorted_labels(model.card), describe_run(model, plan))
     list_sources(source)  # refuses what holds no picture before anything is made
-    run = open_unfinished(path, schema, asked, resume=resume, overwrite=overwrite)
-    if run.lost and warn is not None:
+    check_suffix(path)
+    parts = open_parts(path, schema, asked, _State, resume=resume, overwrite=overwrite)
+    if parts.lost and warn is not None:
         warn(
-            f"{run.lost} parts of the unfinished run are damaged; their pictures are analyzed again"
+            f"{parts.lost} parts of the unfinished run are damaged; their pictures are analyzed again"
         )
+    run = Unfinished(parts, schema)
     run.check_sources(source)
     try:
         for done in iterate_done(source, model, plan, start=run.position, progress=progress):
@@ -116,7 +109,7 @@ def analyze_to_file(
     if before_saving is not None:
         before_saving(analysis)
     analysis.save(path, overwrite=overwrite or resume)
-    run.remove()
+    parts.remove()
     return analysis
 
 
@@ -131,37 +124,22 @@ class _State:
 
 
 class Unfinished:
-    """The folder of an unfinished run; made by `open_unfinished`.
+    """A run whose rows are kept in parts.
 
     Attributes:
-        position: how far the rows in the folder go.
-        lost: parts that are damaged, and whose pictures are analyzed again.
+        position: how far the rows in the parts go.
+        parts: the rows.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, history: list[_State]) -> None:
-        self._folder = folder
+    def __init__(self, parts: Parts[_State], schema: pa.Schema) -> None:
+        self.parts = parts
         self._schema = schema
-        # A power cut may have emptied a part though its state came through, so what counts
-        # is how many of them are whole.
-        self._history: list[_State] = self._whole_parts(history)
-        last = self._history[-1] if self._history else _State(-1, -1, 0, "")
+        last = parts.states[-1] if parts.states else _State(-1, -1, 0, "")
         self._sources_sha256 = last.sources_sha256
         self.position = Position(last.place, last.number, last.next_track)
-        self.lost = len(history) - len(self._history)
         self._names = hashlib.sha256()
         self._rows: list[Row] = []
         self._flushed = time.monotonic()
-
-    def _whole_parts(self, history: list[_State]) -> list[_State]:
-        for number in range(len(history)):
-            try:
-                with pa.memory_map(str(self._part(number))) as file:
-                    whole = pa.ipc.open_file(file).read_all().schema.equals(self._schema)
-            except (pa.ArrowInvalid, OSError):
-                whole = False
-            if not whole:
-                return history[:number]
-        return history
 
     def check_sources(self, source: Named | Iterable[Named]) -> None:
         """See that the sources up to here are those of the run, by name and order.
@@ -177,7 +155,7 @@ class Unfinished:
                 break
         if self._names.hexdigest() != self._sources_sha256:
             raise MismatchError(
-                f"cannot resume {self._folder}: the list of sources has changed since; restore "
+                f"cannot resume {self.parts}: the list of sources has changed since; restore "
                 "it, or start again with --overwrite"
             )
 
@@ -197,100 +175,26 @@ class Unfinished:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows kept as one more part, then how far the run has come."""
+        """Write the rows kept as one more part, and how far the run has come."""
         self._flushed = time.monotonic()
         if not self._rows:
             return
-        batch = pa.RecordBatch.from_pylist(self._rows, schema=self._schema)
-        temporary = self._folder / "part.new"
-        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, self._schema) as writer:
-            writer.write_batch(batch)
-        # On disk before the state names it.
-        sync(temporary)
-        os.replace(temporary, self._part(len(self._history)))
-        sync(self._folder)
         position = self.position
-        self._history.append(
-            _State(position.place, position.number, position.next_track, self._names.hexdigest())
+        self.parts.append(
+            pa.RecordBatch.from_pylist(self._rows, schema=self._schema),
+            _State(position.place, position.number, position.next_track, self._names.hexdigest()),
         )
         self._rows = []
-        _write_json(self._folder / "state.json", [dataclasses.asdict(s) for s in self._history])
 
     def read(self) -> Analysis:
         """All rows; they are mapped from the parts and take no memory until they are looked at."""
-        tables = []
-        for number in range(len(self._history)):
-            with pa.memory_map(str(self._part(number))) as file:
-                tables.append(pa.ipc.open_file(file).read_all())
-        empty = self._schema.empty_table()
-        return Analysis(pa.concat_tables([empty, *tables]))
+        return Analysis(pa.concat_tables([self._schema.empty_table(), *self.parts]))
 
     def leave(self) -> None:
         """Keep what is done for a later run; a folder without any of it goes."""
         self.flush()
         if self.position.place < 0:
-            self.remove()
-
-    def remove(self) -> None:
-        """Remove the folder; what `read` gave stays readable."""
-        shutil.rmtree(self._folder)
-
-    def _part(self, number: int) -> Path:
-        return self._folder / f"{number:06}.arrow"
-
-
-def unfinished_folder(path: str | Path) -> Path:
-    """Where the rows of an unfinished run for a path are."""
-    path = Path(path)
-    return path.with_name(f".{path.name}.unfinished")
-
-
-def open_unfinished(
-    path: Path, schema: pa.Schema, asked: dict[str, Any], *, resume: bool, overwrite: bool
-) -> Unfinished:
-    """The unfinished run for a path: a new one, or with `resume` the one that is there.
-
-    Raises:
-        DestinationExists: the file is there, or an unfinished run without `resume`.
-        MismatchError: the run that is there was asked for otherwise.
-    """
-    check_suffix(path)
-    folder = unfinished_folder(path)
-    # A run that is killed after its file was made, and before its folder was removed, goes on.
-    if refuse_unfinished(path, resume=resume, overwrite=overwrite):
-        if resume:
-            _check_plan(folder, asked)
-            return Unfinished(folder, schema, _read_state(folder / "state.json"))
-    elif path.exists() and not overwrite:
-        raise DestinationExists(path)
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    _write_json(folder / "plan.json", asked)
-    return Unfinished(folder, schema, [])
-
-
-def refuse_unfinished(path: str | Path, *, resume: bool, overwrite: bool) -> bool:
-    """Whether there is an unfinished run for a path.
-
-    Raises:
-        DestinationExists: there is, and neither `resume` nor `overwrite` says what to do with it.
-    """
-    unfinished = (unfinished_folder(path) / "plan.json").exists()
-    if unfinished and not resume and not overwrite:
-        raise DestinationExists(f"an unfinished run for {path}", "go on with it by --resume, ")
-    return unfinished
-
-
-def _check_plan(folder: Path, asked: dict[str, Any]) -> None:
-    before = _read(folder / "plan.json", dict[str, Any])
-    now = json.loads(json.dumps(asked))
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if changed:
-        what = "; ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in changed)
-        raise MismatchError(
-            f"cannot resume {folder}: {what}; ask as before, or start again with --overwrite"
-        )
+            self.parts.remove()
 
 
 def _describe_sources(source: Any) -> list[str]:
@@ -307,19 +211,3 @@ def _describe_sources(source: Any) -> list[str]:
 
 def _name_bytes(source: str) -> bytes:
     return source.encode("utf-8", "surrogatepass") + b"\0"
-
-
-def _write_json(path: Path, data: Any) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(data), encoding="utf-8")
-
-
-def _read_state(path: Path) -> list[_State]:
-    return _read(path, list[_State]) if path.exists() else []  # killed before the first part
-
-
-def _read(path: Path, kind: type[_Value]) -> _Value:
-    try:
-        return read_json(path, kind)
-    except FormatError as error:
-        raise FormatError(f"{error}; start again with --overwrite") from error

@@ -1,0 +1,179 @@
+"""`predict` into a file: what `predict_dataset` gives, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from builders import tiny_model
+from openaffect import inference, streamed_inference
+from openaffect.cli import main
+from openaffect.dataset import open_dataset, save_dataset
+from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.errors import DestinationExists, InputError, MismatchError
+from openaffect.images import encode_image
+from openaffect.inference import predict_dataset
+from openaffect.model import open_model
+from openaffect.predictions import open_predictions
+from openaffect.streamed_inference import predict_to_file
+from openaffect.unfinished import unfinished_folder
+
+COUNT = 23
+SPLITS = ["train", "test", None]
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch):
+    """23 faces in 4 portions of 6; the picture of one is broken."""
+    monkeypatch.setattr(streamed_inference, "_PORTION", 6)
+    pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 40, 40, 3), np.uint8)
+    with write_dataset(tmp_path / "data", check_images=False) as writer:
+        for number, one in enumerate(pixels):
+            box = (5, 6, 20, 20) if number % 2 else None
+            data = b"no picture" if number == 8 else encode_image(one)
+            (writer.images_folder / f"{number}.png").write_bytes(data)
+            split = SPLITS[number % 3]
+            writer.add(FaceRow(f"f{number}", f"{number}.png", box=box, split=split))
+    return open_dataset(tmp_path / "data")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return open_model(tiny_model(tmp_path / "tiny.onnx"))
+
+
+def columns(path):
+    """The table of a predictions file, and what made it."""
+    table = pq.read_table(path)
+    return table.replace_schema_metadata(None), table.schema.metadata
+
+
+def stop_after(monkeypatch, count):
+    """Have the work be killed when so many portions are predicted."""
+    whole = inference.predict_faces
+    seen = []
+
+    def predict(model, dataset, **options):
+        if len(seen) == count + 1:  # the first has no face: it tells the columns
+            raise KeyboardInterrupt
+        seen.append(dataset.ids)
+        return whole(model, dataset, **options)
+
+    monkeypatch.setattr(streamed_inference, "predict_faces", predict)
+    return seen
+
+
+@pytest.mark.parametrize("split", [None, "test"])
+def test_a_file_holds_what_predict_dataset_gives(tmp_path, dataset, model, split):
+    seen = []
+    out = tmp_path / "p.parquet"
+    summary = predict_to_file(
+        model, dataset.path, out, split=split, batch_size=4, progress=lambda *s: seen.append(s)
+    )
+    chosen = dataset if split is None else dataset.where(split=split)
+    predict_dataset(model, chosen, batch_size=4).save(tmp_path / "whole.parquet")
+    assert columns(out) == columns(tmp_path / "whole.parquet")
+    failed = [] if split else ["f8"]
+    assert (summary.rows, summary.failed, summary.warning) == (len(chosen), len(failed), None)
+    assert (summary.first_failure and summary.first_failure[0]) == (None if split else "f8")
+    assert seen[-1] == (len(chosen), len(chosen))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert {total for _, total in seen} == {len(chosen)}
+    assert not unfinished_folder(out).exists()
+    assert len(open_predictions(out)) == len(chosen)
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_a_killed_run_goes_on_where_it_was(tmp_path, dataset, model, monkeypatch, split, done):
+    whole, out = tmp_path / "whole.parquet", tmp_path / "p.parquet"
+    predict_to_file(model, dataset.path, whole, split=split)
+    with monkeypatch.context() as patch:
+        stop_after(patch, done)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(model, dataset.path, out, split=split)
+    assert not out.exists()
+    with pytest.raises(DestinationExists, match="--resume"):
+        predict_to_file(model, dataset.path, out, split=split)
+    seen = stop_after(monkeypatch, 99)
+    summary = predict_to_file(model, dataset.path, out, split=split, resume=True)
+    assert columns(out) == columns(whole)
+    assert summary.first_failure == (None if split == "train" else ("f8", summary.first_failure[1]))
+    chosen = dataset if split is None else dataset.where(split=split)
+    expected = [i for i in dataset.ids[6 * done :] if i in set(chosen.ids)]
+    assert [face_id for ids in seen for face_id in ids] == expected
+
+
+def test_a_damaged_part_is_predicted_again(tmp_path, dataset, model, monkeypatch):
+    whole, out = tmp_path / "whole.parquet", tmp_path / "p.parquet"
+    predict_to_file(model, dataset.path, whole)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(model, dataset.path, out)
+    (unfinished_folder(out) / "000001.arrow").write_bytes(b"")
+    summary = predict_to_file(model, dataset.path, out, resume=True)
+    assert summary.lost == 2
+    assert columns(out) == columns(whole)
+
+
+def test_a_run_for_something_else_is_not_resumed(tmp_path, dataset, model, monkeypatch):
+    out = tmp_path / "p.parquet"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(model, dataset.path, out)
+    other = open_model(tiny_model(tmp_path / "other.onnx", size=(40, 40)))
+    turned = save_dataset(dataset.select(range(COUNT - 1, -1, -1)), tmp_path / "turned")
+    fewer = save_dataset(dataset.select(range(COUNT - 1)), tmp_path / "fewer")
+    for what, path, options, named in (
+        (other, dataset.path, {}, "model_sha256"),
+        (model, turned.path, {}, "order"),
+        (model, fewer.path, {}, "dataset_fingerprint"),
+        (model, dataset.path, {"split": "test"}, "split"),
+    ):
+        with pytest.raises(MismatchError, match=named):
+            predict_to_file(what, path, out, resume=True, **options)
+    assert predict_to_file(other, dataset.path, out, overwrite=True).rows == COUNT
+
+
+def test_an_existing_file_is_not_replaced_unasked(tmp_path, dataset, model):
+    out = tmp_path / "p.parquet"
+    out.write_bytes(b"mine")
+    for resume in (False, True):
+        with pytest.raises(DestinationExists):
+            predict_to_file(model, dataset.path, out, resume=resume)
+    assert out.read_bytes() == b"mine"
+    assert predict_to_file(model, dataset.path, out, overwrite=True).rows == COUNT
+
+
+def test_nothing_is_written_where_every_face_fails(tmp_path, dataset, model):
+    for path in dataset.image_paths:
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"all 23 faces failed.*f0"):
+        predict_to_file(model, dataset.path, tmp_path / "p.parquet")
+    assert sorted(os.listdir(tmp_path)) == ["data", "tiny.onnx"]
+
+
+def test_a_split_without_a_face_is_refused(tmp_path, dataset, model):
+    with pytest.raises(InputError, match="no face in the split 'validation'"):
+        predict_to_file(model, dataset.path, tmp_path / "p.parquet", split="validation")
+    assert sorted(os.listdir(tmp_path)) == ["data", "tiny.onnx"]
+
+
+def test_the_command_resumes(tmp_path, dataset, monkeypatch, capsys):
+    tiny = tiny_model(tmp_path / "tiny.onnx")
+    arguments = ["predict", str(tiny), str(dataset.path), "-o", str(tmp_path / "p.parquet")]
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        assert main(arguments) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert main(arguments) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    said = capsys.readouterr()
+    assert "23 predictions in" in said.out
+    assert "1 face failed, first f8" in said.err
