@@ -8,7 +8,7 @@ from format_builders import make_dataset, put_picture
 from openaffect.errors import FormatError
 from openaffect.formats import export_dataset, import_dataset
 from openaffect.formats._affectnet import TRAIN_COUNTS, ids_look_alphabetical, notes_from_counts
-from openaffect.labels import EMOTIONS
+from openaffect.labels import EMOTIONS, Expression
 
 HEADER = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,"
@@ -180,7 +180,7 @@ def test_export_says_what_it_cannot_say(tmp_path):
 
 def counts_of(train, validation=0):
     counts = {("train", e): n for e, n in zip(EMOTIONS, train, strict=True)}
-    counts["validation", "happy"] = validation
+    counts["validation", Expression.HAPPY] = validation
     return counts
 
 
