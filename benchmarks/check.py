@@ -20,7 +20,8 @@ import numpy as np
 
 from openaffect.curation import check_dataset
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.faces.near_search import NearSearch, count_bits
 
 
@@ -30,7 +31,7 @@ def make_dataset(folder: Path, n: int) -> Dataset:
         for number in range(n):
             patches = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
             picture = cv2.resize(patches, (224, 224), interpolation=cv2.INTER_CUBIC)
-            writer.write_image(f"{number}.jpg", picture)
+            writer.write_image(f"{number}.jpg", np.asarray(picture, np.uint8))
             writer.add(FaceRow(f"{number}", f"{number}.jpg"))
     return open_dataset(folder)
 

@@ -112,9 +112,9 @@ def changes() -> Iterator[tuple[str, Callable[[Pixels], Pixels]]]:
     yield "saved as JPEG, quality 75", lambda p: read_image(encode_image(p, ".jpg", 75))
     yield "resized to 96 × 96 and back", lambda p: resize_image(resize_image(p, 96, 96), 48, 48)
     yield "resized to 40 × 40", lambda p: resize_image(p, 40, 40)
-    yield "darker by 30 %", lambda p: cv2.convertScaleAbs(p, alpha=0.7)
-    yield "brighter by 10 %", lambda p: cv2.convertScaleAbs(p, alpha=1.1)
-    yield "brighter by 30 %", lambda p: cv2.convertScaleAbs(p, alpha=1.3)
+    yield "darker by 30 %", lambda p: brighten(p, 0.7)
+    yield "brighter by 10 %", lambda p: brighten(p, 1.1)
+    yield "brighter by 30 %", lambda p: brighten(p, 1.3)
     yield "cut by 2 % on one side", lambda p: p[:, 1:]
     yield "cut by 2 % all around", lambda p: p[1:-1, 1:-1]
     yield "mirrored", lambda p: p[:, ::-1]
@@ -135,7 +135,13 @@ def warp(image: Pixels, degrees: float = 0, zoom: float = 1, shift: float = 0) -
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, zoom)
     matrix[0, 2] += shift
-    return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    turned = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, np.uint8)
+
+
+def brighten(image: Pixels, factor: float) -> Pixels:
+    """The picture with each value multiplied, cut off at 255."""
+    return np.asarray(cv2.convertScaleAbs(image, alpha=factor), np.uint8)
 
 
 def print_changes(dataset: Dataset) -> None:

@@ -117,7 +117,8 @@ def find_with_dlib(photos: Sequence[Pixels]) -> list[Box | None]:
     for photo in photos:
         height, width = photo.shape[:2]
         edge = max(height, width) // 4
-        padded = cv2.copyMakeBorder(photo, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+        border = cv2.copyMakeBorder(photo, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+        padded = np.asarray(border, np.uint8)
         scale = 300 / max(padded.shape)
         small = resize_image(padded, round(padded.shape[1] * scale), round(padded.shape[0] * scale))
         found = detector(small, 0)

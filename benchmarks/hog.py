@@ -32,7 +32,8 @@ def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def make(folder: Path, count: int) -> None:
-    from openaffect.dataset_writer import FaceRow, write_dataset
+    from openaffect.dataset_writer import write_dataset
+    from openaffect.face_row import FaceRow
     from openaffect.images import encode_image
     from openaffect.synthetic import synthesize_faces
 
@@ -70,7 +71,7 @@ def main() -> None:
         folder = Path(name)
         make(folder / "faces", chosen.faces)
         began = time.perf_counter()
-        command = [sys.executable, __file__, "--train", folder / "faces", folder / "run"]
+        command = [sys.executable, __file__, "--train", str(folder / "faces"), str(folder / "run")]
         subprocess.run(command, check=True)
         whole = time.perf_counter() - began
         with open(folder / "run" / "log.csv", encoding="utf-8") as file:

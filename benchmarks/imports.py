@@ -14,12 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from openaffect.dataset import open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.formats import import_dataset
 from openaffect.images import check_header, encode_image
 from openaffect.labels import EMOTIONS, parse_expression
@@ -95,7 +97,7 @@ def measure_quartets(work: Path, count: int) -> None:
     turns = range(3)
     loops = [measure(lambda: plain_loop(root)) for _ in turns]
     imports = [
-        measure(lambda turn=turn: import_dataset("affectnet8", root, work / f"dataset{turn}"))
+        measure(partial(import_dataset, "affectnet8", root, work / f"dataset{turn}"))
         for turn in turns
     ]
     print(f"8-label release, {count:,} quartets, rows a second (best of 3)")

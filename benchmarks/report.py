@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS
 from openaffect.predictions import Predictions
 from openaffect.reports import evaluate

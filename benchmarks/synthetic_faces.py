@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
+import cv2.data
 import numpy as np
 
 from openaffect.labels import EMOTIONS

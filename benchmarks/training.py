@@ -12,16 +12,19 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS
 from openaffect.synthetic import synthesize_face
 from openaffect.training import loop
+from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import Recipe
 from openaffect.training.samples import CropReader, choose_targets, iterate_batches
@@ -47,9 +50,15 @@ def make_faces(folder: Path, size: int, count: int) -> Dataset:
     return open_dataset(folder)
 
 
-def recipe(**settings: object) -> Recipe:
+def recipe(**settings: Any) -> Recipe:
     """The small net at 224 px without any change of the picture but those that are named."""
-    values = {"resize": 224, "size": 224, "batch_size": 64, "flip": True, "stop_on": 0.1}
+    values: dict[str, Any] = {
+        "resize": 224,
+        "size": 224,
+        "batch_size": 64,
+        "flip": True,
+        "stop_on": 0.1,
+    }
     return Recipe(name="b", source="a benchmark", backbone="resnet-small", **(values | settings))
 
 
@@ -138,12 +147,12 @@ def step_ours(dataset: Dataset, chosen: Recipe, run: Path) -> float:
     """Seconds a step of openaffect's loop: the median from one step to the next."""
     stamps: list[float] = []
 
-    def show(moment: loop.Moment) -> None:
+    def show(moment: Moment) -> None:
         if moment.phase == "training":
             stamps.append(time.perf_counter())
 
     loop.train(dataset, run, chosen, overwrite=True, show=show)
-    return statistics.median(np.diff(stamps)[3:])
+    return float(statistics.median(np.diff(stamps)[3:]))
 
 
 def compare_steps(folder: Path) -> None:

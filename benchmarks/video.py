@@ -62,7 +62,11 @@ def wander(
                 x = round((width - w) * (0.5 + 0.49 * np.sin(number / 47 + 2.1 * k)))
                 y = round((height - h) * (0.5 + 0.49 * np.sin(number / 61 + 1.3 * k)))
                 frame[y : y + h, x : x + w] = piece
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.asarray(frame, np.uint8), format="rgb24")
+                )
+            )
         container.mux(stream.encode())
     return path
 

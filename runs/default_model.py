@@ -93,7 +93,7 @@ def measure_framing(dataset: Dataset, count: int = 500) -> None:
         ratios = []
         for row in rows:
             picture = learned.image(int(row))
-            wide = cv2.copyMakeBorder(picture, *([room] * 4), cv2.BORDER_REPLICATE)
+            wide = cv2.copyMakeBorder(picture, room, room, room, room, cv2.BORDER_REPLICATE)
             found = find_faces(np.asarray(wide, np.uint8), "yunet")
             if found:
                 ratios.append(len(picture) / max(found[0].box.w, found[0].box.h))

@@ -16,6 +16,7 @@ from pathlib import Path
 from openaffect import console
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.inference import predict_dataset
+from openaffect.labels import Expression
 from openaffect.model import open_model
 from openaffect.reports import Report, evaluate
 from openaffect.synthetic.dataset import even_counts, synthesize_dataset
@@ -30,7 +31,10 @@ def draw(folder: Path) -> Dataset:
     """The faces, drawn once."""
     path = folder / "faces"
     if not path.exists():
-        counts = {"train": even_counts(6000), "test": even_counts(1000)}
+        counts: dict[str | None, dict[Expression, int]] = {
+            "train": even_counts(6000),
+            "test": even_counts(1000),
+        }
         with console.progress_bar("drawing", 7000) as progress:
             synthesize_dataset(
                 path, counts, seed=0, size=128, name="synthetic faces", progress=progress

@@ -15,9 +15,9 @@ as long, beside the one there is (another hour).
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from openaffect.predictions import open_predictions
 from openaffect.replication.cross_validation import cross_validate
 from openaffect.reports import Report, compare, evaluate
 from openaffect.training import Recipe, load_recipe, train
+from openaffect.training.moment import Moment
 
 # Epochs so that each takes about 1,000 steps of 128 faces, whatever rows an epoch has.
 EPOCHS = {
@@ -83,7 +84,7 @@ def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
     recipe = recipe_of(strategy)
     began = time.monotonic()
 
-    def show(fold: int, moment) -> None:  # type: ignore[no-untyped-def]
+    def show(fold: int, moment: Moment) -> None:
         if moment.row is not None:
             row = moment.row
             minutes = (time.monotonic() - began) / 60
@@ -127,7 +128,7 @@ def print_longer(reports: dict[str, list[Report]], longer: int) -> None:
     print(f"\nn = {sizes['orig']:,} (Orig), {sizes['norm']:,} (Norm)")
 
 
-def cell(score: dict) -> str:  # type: ignore[type-arg]
+def cell(score: dict[str, Any]) -> str:
     """A value with its interval."""
     if score is None or score["value"] is None:
         return "–"
@@ -185,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

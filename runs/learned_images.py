@@ -49,6 +49,7 @@ def main() -> None:
     for split in ("train", "validation"):
         faces = dataset.where(split=split)
         found = predict_dataset(open_model(options.model), faces)
+        assert found.learned is not None  # the card names what was learned
         print(f"{split}: {int(found.learned.sum()):,} of {len(faces):,} are known")
 
 

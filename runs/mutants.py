@@ -25,7 +25,7 @@ from pathlib import Path
 from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem, WorkResult
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {
@@ -118,7 +118,7 @@ def try_unchanged(tree: Path) -> None:
         sys.exit(f"the tests fail without any change:\n{done.stdout[-2000:]}")
 
 
-def _spec(item: WorkItem):  # type: ignore[no-untyped-def]
+def _spec(item: WorkItem) -> MutationSpec:
     return item.mutations[0]
 
 

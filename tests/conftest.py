@@ -46,7 +46,9 @@ def test_weights() -> Path:
 
 def _shared(config: pytest.Config) -> Path:
     """A folder that all workers of a run have."""
-    folder = Path(config._tmp_path_factory.getbasetemp())
+    # There is no public name for it outside of a fixture.
+    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+    folder = factory.getbasetemp()
     return folder.parent if hasattr(config, "workerinput") else folder
 
 

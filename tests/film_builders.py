@@ -47,6 +47,7 @@ def write_film(
     """Encode frames at 25 a second, or at the `times` in seconds."""
     with av.open(str(path), "w", format=container) as film:
         stream = film.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = gop

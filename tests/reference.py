@@ -91,10 +91,13 @@ def alpha(units, distance):
     observed = Fraction(0)
     for unit in units:
         pairs = sum(
-            Fraction(distance(a, b))
-            for i, a in enumerate(unit)
-            for j, b in enumerate(unit)
-            if i != j
+            (
+                Fraction(distance(a, b))
+                for i, a in enumerate(unit)
+                for j, b in enumerate(unit)
+                if i != j
+            ),
+            start=Fraction(0),
         )
         observed += pairs / (len(unit) - 1)
     observed /= n

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ def test_the_number_that_was_checked_is_the_one_that_is_connected_to(
 
     real, asked = socket.create_connection, []
 
-    def connect(address: tuple[str, int], *more: object, **options: object) -> socket.socket:
+    def connect(address: tuple[str, int], *more: Any, **options: Any) -> socket.socket:
         asked.append(address)
         monkeypatch.undo()  # what is a number is not looked up
         return real(address, *more, **options)

@@ -362,7 +362,10 @@ def test_the_papers_own_rows_are_recipes_that_exist() -> None:
 @pytest.mark.slow
 def test_a_killed_network_goes_on_behind_its_checkpoint(faces: Dataset, tmp_path: Path) -> None:
     table = (Row("net", "Net", "resnet-small-imbalanced", published="AlexNet, imbalanced"),)
-    options = {"table": table, "settings": (*FAST, "checkpoint_steps=1", "warmup=0")}
+    options: dict[str, Any] = {
+        "table": table,
+        "settings": (*FAST, "checkpoint_steps=1", "warmup=0"),
+    }
     killed, resumed = Watch("net", step=3), Watch()
     with pytest.raises(Killed):
         run(faces, tmp_path / "t", killed, **options)

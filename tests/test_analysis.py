@@ -9,6 +9,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -267,7 +268,7 @@ def test_a_low_confidence_gives_no_expression_but_keeps_the_probabilities(face, 
 
 def test_outputs_that_are_not_finite_fail_their_row_only(face, tmp_path):
     model = open_model(tiny_model(tmp_path / "nan.onnx", nan_for_black=True))
-    row = {"status": "ok", "error": None, "track_id": None}
+    row: dict[str, Any] = {"status": "ok", "error": None, "track_id": None}
     other = row | {"valence": None}
     crops = [np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)]
     done = Done(Picture("x", 0, 0, lambda: crops[0]), [row, other])
@@ -321,7 +322,7 @@ def test_pictures_are_taken_a_few_ahead_only(model, tmp_path):
 
 
 def test_progress_counts_pictures(face, two_faces, model):
-    seen = []
+    seen: list[int] = []
     look([two_faces, face, two_faces], model, batch_size=2, progress=seen.append)
     assert seen == [1, 3, 3]
 

@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_where_it_was(pictures, folder, model, tmp_path, mo
         with pytest.raises(Killed):
             run(folder, model, out, batch_size=2)
     assert not out.exists()
-    seen = []
+    seen: list[int] = []
     run(folder, model, out, resume=True, progress=seen.append)
     table = pq.read_table(out)
     assert close(
@@ -222,7 +222,8 @@ def test_the_drawing_of_a_finished_run_can_be_resumed(folder, model, tmp_path):
     with pytest.raises(Killed):
         run(folder, model, out, before_saving=fail)
     assert not out.exists()
-    seen, kept = [], []
+    seen: list[int] = []
+    kept: list[Analysis] = []
     run(folder, model, out, resume=True, before_saving=kept.append, progress=seen.append)
     assert seen == [0]
     assert len(kept[0]) == 20
@@ -276,7 +277,7 @@ def test_a_real_kill_in_the_middle(folder, model, tmp_path):
 
 
 def test_a_resumed_run_does_not_read_again_the_photo_that_is_done(model, monkeypatch):
-    read = []
+    read: list[int] = []
     monkeypatch.setattr(Photo, "pictures", _told(Photo.pictures, read))
     plan = Plan(detector="haar")
     arrays = [np.zeros((80, 80, 3), np.uint8)] * 3
@@ -308,7 +309,7 @@ def test_parts_that_a_power_cut_has_damaged_are_made_again(
     monkeypatch.setattr(resumable.Unfinished, "add", add)
     part = unfinished_folder(tmp_path / "cut.parquet") / f"{emptied:06}.arrow"
     part.write_bytes(part.read_bytes()[:keep])
-    told = []
+    told: list[str] = []
     resumed = run(folder, model, tmp_path / "cut.parquet", resume=True, warn=told.append)
     close(without_tracks(resumed.table), without_tracks(whole.table))
     assert len(told) == 1

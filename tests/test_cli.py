@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -211,7 +212,7 @@ def test_info_of_a_report_is_a_summary_and_all_of_it_as_json(
 def test_info_of_an_analysis_and_of_a_folder_that_holds_things(
     scored: Path, drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"source": "a.jpg", "status": "ok", "face_index": 0, "expression": "happy"},
         {"source": "a.jpg", "status": "ok", "face_index": 1, "expression": None},
         {"source": "b.jpg", "status": "error", "error": "broken"},

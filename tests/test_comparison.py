@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from narrowing import known
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import DestinationExists, InputError, MismatchError
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS
 from openaffect.predictions import Predictions
 from openaffect.reports import Report, compare, evaluate, open_report
@@ -121,7 +123,7 @@ def test_folders_alone_are_enough(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_rows_that_were_changed_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     report = judge(dataset, system(dataset, 1, 5))
-    table = report.table
+    table = known(report.table)
     swapped = table.set_column(1, "expression", [table["expression"].to_pylist()[::-1]])
     with pytest.raises(MismatchError, match="not of one report"):
         compare([report, Report(report.data, swapped)], rounds=5)

@@ -11,6 +11,7 @@ from openaffect.model import open_model
 from openaffect.predictions import open_predictions
 from openaffect.replication import cross_validation
 from openaffect.replication.cross_validation import cross_validate
+from openaffect.training import train
 from training.faces import fast_recipe, make_faces
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def test_a_cut_off_cross_validation_goes_on_and_judges_every_face(tmp_path, monk
     first = (tmp_path / "cv" / "1" / "model.onnx", tmp_path / "cv" / "1" / "predictions.parquet")
     written = first[1].stat().st_mtime_ns
     seen: dict[int, set[str]] = {}
-    real = cross_validation.train
+    real = train
 
     def spy(divided, run, *arguments, **settings):
         splits = divided.faces["split"].to_pylist()

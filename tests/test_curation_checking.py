@@ -6,18 +6,21 @@ import itertools
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from cv2.typing import MatLike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from openaffect.curation import CheckResult, check_dataset
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import ImageError, InputError
+from openaffect.face_row import FaceRow
 from openaffect.faces.boxes import Box
 from openaffect.faces.near_search import ALIKE, Components, NearSearch, count_bits, find_copies
 from openaffect.faces.signatures import Signatures, correlate, dhash, mirror, sign_face
@@ -32,6 +35,10 @@ def draw(seed: int, size: int = 96) -> NDArray[np.uint8]:
     patches = rng.uniform(40, 215, (7, 7, 3)).astype(np.float32)
     smooth = cv2.resize(patches, (size, size), interpolation=cv2.INTER_LINEAR)
     return np.clip(smooth + rng.normal(0, 3, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def png(picture: MatLike) -> bytes:
+    return encode_image(np.asarray(picture, np.uint8), ".png")
 
 
 def make(path: Path, files: dict[str, bytes], rows: list[FaceRow] | None = None) -> Dataset:
@@ -158,10 +165,10 @@ def test_dhash_by_hand() -> None:
 VARIANTS = {
     "jpeg at quality 90": lambda p: encode_image(p, ".jpg", 90),
     "jpeg at quality 50": lambda p: encode_image(p, ".jpg", 50),
-    "half the size": lambda p: encode_image(cv2.resize(p, None, fx=0.5, fy=0.5), ".png"),
-    "larger": lambda p: encode_image(cv2.resize(p, None, fx=1.4, fy=1.4), ".png"),
-    "brighter": lambda p: encode_image(cv2.convertScaleAbs(p, alpha=1, beta=15), ".png"),
-    "less contrast": lambda p: encode_image(cv2.convertScaleAbs(p, alpha=0.8, beta=20), ".png"),
+    "half the size": lambda p: png(cv2.resize(p, None, fx=0.5, fy=0.5)),
+    "larger": lambda p: png(cv2.resize(p, None, fx=1.4, fy=1.4)),
+    "brighter": lambda p: png(cv2.convertScaleAbs(p, alpha=1, beta=15)),
+    "less contrast": lambda p: png(cv2.convertScaleAbs(p, alpha=0.8, beta=20)),
 }
 
 
@@ -198,7 +205,10 @@ def test_equal_hashes_of_pictures_that_are_not_alike_are_apart(tmp_path: Path) -
     rng = np.random.default_rng(0)
     striped = [np.repeat(rng.integers(0, 256, (96, 1, 1)), 96, 1).repeat(3, 2) for _ in range(5)]
     pictures = [
-        np.repeat(cv2.resize(s[::12].astype(np.uint8), (96, 96))[:, :1], 96, 1) for s in striped
+        np.repeat(
+            np.asarray(cv2.resize(s[::12].astype(np.uint8), (96, 96)), np.uint8)[:, :1], 96, 1
+        )
+        for s in striped
     ]
     assert {dhash(picture) for picture in pictures} == {0}
     files = {f"{n}.png": encode_image(p, ".png") for n, p in enumerate(pictures)}
@@ -295,7 +305,7 @@ def test_only_broken_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"near": 9}, {"near": -1}, {"workers": 0}])
-def test_options_out_of_range(tmp_path: Path, options: dict[str, int]) -> None:
+def test_options_out_of_range(tmp_path: Path, options: dict[str, Any]) -> None:
     dataset = make(tmp_path / "d", {"a.png": encode_image(draw(0), ".png")})
     with pytest.raises(InputError, match="expected"):
         check_dataset(dataset, **options)
@@ -405,7 +415,7 @@ def test_mirrored_copies_are_found_and_other_mirrored_faces_are_not(tmp_path: Pa
     files = {f"{n}.png": encode_image(face, ".png") for n, face in enumerate(faces)}
     mirrored = np.ascontiguousarray(faces[1][:, ::-1])
     files["mirrored.jpg"] = encode_image(mirrored, ".jpg", 80)
-    files["twice.png"] = encode_image(cv2.resize(mirrored[:, ::-1], None, fx=1.5, fy=1.5), ".png")
+    files["twice.png"] = png(cv2.resize(mirrored[:, ::-1], None, fx=1.5, fy=1.5))
     found = check_dataset(make(tmp_path / "d", files)).clusters
     assert [cluster.face_ids for cluster in found] == [("1", "mirrored", "twice")]
 

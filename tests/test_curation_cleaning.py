@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from openaffect.annotation_row import AnnotationRow
 from openaffect.curation import CheckResult, check_dataset, clean_dataset
 from openaffect.curation.cleaning import join_groups
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import DestinationExists, InputError, MismatchError, UnknownName
+from openaffect.face_row import FaceRow
 from openaffect.images import encode_image
 from openaffect.synthetic import synthesize_face
 
@@ -107,7 +109,7 @@ def test_policies(
     dataset: Dataset,
     result: CheckResult,
     tmp_path: Path,
-    policies: dict[str, str],
+    policies: dict[str, Any],
     gone: dict[str, str],
 ) -> None:
     clean = clean_dataset(dataset, result, tmp_path / "clean", **policies)
@@ -188,7 +190,7 @@ def test_groups_are_the_components_of_links_and_groups(
     joined = dict(zip(ids, join_groups(ids, groups, iter(links)), strict=True))
     old = dict(zip(ids, groups, strict=True))
     for i in ids:
-        names = sorted({old[j] for j in expected[i]} - {None})
+        names = sorted({name for j in expected[i] if (name := old[j]) is not None})
         alone = expected[i] == {i} and old[i] is None
         default = None if alone else f"same-as:{min(expected[i])}"
         assert joined[i] == (names[0] if names else default)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -22,14 +25,14 @@ def test_affect_is_the_weighted_mean_of_the_classes_and_ratings_stay():
         "unknown": ("none", None, None, None, None),
         "nothing": (None, None, None, None, None),
     }
-    columns = {name: [None] * len(rows) for name in schemas.FACES.names}
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in schemas.FACES.names}
     columns |= {"face_id": [*rows], "image": [f"{name}.png" for name in rows]}
     for place, name in enumerate(
         ("expression", "soft_label", "valence", "arousal", "affect_origin")
     ):
         columns[name] = [row[place] for row in rows.values()]
     table = pa.table(columns, schema=schemas.FACES)
-    dataset = derive_affect(Dataset("memory", DatasetInfo("memory", "images"), table, None))
+    dataset = derive_affect(Dataset(Path("memory"), DatasetInfo("memory", "images"), table, None))
     between = np.mean([CLASS_MEANS[Expression.HAPPY], CLASS_MEANS[Expression.SURPRISE]], axis=0)
     expected = [
         (0.9, 0.1),

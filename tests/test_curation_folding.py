@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,7 @@ from openaffect.errors import InputError
 NAMES = ("neutral", "happy", "contempt", None)
 
 
-def make_dataset(rows: list[tuple[str | None, str | None]]) -> Dataset:
+def make_dataset(rows: Sequence[tuple[str | None, str | None]]) -> Dataset:
     """A dataset in memory from (expression, group) of each row."""
     columns = {name: [None] * len(rows) for name in schemas.FACES.names} | {
         "face_id": [f"f{n}" for n in range(len(rows))],
@@ -27,7 +29,7 @@ def make_dataset(rows: list[tuple[str | None, str | None]]) -> Dataset:
         "group": [group for _, group in rows],
     }
     faces = pa.table(columns, schema=schemas.FACES)
-    return Dataset("memory", DatasetInfo("memory", "images"), faces, None)
+    return Dataset(Path("memory"), DatasetInfo("memory", "images"), faces, None)
 
 
 rows = st.lists(

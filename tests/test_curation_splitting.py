@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,9 +24,9 @@ CLASSES = ["neutral", "happy", "sad"]
 
 
 def table(
-    expressions: list[str | None],
-    groups: list[str | None] | None = None,
-    splits: list[str | None] | None = None,
+    expressions: Sequence[str | None],
+    groups: Sequence[str | None] | None = None,
+    splits: Sequence[str | None] | None = None,
 ) -> Dataset:
     """A dataset of rows alone; the pictures do not matter here."""
     n = len(expressions)
@@ -173,7 +174,9 @@ def test_groups_stay_together_and_order_means_nothing(
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=8), target=st.integers(1, 25))
 def test_pure_groups_come_as_near_as_any_choice(sizes: list[int], target: int) -> None:
-    contents = {str(number): {"sad": size} for number, size in enumerate(sizes)}
+    contents: dict[str, dict[str | None, int]] = {
+        str(number): {"sad": size} for number, size in enumerate(sizes)
+    }
     chosen = draw_groups(contents, {"sad": target})
     assert len(set(chosen)) == len(chosen)
     best = max(
@@ -186,10 +189,11 @@ def test_pure_groups_come_as_near_as_any_choice(sizes: list[int], target: int) -
 
 
 def test_mixed_groups_fill_too_and_single_rows_make_it_exact() -> None:
-    groups = {f"m{n}": {"sad": 1, "happy": 2} for n in range(5)}
-    singles = {f"s{n}": {"sad": 1} for n in range(5)} | {f"h{n}": {"happy": 1} for n in range(5)}
+    groups: dict[str, dict[str | None, int]] = {f"m{n}": {"sad": 1, "happy": 2} for n in range(5)}
+    singles: dict[str, dict[str | None, int]] = {f"s{n}": {"sad": 1} for n in range(5)}
+    singles.update({f"h{n}": {"happy": 1} for n in range(5)})
     chosen = draw_groups(groups | singles, {"sad": 5, "happy": 7})
-    total: collections.Counter[str] = collections.Counter()
+    total: collections.Counter[str | None] = collections.Counter()
     for name in chosen:
         total.update((groups | singles)[name])
     assert total == {"sad": 5, "happy": 7}

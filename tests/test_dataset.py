@@ -16,7 +16,7 @@ import pytest
 from format_builders import make_dataset
 from openaffect import tables
 from openaffect.dataset import Dataset, DatasetInfo, open_dataset, save_dataset, scan_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import (
     DestinationExists,
     FormatError,
@@ -25,6 +25,7 @@ from openaffect.errors import (
     MissingExtra,
     NewerSchema,
 )
+from openaffect.face_row import FaceRow
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EXPRESSIONS

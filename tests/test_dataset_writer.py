@@ -6,6 +6,7 @@ import csv
 import datetime
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from format_builders import full_row, put_picture
+from narrowing import known
 from openaffect.annotation_row import AnnotationRow
 from openaffect.circumplex import REGIONS, inside_disc
 from openaffect.dataset import open_dataset
@@ -44,7 +46,7 @@ NAN = float("nan")
 
 def nest(levels):
     """An object of so many levels."""
-    inner = {}
+    inner: dict[str, Any] = {}
     for _ in range(levels - 1):
         inner = {"a": inner}
     return inner
@@ -144,8 +146,8 @@ def test_every_column_comes_back(tmp_path):
     assert (table.schema.names, table.schema.types) == (FACES.names, FACES.types)
     for got, row in zip(table.to_pylist(), rows, strict=True):
         assert got["face_id"] == row.face_id
-        assert got["box"] == list(row.box)
-        assert got["landmarks"] == row.landmarks.tolist()
+        assert got["box"] == list(known(row.box))
+        assert got["landmarks"] == known(row.landmarks).tolist()
         assert got["votes"] == row.votes
         assert got["soft_label"] == row.soft_label
         assert got["valence"] == np.float32(row.valence)
@@ -256,7 +258,7 @@ def test_equal_rows_do_not_cancel_in_the_hash():
 
 def test_annotations_are_written_beside(tmp_path):
     at = datetime.datetime(2026, 11, 25, 10, tzinfo=datetime.UTC)
-    given = {
+    given: dict[str, Any] = {
         "id": "1",
         "kind": "work",
         "expression": "sad",
@@ -275,13 +277,14 @@ def test_annotations_are_written_beside(tmp_path):
         assert writer.add_annotation(AnnotationRow("good", "ann", **given))
         assert writer.add_annotation(AnnotationRow("good", "bob"))
     dataset = open_dataset(tmp_path / "d")
-    first, second = dataset.annotations.to_pylist()
+    annotations = known(dataset.annotations)
+    first, second = annotations.to_pylist()
     assert {name: first[name] for name in given} == given
     assert first["face_id"] == "good"
     assert first["annotator"] == "ann"
     assert {name for name, value in second.items() if value is not None} == {"face_id", "annotator"}
-    assert dataset.annotations.schema.names == ANNOTATIONS.names
-    assert dataset.annotations.schema.types == ANNOTATIONS.types
+    assert annotations.schema.names == ANNOTATIONS.names
+    assert annotations.schema.types == ANNOTATIONS.types
     assert writer.summary.annotations == 2
     assert "annotations.parquet" in (tmp_path / "d" / "README.md").read_text()
 
@@ -319,7 +322,7 @@ def test_annotations_that_cannot_be_used_are_rejected_and_named(tmp_path, row, w
         assert not writer.add_annotation(row, "judgments line 7")
     assert writer.summary.rejected == {why: 1}
     assert rejected(tmp_path / "d")[0][:2] == ("judgments line 7", row.face_id)
-    assert len(open_dataset(tmp_path / "d").annotations) == 1
+    assert len(known(open_dataset(tmp_path / "d").annotations)) == 1
 
 
 def test_many_annotations_are_written_in_batches(tmp_path):
@@ -328,7 +331,7 @@ def test_many_annotations_are_written_in_batches(tmp_path):
         for number in range(2 * BATCH + 1):
             writer.add_annotation(AnnotationRow("good", "ann", id=str(number)))
         assert len(writer._annotations) == 1
-    ids = open_dataset(tmp_path / "d").annotations["id"].to_pylist()
+    ids = known(open_dataset(tmp_path / "d").annotations)["id"].to_pylist()
     assert ids == [str(number) for number in range(2 * BATCH + 1)]
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from narrowing import known
 from openaffect import lookup
 from openaffect.errors import InputError
 from openaffect.model import open_model
@@ -188,7 +189,8 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
         network(random_pictures(16, recipe.size))
         normal = (random_pictures(16, recipe.size) - network.mean) / network.std
         features = network.eval().backbone(normal)
-        for head in (network.expression, network.affect):  # else all pictures give nearly the same
+        # else all pictures give nearly the same
+        for head in (known(network.expression), known(network.affect)):
             head.weight.div_(4 * (features @ head.weight.T).std(dim=0, keepdim=True).T)
     facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, IMAGES)
     export_model(network, recipe, 1.5, facts, tmp_path / "model.onnx")
@@ -263,7 +265,7 @@ def test_vgg_study_begins_as_keras_begins():
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(layers) == 7  # the last of them the layer of six outputs
     for layer in layers:
-        weight, bias = layer.weight.detach(), layer.bias.detach()
+        weight, bias = layer.weight.detach(), known(layer.bias).detach()
         patch = weight[0, 0].numel()
         limit = (6 / (patch * (weight.shape[0] + weight.shape[1]))) ** 0.5
         assert 0.95 * limit < float(weight.abs().max()) <= limit
@@ -274,6 +276,7 @@ def test_vgg_study_begins_as_keras_begins():
 
 def test_vgg_study_has_the_layers_of_the_study_in_their_order():
     module, _ = build("vgg-study", 256)
+    assert isinstance(module, nn.Sequential)
     names = [type(part).__name__ for part in module]
     assert names == (
         ["Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d"]

@@ -179,7 +179,8 @@ def test_the_studys_protocol_draws_validation_faces_where_there_are_none(tmp_pat
 def test_faces_in_no_split_are_neither_drawn_nor_learned(tmp_path: Path) -> None:
     """AffectNet's automatically annotated faces stand beside its splits."""
     counts: dict[tuple[str | None, Expression], int] = {(None, e): 5_010 for e in EMOTIONS}
-    counts |= {("train", e): 50 for e in EMOTIONS} | {("validation", e): 7 for e in EMOTIONS}
+    for e in EMOTIONS:
+        counts["train", e], counts["validation", e] = 50, 7
     used, words = split_like_giguere2020(table_of(counts), tmp_path / "split")
     assert "too few faces" in words[0]
     assert used.faces["split"].to_pylist().count("train") == 50 * 8

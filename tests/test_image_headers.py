@@ -6,6 +6,8 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +37,7 @@ from openaffect.image_headers import (
 from openaffect.images import check_header, image_size, read_image
 
 NOISE = np.random.default_rng(4).integers(0, 256, (30, 40, 3), np.uint8)
-UPRIGHT = {
+UPRIGHT: dict[int, Callable[[Any], Any]] = {
     1: lambda a: a,
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),

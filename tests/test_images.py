@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from narrowing import known
 from openaffect.errors import ImageError
+from openaffect.image_headers import sniff_format
 from openaffect.images import (
     check_header,
     encode_image,
     read_image,
     resize_image,
-    sniff_format,
 )
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
@@ -34,7 +35,8 @@ def smooth(height: int = 48, width: int = 64) -> np.ndarray:
 
 def noisy(height: int = 90, width: int = 110) -> np.ndarray:
     noise = np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    blurred = cv2.GaussianBlur(noise, (0, 0), 2)
+    return np.asarray(cv2.normalize(blurred, blurred, 0, 255, cv2.NORM_MINMAX), np.uint8)
 
 
 def save(image: Image.Image, kind: str, **options) -> bytes:
@@ -323,7 +325,7 @@ def test_missing_files_and_folders(tmp_path):
     with pytest.raises(ImageError, match="cannot read"):
         read_image("a\0b.jpg")
     assert check_header(tmp_path / "none.jpg") == "missing picture"
-    assert check_header(tmp_path).startswith("unreadable picture")
+    assert known(check_header(tmp_path)).startswith("unreadable picture")
 
 
 @pytest.mark.parametrize(

@@ -15,22 +15,24 @@ import pytest
 
 from builders import tiny_model, tiny_outputs
 from format_builders import make_dataset
+from narrowing import known
 from openaffect.cli import main
 from openaffect.dataset import open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import FormatError, InputError
+from openaffect.face_row import FaceRow
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
 from openaffect.images import encode_image, pixel_hash, read_image
 from openaffect.inference import (
     NOT_FINITE,
-    map_in_order,
     predict_crops,
     predict_dataset,
     take_crop,
 )
 from openaffect.labels import EMOTIONS, Expression, parse_labels
 from openaffect.model import CARD_KEY, Card, Outputs, open_model
+from openaffect.parallel import map_in_order
 from openaffect.predictions import Predictions, align_predictions, open_predictions
 from openaffect.reports import compare, evaluate
 
@@ -71,8 +73,8 @@ def test_values_are_those_of_the_weights_for_the_crop_of_each_row(tmp_path, mode
         place = None if row % 2 == 0 else Box(*box)
         expected = tiny_outputs(crop(picture, place, CropRule(), SIZE))
         # float32 in the graph
-        np.testing.assert_allclose(predictions.probabilities[row], expected[0], atol=2e-6)
-        np.testing.assert_allclose(predictions.affect[row], expected[1], atol=2e-6)
+        np.testing.assert_allclose(known(predictions.probabilities)[row], expected[0], atol=2e-6)
+        np.testing.assert_allclose(known(predictions.affect)[row], expected[1], atol=2e-6)
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 64])
@@ -80,8 +82,8 @@ def test_batches_give_what_single_faces_give(tmp_path, model, batch_size):
     dataset = build(tmp_path, noise(7))
     one = predict_dataset(model, dataset, batch_size=1, workers=1)
     many = predict_dataset(model, dataset, batch_size=batch_size, workers=3)
-    np.testing.assert_allclose(many.probabilities, one.probabilities, atol=1e-6)
-    np.testing.assert_allclose(many.affect, one.affect, atol=1e-6)
+    np.testing.assert_allclose(known(many.probabilities), known(one.probabilities), atol=1e-6)
+    np.testing.assert_allclose(known(many.affect), known(one.affect), atol=1e-6)
 
 
 def test_the_rule_of_the_card_frames_the_face(tmp_path):
@@ -92,7 +94,7 @@ def test_the_rule_of_the_card_frames_the_face(tmp_path):
     found = {}
     for margin in (0.0, 0.5):
         path = tiny_model(tmp_path / f"{margin}.onnx", crop=CropRule(margin=margin), size=(40, 40))
-        found[margin] = predict_dataset(open_model(path), dataset).affect[0, 0]
+        found[margin] = known(predict_dataset(open_model(path), dataset).affect)[0, 0]
     assert found[0.0] == pytest.approx(1.0, abs=1e-6)  # white only
     assert found[0.5] == pytest.approx(2 * 0.25 - 1, abs=1e-6)  # a quarter of the crop is white
 
@@ -102,7 +104,7 @@ def test_the_size_of_the_card_need_not_be_square(tmp_path):
     picture = noise(1)[0]
     predictions = predict_dataset(model, build(tmp_path, [picture]))
     expected = tiny_outputs(crop(picture, None, CropRule(), (48, 24)))
-    np.testing.assert_allclose(predictions.affect[0], expected[1], atol=2e-6)
+    np.testing.assert_allclose(known(predictions.affect)[0], expected[1], atol=2e-6)
 
 
 def test_columns_go_by_id_whatever_the_order_in_the_card(tmp_path):
@@ -112,7 +114,7 @@ def test_columns_go_by_id_whatever_the_order_in_the_card(tmp_path):
     usual = predict_dataset(open_model(tiny_model(tmp_path / "a.onnx")), dataset)
     other = predict_dataset(open_model(tiny_model(tmp_path / "b.onnx", labels=alphabet)), dataset)
     assert other.labels == usual.labels == EMOTIONS
-    np.testing.assert_allclose(other.probabilities, usual.probabilities, atol=1e-6)
+    np.testing.assert_allclose(known(other.probabilities), known(usual.probabilities), atol=1e-6)
 
 
 def test_pictures_that_cannot_be_read_are_failed_rows(tmp_path, model):
@@ -123,23 +125,23 @@ def test_pictures_that_cannot_be_read_are_failed_rows(tmp_path, model):
     (dataset.images_folder / "2.png").unlink()
     predictions = predict_dataset(model, dataset, batch_size=2)
     bad = [1, 2, 3]
-    assert np.isnan(predictions.probabilities[bad]).all()
-    assert np.isnan(predictions.affect[bad]).all()
-    assert "0 bytes" in predictions.errors[1]
-    assert "no such file" in predictions.errors[2]
-    assert "truncated" in predictions.errors[3]
+    assert np.isnan(known(predictions.probabilities)[bad]).all()
+    assert np.isnan(known(predictions.affect)[bad]).all()
+    assert "0 bytes" in known(predictions.errors[1])
+    assert "no such file" in known(predictions.errors[2])
+    assert "truncated" in known(predictions.errors[3])
     assert predictions.errors[0] is predictions.errors[4] is None
     expected = tiny_outputs(crop(good[1], None, CropRule(), SIZE))[1]
-    np.testing.assert_allclose(predictions.affect[4], expected, atol=2e-6)
+    np.testing.assert_allclose(known(predictions.affect)[4], expected, atol=2e-6)
 
 
 def test_boxes_of_other_tools_that_make_no_sense_are_failed_rows(tmp_path, model):
     dataset = build(tmp_path, noise(4))
     boxes = [[0, 0, -4, 4], [0, 0, 1e9, 1e9], [1e12, 0, 9, 9], [4, 4, 20, 20]]
     predictions = predict_dataset(model, dataset.with_column("box", boxes))
-    assert "positive width" in predictions.errors[0]
-    assert "does not fit" in predictions.errors[1]
-    assert "does not fit" in predictions.errors[2]
+    assert "positive width" in known(predictions.errors[0])
+    assert "does not fit" in known(predictions.errors[1])
+    assert "does not fit" in known(predictions.errors[2])
     assert predictions.errors[3] is None
 
 
@@ -150,9 +152,9 @@ def test_one_output_that_is_not_finite_fails_its_row_only(tmp_path, affect):
     pictures[1] = 0
     predictions = predict_dataset(model, build(tmp_path, pictures))
     assert predictions.errors == [None, NOT_FINITE, None]
-    assert np.isnan(predictions.probabilities).any(axis=1).tolist() == [False, True, False]
+    assert np.isnan(known(predictions.probabilities)).any(axis=1).tolist() == [False, True, False]
     if affect:
-        assert np.isnan(predictions.affect).any(axis=1).tolist() == [False, True, False]
+        assert np.isnan(known(predictions.affect)).any(axis=1).tolist() == [False, True, False]
 
 
 def test_a_model_without_classes_and_one_without_affect(tmp_path):
@@ -160,11 +162,11 @@ def test_a_model_without_classes_and_one_without_affect(tmp_path):
     only_affect = predict_dataset(open_model(tiny_model(tmp_path / "a.onnx", labels=())), dataset)
     assert only_affect.labels == ()
     assert only_affect.probabilities is None
-    assert only_affect.affect.shape == (2, 2)
+    assert known(only_affect.affect).shape == (2, 2)
     seven = tiny_model(tmp_path / "b.onnx", labels=parse_labels("7"), affect=False)
     only_classes = predict_dataset(open_model(seven), dataset)
     assert only_classes.affect is None
-    assert only_classes.probabilities.shape == (2, 7)
+    assert known(only_classes.probabilities).shape == (2, 7)
 
 
 def test_what_is_saved_comes_back_and_says_what_made_it(tmp_path, model):
@@ -173,7 +175,9 @@ def test_what_is_saved_comes_back_and_says_what_made_it(tmp_path, model):
     predictions.save(tmp_path / "p.parquet")
     back = open_predictions(tmp_path / "p.parquet")
     assert align_predictions(dataset, back).tolist() == [0, 1]
-    np.testing.assert_allclose(back.probabilities, predictions.probabilities, atol=1e-6)
+    np.testing.assert_allclose(
+        known(back.probabilities), known(predictions.probabilities), atol=1e-6
+    )
     assert back.errors == predictions.errors
     assert back.made_with["model"] == "tiny"
     assert back.made_with["crop"] == CropRule().to_dict()
@@ -188,7 +192,7 @@ def test_the_fingerprint_is_that_of_the_rows_that_were_predicted(tmp_path, model
 
 
 def test_progress_counts_rows_and_ends_at_all_of_them(tmp_path, model):
-    seen = []
+    seen: list[int] = []
     predict_dataset(model, build(tmp_path, noise(5)), batch_size=2, progress=seen.append)
     assert seen == [2, 4, 5]
 
@@ -214,7 +218,7 @@ def test_scores_that_are_no_probabilities_are_refused(tmp_path):
 
 def test_no_crops_give_no_rows(model):
     verdicts = predict_crops(model, [])
-    assert verdicts.probabilities.shape == (0, 8)
+    assert known(verdicts.probabilities).shape == (0, 8)
     assert verdicts.errors == []
 
 
@@ -260,18 +264,20 @@ def test_an_error_in_a_thread_is_raised_and_leaves_no_thread():
     assert threading.active_count() == before
 
 
-def test_affect_outside_its_range_is_a_failed_row_and_rounding_is_not(tmp_path):
+def test_affect_outside_its_range_is_a_failed_row_and_rounding_is_not(tmp_path, monkeypatch):
     model = open_model(tiny_model(tmp_path / "m.onnx"))
     crops = np.zeros((4, 32, 32, 3), np.uint8)
     given = np.array([[0.5, 1.0009], [1.2, 0], [0, -1.002], [-1.0005, 0]], np.float32)
     uniform = np.full((4, len(model.card.labels)), 1 / len(model.card.labels), np.float32)
-    model.predict = lambda batch: Outputs(uniform[: len(batch)], given[: len(batch)])
-    found = predict_crops(model, crops)
+    monkeypatch.setattr(
+        model, "predict", lambda batch: Outputs(uniform[: len(batch)], given[: len(batch)])
+    )
+    found = predict_crops(model, [*crops])
     assert [error is None for error in found.errors] == [True, False, False, True]
-    assert "outside" in found.errors[1]
-    np.testing.assert_array_equal(found.affect[[0, 3]], [[0.5, 1], [-1, 0]])
-    assert np.isnan(found.affect[[1, 2]]).all()
-    assert np.isnan(found.probabilities[[1, 2]]).all()
+    assert "outside" in known(found.errors[1])
+    np.testing.assert_array_equal(known(found.affect)[[0, 3]], [[0.5, 1], [-1, 0]])
+    assert np.isnan(known(found.affect)[[1, 2]]).all()
+    assert np.isnan(known(found.probabilities)[[1, 2]]).all()
 
 
 def hashes_of(images) -> str:
@@ -305,13 +311,13 @@ def learned(tmp_path):
 def test_faces_that_a_model_learned_from_are_marked_and_told(learned, tmp_path, capsys):
     dataset, path = learned
     made = predict_dataset(open_model(path), dataset)
-    assert made.learned.tolist() == [True] * 6 + [False] * 2
-    assert "6 of 8 faces" in made.learned_warning()
+    assert known(made.learned).tolist() == [True] * 6 + [False] * 2
+    assert "6 of 8 faces" in known(made.learned_warning())
     assert made.learned_warning(np.array([5, 6, 7])) is None  # one of three may be chance
     out = tmp_path / "p.parquet"
     assert main(["predict", str(path), str(dataset.path), "-o", str(out)]) == 0
     assert "6 of 8 faces" in capsys.readouterr().err
-    assert open_predictions(out).learned.tolist() == made.learned.tolist()
+    assert known(open_predictions(out).learned).tolist() == known(made.learned).tolist()
     report = evaluate(dataset, open_predictions(out), split="all")
     assert any("6 of 8 faces" in text for text in report.data["warnings"])
     result = compare([report, report], names=["a", "b"])

@@ -61,8 +61,8 @@ def test_points_are_float32_pixels_of_the_picture(landmarker):
     canvas[70:270, 260:460] = face.image
     x, y, w, h = face.box
     moved = landmarker.locate(canvas, Box(x + 260, y + 70, w, h))
-    eyes = np.linalg.norm(points[36] - points[45])
-    np.testing.assert_allclose(moved, points + np.float32([260, 70]), atol=0.05 * eyes)
+    eyes = float(np.linalg.norm(points[36] - points[45]))
+    np.testing.assert_allclose(moved, points + np.array([260, 70], np.float32), atol=0.05 * eyes)
 
 
 @pytest.mark.parametrize("size", [100, 1500])

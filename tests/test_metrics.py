@@ -4,6 +4,7 @@ import itertools
 import math
 import warnings
 from fractions import Fraction
+from typing import TypedDict
 
 import numpy as np
 import pytest
@@ -17,7 +18,13 @@ import reference
 from openaffect import metrics as m
 from openaffect.errors import InputError, MismatchError
 
-EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+class Tolerance(TypedDict):
+    rtol: float
+    atol: float
+
+
+EXACT = Tolerance(rtol=1e-12, atol=1e-12)
 
 
 def number(value):
@@ -332,19 +339,19 @@ def test_a_confidence_on_an_edge_is_in_one_bin_however_it_is_stored():
     assert (stored > edges).any()
     assert m.confidence_bins(stored).tolist() == m.confidence_bins(edges).tolist()
     rows = [((60, 40), 0), ((45, 55), 0)] * 20
-    by_bin = {}
+    by_bin: dict[int, list[tuple[Fraction, bool]]] = {}
     for percent, label in rows:
         top = Fraction(max(percent), 100)
         right = percent.index(max(percent)) == label
         by_bin.setdefault(math.ceil(top * 15) - 1, []).append((top, right))
     expected = sum(
-        abs(sum(top for top, _ in found) - sum(right for _, right in found)) / len(rows)
+        abs(sum((top - right for top, right in found), start=Fraction(0))) / len(rows)
         for found in by_bin.values()
     )
     assert expected == Fraction(75, 1000)
     truth = [label for _, label in rows]
     for kind in (np.float64, np.float32):
-        p = np.array([percent for percent, _ in rows], kind) / kind(100)
+        p = np.divide(np.array([percent for percent, _ in rows], kind), kind(100))
         assert m.ece(truth, p) == pytest.approx(float(expected), abs=1e-6)
 
 

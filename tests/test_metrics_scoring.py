@@ -60,7 +60,8 @@ def test_balanced_draws_take_what_is_there():
 
 
 def test_bootstrap_matrices_keep_the_rows_and_the_empty_cells():
-    matrix = m.confusion_matrix(*[np.arange(K).repeat(5)] * 2, K)
+    rows = np.arange(K).repeat(5)
+    matrix = m.confusion_matrix(rows, rows, K)
     samples = m.bootstrap_matrices(matrix, 500, np.random.default_rng(0))
     assert (samples.sum(axis=(1, 2)) == 20).all()
     assert (samples[:, matrix == 0] == 0).all()
@@ -390,7 +391,7 @@ def test_comparison_with_labels_only():
 def test_p_of_a_difference_is_not_small_without_one():
     truth, _ = system(0)
     flips = [np.where(np.arange(len(truth)) % 10 == i, (truth + 1) % K, truth) for i in (0, 1)]
-    result = m.compare_categorical(truth, *flips, K, rounds=400)
+    result = m.compare_categorical(truth, flips[0], flips[1], K, rounds=400)
     assert result["accuracy"].p > 0.3
 
 

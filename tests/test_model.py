@@ -233,7 +233,8 @@ def graph_of(
 
 
 def test_an_output_of_another_shape_than_the_card_says_is_refused(tmp_path: Path) -> None:
-    for number, shape in enumerate(([], [2], ["n", 3], [1, 1, 2])):
+    shapes: list[list[Any]] = [[], [2], ["n", 3], [1, 1, 2]]
+    for number, shape in enumerate(shapes):
         path = graph_of(tmp_path / f"{number}.onnx", shape)
         with pytest.raises(FormatError):
             open_model(path).predict(np.zeros((2, 8, 8, 3), np.uint8))
@@ -266,7 +267,11 @@ def test_a_temperature_is_above_0(file: Path, temperature: float) -> None:
 
 def test_a_model_is_one_file(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = onnx.load(str(file))
-    options = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
+    options: dict[str, Any] = {
+        "save_as_external_data": True,
+        "location": "w.bin",
+        "size_threshold": 0,
+    }
     (tmp_path / "e").mkdir()
     onnx.save(model, str(tmp_path / "e" / "m.onnx"), **options)
     assert (tmp_path / "e" / "w.bin").exists()

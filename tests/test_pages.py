@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -14,7 +15,8 @@ import openaffect
 from openaffect.analysis import Analysis, analysis_schema
 from openaffect.analysis.page import render_page
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.labels import COLORS, EMOTIONS, EXPRESSIONS
 from openaffect.pages import render, stylesheet
 from openaffect.pages.svg import Element
@@ -36,11 +38,16 @@ def assert_harmless(text: str, *, shown: int = 1) -> None:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Every text that a dataset takes is a script."""
     folder = tmp_path_factory.mktemp("hostile") / "d"
-    about = {"name": SCRIPT, "source": SCRIPT, "license": SCRIPT}
+    about: dict[str, Any] = {"name": SCRIPT, "source": SCRIPT, "license": SCRIPT}
     with write_dataset(folder, shareable=True, **about) as writer:
         for i, name in enumerate(EMOTIONS * 2):
             writer.write_image(f"{i}.png", np.full((32, 32, 3), 9 * i, np.uint8))
-            texts = {"query": SCRIPT, "url": SCRIPT, "license": SCRIPT, "group": SCRIPT}
+            texts: dict[str, Any] = {
+                "query": SCRIPT,
+                "url": SCRIPT,
+                "license": SCRIPT,
+                "group": SCRIPT,
+            }
             writer.add(
                 FaceRow(
                     f"{SCRIPT}{i}",

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from narrowing import known
 from openaffect.dataset import open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import (
     DestinationExists,
     FormatError,
@@ -25,6 +26,7 @@ from openaffect.errors import (
     NewerSchema,
     UnknownName,
 )
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS, LABEL_SETS, Expression
 from openaffect.predictions import (
     Predictions,
@@ -57,7 +59,7 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
     assert back.labels == EMOTIONS
     assert back.choices is None
     # stored as float32: half a unit in the 24th binary digit, then renormalized
-    np.testing.assert_allclose(back.probabilities, example().probabilities, rtol=3e-7)
+    np.testing.assert_allclose(known(back.probabilities), known(example().probabilities), rtol=3e-7)
     np.testing.assert_array_equal(back.affect, example().affect)
     assert back.errors == [None, "broken picture", None]
     assert back.made_with == example().made_with
@@ -107,7 +109,9 @@ def test_spellings_and_orders_of_other_systems_are_read() -> None:
 
 def test_rows_that_nearly_sum_to_1_are_renormalized() -> None:
     table = pa.table({"face_id": ["a"], "p_happy": [0.5004], "p_sad": [0.5004]})
-    np.testing.assert_allclose(read_predictions(table).probabilities, [[0.5, 0.5]], rtol=1e-15)
+    np.testing.assert_allclose(
+        known(read_predictions(table).probabilities), [[0.5, 0.5]], rtol=1e-15
+    )
 
 
 GOOD: dict[str, list[Any]] = {"face_id": ["a", "b"], "p_happy": [0.5, 1.0], "p_sad": [0.5, 0.0]}
@@ -332,7 +336,7 @@ def test_the_order_of_a_table_never_matters(data: st.DataObject) -> None:
     columns = data.draw(st.permutations(table.column_names))
     back = read_predictions(table.take(order).select(columns))
     assert back.labels == labels
-    found = back.probabilities[back.align(ids)]
+    found = known(back.probabilities)[back.align(ids)]
     np.testing.assert_allclose(found, p, rtol=1e-6)
 
 
@@ -342,8 +346,8 @@ def test_parts_are_joined_in_their_order_with_their_errors() -> None:
     joined = join_predictions([one, other], {"folds": 2})
     assert joined.ids == ["a", "b", "c", "d", "e", "f"]
     assert joined.errors == [None, "broken picture", None, None, None, None]
-    np.testing.assert_array_equal(joined.probabilities[:3], one.probabilities)
-    np.testing.assert_array_equal(joined.affect[3:], other.affect)
+    np.testing.assert_array_equal(known(joined.probabilities)[:3], one.probabilities)
+    np.testing.assert_array_equal(known(joined.affect)[3:], other.affect)
     assert joined.choices is None
     assert joined.made_with == {"folds": 2}
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
 from openaffect.errors import DestinationExists, InputError
+from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS, LABEL_SETS, Expression
 from openaffect.predictions import Predictions
 from openaffect.reports import Report, compare, evaluate, open_report

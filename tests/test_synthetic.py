@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import cv2
+import cv2.data
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -326,8 +327,9 @@ def test_expressions_come_in_turn_or_by_weight() -> None:
 )
 def test_every_look_of_an_identity_is_drawn(field: str, names: tuple[str, ...], plain: str) -> None:
     def picture(name: str) -> np.ndarray:
+        look: dict[str, Any] = {field: name}
         identity = replace(PERSON, hair="bald")
-        return draw("neutral", size=128, identity=replace(identity, **{field: name})).image
+        return draw("neutral", size=128, identity=replace(identity, **look)).image
 
     # Each look differs from the plain one by more than grain (standard deviation 1.6).
     base = picture(plain).astype(int)
@@ -345,7 +347,8 @@ def test_every_look_of_an_identity_is_drawn(field: str, names: tuple[str, ...], 
 )
 def test_every_choice_of_a_scene_is_drawn(field: str, names: tuple[str, ...], plain: str) -> None:
     def picture(name: str) -> np.ndarray:
-        return draw("neutral", size=128, scene=replace(FRONT, **{field: name})).image
+        choice: dict[str, Any] = {field: name}
+        return draw("neutral", size=128, scene=replace(FRONT, **choice)).image
 
     base = picture(plain).astype(int)
     changed = [name for name in names if (np.abs(picture(name) - base) > 20).sum() > 60]
@@ -362,7 +365,8 @@ def test_a_lock_falls_only_where_hair_is_to_be_seen(hair: str, falls: bool) -> N
 
 def test_age_makeup_and_freckles_are_seen() -> None:
     base = draw("neutral").image.astype(int)
-    for change in ({"age": 0.95}, {"makeup": 1.0}, {"freckles": 1.0}):
+    changes: list[dict[str, Any]] = [{"age": 0.95}, {"makeup": 1.0}, {"freckles": 1.0}]
+    for change in changes:
         other = draw("neutral", identity=replace(PERSON, **change)).image
         assert (np.abs(other - base) > 20).sum() > 60, change
 

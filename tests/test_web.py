@@ -308,7 +308,7 @@ def test_the_token(model, caplog):
             assert said.headers["WWW-Authenticate"] == "Bearer"
         assert problem(send(client, solid())) == (401, "unauthorised")
         for wrong in ("Bearer wrong", "Bearer s3cret-wor", "Bearer ünsinn", "Basic s3cret-word"):
-            headers = {"Authorization": wrong.encode("latin-1")}
+            headers = {b"Authorization": wrong.encode("latin-1")}
             assert client.get("/v1/models", headers=headers).status_code == 401
         for path in ("/", "/healthz", "/static/page.js"):
             assert client.get(path).status_code == 200

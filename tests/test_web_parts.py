@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import os
 import re
@@ -276,7 +277,7 @@ def test_the_metrics_are_text_that_prometheus_reads():
     for seconds in (0.02, 0.3, 99):
         metrics.seconds.observe(seconds)
     with queue.enter(3):
-        text = registry.response().body.decode()
+        text = bytes(registry.response().body).decode()
     assert text.endswith("\n")
     line = re.compile(
         r'# (HELP|TYPE) openaffect_\w+ .+|openaffect_\w+({\w+="[^"]*"(,\w+="[^"]*")*})? [\d.e+-]+'
@@ -312,7 +313,7 @@ def archive_of(package: browser.Package, path) -> browser.Package:
             entry = tarfile.TarInfo(f"package/{name}")
             entry.size = len(name)
             tar.addfile(entry, io.BytesIO(name.encode()))
-    return replace(package, sha256=browser.hashlib.sha256(path.read_bytes()).hexdigest())
+    return replace(package, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_fetching_keeps_what_is_used_and_does_it_once(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -219,7 +220,7 @@ def test_many_clients_lose_nothing_and_share_batches(model):
     with running(app) as port, ThreadPoolExecutor(32) as pool:
         answers = [one for part in pool.map(client, range(32)) for one in part]
         seen = metrics(port)
-    valence = pytest.approx(2 * COLOR[0] / 255 - 1, abs=1e-6)
+    valence: Any = pytest.approx(2 * COLOR[0] / 255 - 1, abs=1e-6)
     assert len(answers) == 320
     assert answers == [(200, valence)] * 320
     assert seen["openaffect_batch_crops_total"] == 320

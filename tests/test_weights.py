@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +33,7 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        assert isinstance(self.server, Server)
         self.server.requests += 1
         body = {"/good": CONTENT, "/cut": CONTENT, "/other": b"<html>moved</html>"}.get(self.path)
         if body is None:
@@ -166,7 +168,7 @@ def test_every_entry_is_pinned(name):
 )
 def test_the_folder_is_in_the_users_cache(monkeypatch, tmp_path, platform, variable, end):
     monkeypatch.delenv(weights.FOLDER_VARIABLE, raising=False)
-    monkeypatch.setattr(weights.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(variable, str(tmp_path))
     assert weights_folder() == tmp_path.joinpath(*end)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ def map_in_order(
     workers: int | None = None,
     ahead: int = 0,
     engine: str = "threads",
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """The results of a function over items, computed by several workers, in the order of the items.
 
     Args:

@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from attacks import measure
 
@@ -38,7 +39,7 @@ def silence(client: socket.socket) -> None:
     time.sleep(SECONDS)
 
 
-def serve(answer, listener: socket.socket) -> None:  # type: ignore[no-untyped-def]
+def serve(answer: Callable[[socket.socket], None], listener: socket.socket) -> None:
     end = time.monotonic() + SECONDS
     try:
         client, _ = listener.accept()

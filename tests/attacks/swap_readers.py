@@ -12,9 +12,10 @@ from openaffect.dataset import open_dataset, save_dataset
 from openaffect.errors import OpenAffectError
 
 SECONDS = 12
+Count = tuple[str, int, int]  # what was tried, how often, and how often it failed
 
 
-def write(source: str, folder: str, lost: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def write(source: str, folder: str, lost: multiprocessing.Queue[Count]) -> None:
     dataset = open_dataset(source)
     end = time.monotonic() + SECONDS
     count = failed = 0
@@ -27,7 +28,7 @@ def write(source: str, folder: str, lost: multiprocessing.Queue) -> None:  # typ
     lost.put(("writes", count, failed))
 
 
-def read(folder: str, lost: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def read(folder: str, lost: multiprocessing.Queue[Count]) -> None:
     end = time.monotonic() + SECONDS
     count = failed = 0
     while time.monotonic() < end:
@@ -44,7 +45,7 @@ if __name__ == "__main__":
         source, folder = f"{place}/source", f"{place}/d"
         measure.run(*measure.OPENAFFECT, "synthesize", "8", source, "--size", "64")
         save_dataset(open_dataset(source), Path(folder))
-        results: multiprocessing.Queue = multiprocessing.Queue()  # type: ignore[type-arg]
+        results: multiprocessing.Queue[Count] = multiprocessing.Queue()
         jobs = [multiprocessing.Process(target=write, args=(source, folder, results))]
         jobs += [multiprocessing.Process(target=read, args=(folder, results)) for _ in range(2)]
         for job in jobs:

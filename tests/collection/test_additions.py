@@ -1,7 +1,5 @@
 """`add`, on both databases: datasets and folders of images, again and again."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import datetime
@@ -133,7 +131,7 @@ def labeled(tmp_path: Path) -> Dataset:
     for number, one in enumerate(pixels):
         (tmp_path / "pictures" / f"{number}.png").write_bytes(encode_image(one))
     votes = [0, 7, 1, 0, 0, 0, 0, 0, 2, 0, 0]
-    human = {"expression": Expression.HAPPY, "expression_origin": "human"}
+    human: dict[str, Any] = {"expression": Expression.HAPPY, "expression_origin": "human"}
     with write_dataset(tmp_path / "labeled", images=tmp_path / "pictures", license="CC0-1.0") as w:
         w.add(FaceRow("a", "0.png", **human, votes=votes, group="ada", url="https://e.org/0"))
         w.add(FaceRow("b", "1.png", **human, valence=0.5, arousal=0.1, affect_origin="human"))

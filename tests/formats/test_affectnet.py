@@ -186,7 +186,7 @@ def test_export_says_what_it_cannot_say(tmp_path):
 
 def counts_of(train, validation=0):
     counts = {("train", e): n for e, n in zip(EMOTIONS, train, strict=True)}
-    counts["validation", "happy"] = validation
+    counts["validation", Expression.HAPPY] = validation
     return counts
 
 

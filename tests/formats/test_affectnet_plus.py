@@ -47,7 +47,7 @@ def test_a_row_is_what_the_file_says(tmp_path):
     assert (row["face_id"], row["expression"], row["split"]) == ("train/0001", "happy", "train")
     assert row["soft_label"] == pytest.approx(SOFT)
     assert (row["valence"], row["arousal"]) == pytest.approx((0.5, 0.1))
-    assert row["landmarks"] == WHOLE["meta-data"]["landmarks"]
+    assert row["landmarks"] == [float(number) for number in range(136)]
     assert json.loads(row["extra"]) == {
         "subset": 2,
         "meta-data": {"age": 31, "gender": "female", "race": "white", "pose": [0.1, -3.5, 2.0]},

@@ -8,6 +8,7 @@ import io
 import os
 import tarfile
 import zipfile
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -358,7 +359,7 @@ def foreign_dataset(tmp_path, image):
 def test_an_export_takes_no_file_outside_the_images_folder(tmp_path, name, image):
     dataset = foreign_dataset(tmp_path, image.format(tmp_path))
     for images in ("copy", "link"):
-        options = {} if name == "affectnet8" else {"images": images}
+        options: dict[str, Any] = {} if name == "affectnet8" else {"images": images}
         with pytest.raises(InputError, match="leaves its images folder"):
             export_dataset(name, dataset, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

@@ -45,7 +45,7 @@ def main() -> int:
     for (door, text), count in kinds.most_common():
         first_one = next(r for r in findings if (r.door, str(r.found)[:90]) == (door, text))
         print(
-            f"\n{count} × {door}: --replay {door}:{first_one.number}\n    {first_one.found[:400]!a}"
+            f"\n{count} × {door}: --replay {door}:{first_one.number}\n    {str(first_one.found)[:400]!a}"
         )
     print(f"\n{len(results):,} cases, {len(findings):,} findings")
     return bool(findings)

@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -60,7 +61,7 @@ def _write_images(folder: Path) -> None:
     exif[0x0112] = 6
     clear = Image.fromarray(np.dstack([pixels, pixels[..., 0]]))
     whole, other = Image.fromarray(pixels), Image.fromarray(255 - pixels)
-    several = {"save_all": True, "append_images": [other]}
+    several: dict[str, Any] = {"save_all": True, "append_images": [other]}
     whole.save(folder / "a.jpg")
     whole.save(folder / "progressive.jpg", progressive=True, exif=exif)
     for suffix in ("png", "bmp", "webp", "avif"):
@@ -83,7 +84,12 @@ def _write_archives(folder: Path) -> None:
         with zipfile.ZipFile(folder / "archives" / f"a{suffix}.zip", "w", method) as archive:
             for name in names:
                 archive.writestr(name, data)
-    for suffix, mode in (("tar", "w"), ("tar.gz", "w:gz"), ("tar.xz", "w:xz")):
+    modes: dict[str, Literal["w", "w:gz", "w:xz"]] = {
+        "tar": "w",
+        "tar.gz": "w:gz",
+        "tar.xz": "w:xz",
+    }
+    for suffix, mode in modes.items():
         with tarfile.open(folder / "archives" / f"a.{suffix}", mode) as archive:
             for name in names:
                 member = tarfile.TarInfo(name)

@@ -18,7 +18,7 @@ def fine(*_: object) -> Opening:
 
 
 def raises(*_: object) -> Opening:
-    return lambda: {}["a"]
+    return lambda: dict[str, int]()["a"]
 
 
 def lines(*_: object) -> Opening:
@@ -52,6 +52,5 @@ if __name__ == "__main__":
     doors = {door.__name__: door for door in (fine, raises, lines, dies, grows, hangs)}
     for name in ("prints", "status", "silent"):
         doors[name] = lambda *_, name=name: [name]
-    worker.DOORS = doors
-    worker.main = fake_main
+    vars(worker).update(DOORS=doors, main=fake_main)
     worker.work(Path(sys.argv[1]))

@@ -60,7 +60,9 @@ def try_case(door: Door, name: str, number: int, good: Path, own: Path) -> str |
 def peak_megabytes() -> int:
     """The most memory this program has held; `ru_maxrss` would count what its parent held."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) // 1024
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) // 1024
 
 
 def work(good: Path) -> None:

@@ -37,5 +37,5 @@ def fake_main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    worker.main = fake_main
+    vars(worker).update(main=fake_main)
     worker.serve()

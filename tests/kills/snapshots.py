@@ -40,8 +40,8 @@ def _content(path: Path) -> bytes:
         return "\n".join(line for line in lines if not line.startswith("id = ")).encode()
     if path.name == "rejected.csv":  # a call that is given again names the same rows again
         with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            return repr(sorted({tuple(row.values())[1:] for row in rows})).encode()
+            reader = csv.DictReader(file)
+            return repr(sorted({tuple(row.values())[1:] for row in reader})).encode()
     if path.suffix == ".zip":
         return repr(_parts(path)).encode()
     if path.name in _WITH_TIMES:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any, NoReturn
 
 from openaffect import storage
@@ -48,9 +49,9 @@ def watch(kill_at: int) -> list[int]:
 
     exchange = storage._exchange
 
-    def counted_exchange(*paths: Any) -> bool:
+    def counted_exchange(one: Path, other: Path) -> bool:
         count_event()
-        return exchange(*paths)
+        return exchange(one, other)
 
     storage._exchange = counted_exchange  # it calls the system by ctypes, which has no event
     sys.addaudithook(hook)

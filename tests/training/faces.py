@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset, open_dataset
-from openaffect.dataset_writer import FaceRow, write_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.training.recipe import Recipe

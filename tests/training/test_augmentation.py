@@ -136,7 +136,7 @@ def test_augment_leaves_its_input_alone_and_keeps_shape_and_type(crops):
     before = IMAGES.copy()
     found = augment_all(recipe, IMAGES, changes_of(recipe))
     assert np.array_equal(IMAGES, before)
-    assert (found.shape, found.dtype) == ((40, 16, 16, 3), np.uint8)
+    assert (found.shape, found.dtype) == ((40, 16, 16, 3), np.dtype(np.uint8))
 
 
 @pytest.mark.parametrize("name", ["gray", "blur", "coarse", "compress", "erase"])

@@ -19,6 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC, LinearSVR
 
+from narrowing import known
 from openaffect.dataset import Dataset
 from openaffect.errors import DestinationExists, InputError, MismatchError, TrainingError
 from openaffect.faces.boxes import Box
@@ -187,7 +188,9 @@ def test_features_are_opencvs():
     for image in images:
         values = opencv.compute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         # column by column of blocks, and of cells in a block
-        expected.append(values.reshape(31, 31, 2, 2, 9).transpose(4, 1, 3, 0, 2).ravel())
+        expected.append(
+            np.asarray(values).reshape(31, 31, 2, 2, 9).transpose(4, 1, 3, 0, 2).ravel()
+        )
     found = np.concatenate([features_of(image[None]) for image in images])
     assert found.shape == (10, 34_596)
     # OpenCV's angles are an approximation, good to 0.01°: a vote moves by 5e-4 of a bin.
@@ -240,7 +243,7 @@ def test_the_svms_graph_is_scikit_learns_pipeline(request, faces, done):
     scores = pipeline.decision_function(features_of(crops).astype(np.float64))
     powers = np.exp(scores / model.card.temperature)
     expected = powers / powers.sum(axis=1, keepdims=True)
-    found = model.predict(crops).probabilities
+    found = known(model.predict(crops).probabilities)
     assert np.abs(found - expected).max() <= 1e-4
     assert np.allclose(found.sum(axis=1), 1, atol=1e-6)
     assert np.ptp(expected, axis=0).min() > 0.15
@@ -250,7 +253,7 @@ def test_the_svrs_graph_is_scikit_learns_pipeline_within_its_range(pictures, tra
     recipe = affect_recipe()
     model = open_model(trained_affect)
     crops = np.concatenate([read_crops(pictures, np.arange(20), recipe), noise(20, SIZE)])
-    found = model.predict(crops).affect
+    found = known(model.predict(crops).affect)
     assert found.shape == (40, 2)
     for column in (0, 1):
         machine = LinearSVR(
@@ -277,8 +280,8 @@ def test_values_beyond_the_range_are_cut_off():
 def test_any_number_of_faces_goes_in_and_each_is_judged_alone(trained, count):
     crops = noise(5, SIZE)
     model = open_model(trained)
-    together = model.predict(crops[:count]).probabilities
-    alone = [model.predict(crops[n : n + 1]).probabilities[0] for n in range(count)]
+    together = known(model.predict(crops[:count]).probabilities)
+    alone = [known(model.predict(crops[n : n + 1]).probabilities)[0] for n in range(count)]
     assert together.shape == (count, 3)
     assert np.abs(together - np.stack(alone)).max() <= 1e-5
 
@@ -313,10 +316,10 @@ def test_the_card_is_filled(pictures, trained):
 
 def test_any_copy_can_be_held_to_the_golden_face(trained_affect):
     model = open_model(trained_affect)
-    golden = model.card.golden
+    golden = known(model.card.golden)
     face = synthesize_face(golden.expression, seed=golden.seed, size=256)
     piece = crop(face.image, Box(*face.box), model.card.crop, model.card.size)
-    found = model.predict(piece[None]).affect[0]
+    found = known(model.predict(piece[None]).affect)[0]
     assert {*golden.outputs} == {"affect"}
     assert np.abs(found - golden.outputs["affect"]).max() <= 1e-5
 
@@ -390,7 +393,9 @@ def test_the_temperature_is_the_best_for_the_held_faces(doubtful, weighted):
     recipe = recipe_of()
     _, held = hold_out(doubtful, choose_targets(doubtful, recipe), 0.2, 0)
     model = open_model(weighted)
-    found = model.predict(read_crops(doubtful, held.rows, recipe)).probabilities.astype(float)
+    found = known(model.predict(read_crops(doubtful, held.rows, recipe)).probabilities).astype(
+        float
+    )
 
     def loss(factor: float) -> float:
         powers = found ** (1 / factor)
@@ -488,7 +493,7 @@ def test_progress_is_told_by_phase_and_counts_every_face(pictures, tmp_path):
     assert list(dict.fromkeys(phases)) == ["reading", "training", "exporting"]
     reading = [(moment.step, moment.steps) for moment in seen if moment.phase == "reading"]
     assert reading[-1] == (90, 90)
-    assert seen[-1].row["faces"] == 72
+    assert known(seen[-1].row)["faces"] == 72
 
 
 @pytest.mark.slow
@@ -515,7 +520,7 @@ def test_a_class_without_faces_gets_no_probability_and_is_named(tmp_path):
     model = open_model(tmp_path / "run")
     assert model.card.notes == "no face of sad was learned: the probability is 0"
     assert notes == [model.card.notes]
-    found = model.predict(noise(4, SIZE)).probabilities
+    found = known(model.predict(noise(4, SIZE)).probabilities)
     assert (found[:, 2] == 0).all()
     assert np.allclose(found.sum(axis=1), 1, atol=1e-6)
 
@@ -530,7 +535,7 @@ def test_a_class_of_one_face_is_learned(tmp_path):
     train(faces, tmp_path / "run", recipe_of())
     model = open_model(tmp_path / "run")
     assert model.card.trained_on["classes"]["neutral"] == 1
-    assert (model.predict(noise(4, SIZE)).probabilities > 0).all()
+    assert (known(model.predict(noise(4, SIZE)).probabilities) > 0).all()
 
 
 def test_faces_of_one_expression_are_refused_before_a_file_is_touched(tmp_path):

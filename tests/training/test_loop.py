@@ -27,7 +27,7 @@ from openaffect.errors import (
     TrainingError,
 )
 from openaffect.labels import Expression
-from openaffect.training import learner, loop
+from openaffect.training import learner, loop, losses
 from openaffect.training.failures import out_of_memory
 from openaffect.training.loop import train
 from openaffect.training.losses import smooth_targets
@@ -35,7 +35,13 @@ from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
-from openaffect.training.samples import CropReader, choose_targets, hold_out, iterate_batches
+from openaffect.training.samples import (
+    CropReader,
+    choose_targets,
+    hold_out,
+    iterate_batches,
+    plan_epoch,
+)
 from openaffect.training.schedule import learning_rate, make_optimizer
 from training.faces import THREE, fast_recipe, make_faces
 
@@ -458,7 +464,7 @@ def test_the_first_loss_is_the_published_formula(faces, tmp_path):
 def record_rows(monkeypatch) -> list[int]:
     """The rows that are learned from."""
     rows: list[int] = []
-    real = loop.iterate_batches
+    real = iterate_batches
 
     def spy(*arguments: Any, **places: Any):
         for batch in real(*arguments, **places):
@@ -545,7 +551,7 @@ def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
     dataset = make_faces(tmp_path / "data", 60)
     recipe = fast_recipe(epochs=1)
     learned, _ = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
-    first = loop.plan_epoch(recipe, learned, 0)[0]
+    first = plan_epoch(recipe, learned, 0)[0]
     spoil(dataset, learned.rows[first[left:]].tolist())
     moments: list[Moment] = []
     train(dataset, tmp_path / "run", recipe, show=moments.append)
@@ -861,7 +867,7 @@ def test_smoothed_targets_keep_their_sum_and_rows_without_a_label_stay_empty():
     target = torch.tensor([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]])
     found = smooth_targets(target, 0.2)
     expected = [[0.85, 0.05, 0.05, 0.05], [0.45, 0.45, 0.05, 0.05], [0, 0, 0, 0]]
-    np.testing.assert_allclose(found, expected, atol=1e-7)
+    np.testing.assert_allclose(found, np.array(expected), atol=1e-7)
 
 
 def test_a_full_memory_says_what_to_try(faces, tmp_path, monkeypatch):
@@ -872,7 +878,7 @@ def test_a_full_memory_says_what_to_try(faces, tmp_path, monkeypatch):
     with pytest.raises(Stop):
         train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(2))
     with monkeypatch.context() as patch:
-        patch.setattr(learner.losses, "expression_loss", fill)
+        patch.setattr(losses, "expression_loss", fill)
         with pytest.raises(TrainingError, match="the memory is full with batch_size 16") as caught:
             train(faces, run, fast_recipe(checkpoint_steps=1), resume=True)
     assert "--resume --set accumulate=2" in str(caught.value)

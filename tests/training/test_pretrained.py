@@ -7,8 +7,10 @@ import re
 import socket
 import threading
 import urllib.request
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -17,6 +19,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from narrowing import known
 from openaffect import lookup
 from openaffect.errors import FormatError, InputError
 from openaffect.training import loop, pretrained
@@ -122,7 +125,7 @@ def test_separate_nets_get_each_their_own_from_a_checkpoint_of_separate_nets(tmp
     load_pretrained(network, recipe)
     pairs = zip(network.backbones.values(), source.backbones.values(), strict=True)
     assert [same(state_of(a), state_of(b)) for a, b in pairs] == [True, True]
-    assert not same(state_of(network.backbone), state_of(source.arousal_backbone))
+    assert not same(state_of(network.backbone), state_of(known(source.arousal_backbone)))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_the_librarys_weights_are_those_of_the_backbone_and_its_head(name):
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_the_address_ends_in_a_hash_that_torch_checks(name):
-    address = imagenet_address(MODULES[name])
+    address = known(imagenet_address(MODULES[name]))
     assert address.startswith("https://")
     assert torch.hub.HASH_REGEX.search(address.rsplit("/", 1)[1])
 
@@ -249,7 +252,7 @@ def test_weights_that_were_fetched_before_are_taken_without_their_classifier(nam
         k: torch.rand(v.shape, generator=generator) if v.is_floating_point() else torch.tensor(7)
         for k, v in library_state(name).items()
     }
-    torch.save(state, kept / imagenet_address(MODULES[name]).rsplit("/", 1)[1])
+    torch.save(state, kept / known(imagenet_address(MODULES[name])).rsplit("/", 1)[1])
     recipe = fast_recipe(backbone=name, weights="imagenet", size=32, resize=32)
     network = network_of(recipe)
     load_pretrained(network, recipe)
@@ -268,7 +271,7 @@ def test_a_backbone_without_imagenet_weights_is_told(name):
 
 
 @pytest.fixture
-def no_way(monkeypatch) -> None:
+def no_way(monkeypatch) -> Iterator[None]:
     """A machine whose every way out ends at a closed port."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -308,7 +311,7 @@ def test_a_training_that_cannot_fetch_does_not_start(faces, kept, no_way, tmp_pa
 @pytest.fixture
 def server():
     """A server of one answer, set by the test: status and body."""
-    answer = {"status": 200, "body": b""}
+    answer: dict[str, Any] = {"status": 200, "body": b""}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -352,7 +355,7 @@ def test_a_download_that_is_not_the_file_is_refused(answer, message, server, kep
 
 def test_a_kept_file_that_is_broken_is_told_with_its_folder(kept):
     name = "efficientnet-b0"
-    (kept / imagenet_address(MODULES[name]).rsplit("/", 1)[1]).write_bytes(b"broken")
+    (kept / known(imagenet_address(MODULES[name])).rsplit("/", 1)[1]).write_bytes(b"broken")
     recipe = fast_recipe(backbone=name, weights="imagenet", size=32, resize=32)
     with pytest.raises(InputError, match=re.escape(str(kept))):
         load_pretrained(network_of(recipe), recipe)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from openaffect.labels import EMOTIONS
 from openaffect.training import loop
+from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
@@ -68,7 +70,7 @@ STEPS = 3 * 7  # 52 faces are learned from, in 7 steps
 
 
 def start(
-    data: Path, run: Path, settings: dict, *, sleep: float = 0, resume: bool = False
+    data: Path, run: Path, settings: dict[str, Any], *, sleep: float = 0, resume: bool = False
 ) -> subprocess.Popen[str]:
     arguments = [data, run, json.dumps(settings), sleep, "yes" if resume else "no"]
     return subprocess.Popen(
@@ -195,7 +197,9 @@ with open(f"{run}/seen-{rank}.json", "w") as file:
 """
 
 
-def run_together(processes: int, data: Path, run: Path, settings: dict, *, plain: bool = True):
+def run_together(
+    processes: int, data: Path, run: Path, settings: dict[str, Any], *, plain: bool = True
+):
     """What each process has seen."""
     script = run.parent / "together.py"
     script.write_text(TOGETHER)
@@ -281,7 +285,7 @@ def test_alexnet_takes_a_step_on_whole_pictures(tmp_path):
     recipe = load_recipe(
         "alexnet-weighted-loss", ["batch_size=8", "epochs=1", "stop_on=0.45", "temperature=false"]
     )
-    moments: list[loop.Moment] = []
+    moments: list[Moment] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "export_model", save_weights)
         loop.train(dataset, tmp_path / "run", recipe, show=moments.append)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from training.faces import THREE, affect_of, fast_recipe, make_faces
 E = Expression
 
 
-def edited(tmp_path, rows: int, **columns: list) -> Dataset:
+def edited(tmp_path, rows: int, **columns: list[Any]) -> Dataset:
     """Faces whose columns hold what is given, row by row."""
 
     def change(number, row):
@@ -83,7 +85,7 @@ def test_soft_labels_are_the_raters_shares_of_the_set_and_take_uncertain_faces_i
     happy = [0, 1, 0]
     shares = {0: [0, 0.75, 0.25], 1: happy, 2: happy, 3: [0, 0.75, 0.25]}
     assert targets.rows.tolist() == list(shares)
-    assert np.allclose(targets.shares, list(shares.values()))
+    assert np.allclose(targets.shares, np.array([*shares.values()]))
     assert targets.classes.tolist() == [1, 1, 1, 1]
 
 
@@ -184,7 +186,7 @@ class Rows:
 
 
 def held_ids(
-    classes: list[int], groups: list[str | None], share: float, seed: int, order: list[int]
+    classes: list[int], groups: Sequence[str | None], share: float, seed: int, order: list[int]
 ) -> set[str]:
     """The ids that are held out of rows that come in the given order."""
     rows = Rows([f"id-{n}" for n in order], [groups[n] for n in order])
@@ -369,7 +371,9 @@ def test_epochs_and_seeds_differ(faces, plain):
 )
 def test_a_last_step_of_one_face_joins_the_one_before(rows, sizes):
     classes = np.zeros(rows, np.int64)
-    targets = Targets(np.arange(rows), classes, np.ones((rows, 1)), np.zeros((rows, 2)))
+    targets = Targets(
+        np.arange(rows), classes, np.ones((rows, 1), np.float32), np.zeros((rows, 2), np.float32)
+    )
     steps = plan_epoch(fast_recipe(), targets, 0)
     assert [len(step) for step in steps] == sizes
     assert sorted(np.concatenate(steps).tolist()) == list(range(rows))
@@ -383,7 +387,10 @@ def test_a_last_step_of_one_face_joins_the_one_before(rows, sizes):
 def test_every_epoch_has_as_many_steps(classes, strategy):
     """The loop counts on it for its schedule."""
     targets = Targets(
-        np.arange(len(classes)), classes, np.eye(3)[classes], np.zeros((len(classes), 2))
+        np.arange(len(classes)),
+        classes,
+        np.eye(3)[classes],
+        np.zeros((len(classes), 2), np.float32),
     )
     recipe = fast_recipe(strategy=strategy, down_to=5, batch_size=4)
     assert len({len(plan_epoch(recipe, targets, epoch)) for epoch in range(4)}) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from openaffect.errors import InputError, MissingExtra, UnknownName
-from openaffect.training import loop, tracking
+from openaffect.training import loop
+from openaffect.training.moment import Moment
 from training.faces import fast_recipe
 
 pytestmark = pytest.mark.usefixtures("without_export")
@@ -15,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("without_export")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_tensorboard_has_the_log(faces, tmp_path):
-    moments = []
+    moments: list[Moment] = []
     recipe = fast_recipe(batch_size=2, epochs=1)  # 26 steps, of which the 20th is sent
     loop.train(faces, tmp_path / "run", recipe, track=["tensorboard"], show=moments.append)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -57,7 +60,7 @@ def test_a_tracker_that_does_not_start_is_told_in_one_line(faces, tmp_path, monk
 def test_a_tracker_that_there_is_not_is_told_before_anything_is_done(faces, tmp_path, monkeypatch):
     with pytest.raises(UnknownName, match="tensorboard"):
         loop.train(faces, tmp_path / "run", fast_recipe(), track=["tensorbord"])
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"\[track\]"):
         loop.train(faces, tmp_path / "run", fast_recipe(), track=["wandb"])
     assert not (tmp_path / "run").exists()

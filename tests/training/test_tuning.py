@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from narrowing import known
 from openaffect.cli import main
 from openaffect.errors import (
     FormatError,
@@ -48,7 +49,7 @@ from openaffect.training.tuning.space import (
 )
 from training.faces import fast_recipe, make_faces, save_weights
 
-SPACE = {
+SPACE: dict[str, Range | Choices] = {
     "learning_rate": Range(1e-4, 0.1, log=True),
     "dropout": Range(0.0, 0.5),
     "batch_size": Choices((16, 32)),
@@ -103,8 +104,11 @@ def test_a_space_on_the_command_line():
         "rotate": Range(0.0, 20.0),
         "warmup": Range(1, 50, log=True),
     }
-    assert isinstance(space["warmup"].low, int)
-    assert isinstance(space["rotate"].high, float)
+    warmup, rotate = space["warmup"], space["rotate"]
+    assert isinstance(warmup, Range)
+    assert isinstance(warmup.low, int)
+    assert isinstance(rotate, Range)
+    assert isinstance(rotate.high, float)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +166,8 @@ def test_the_fixed_keys_are_keys():
     st.lists(st.integers(2, 4096), min_size=2, max_size=4, unique=True),
 )
 def test_a_space_as_toml_is_the_same_space(tmp_path_factory, ranges, sizes):
-    space = {key: Range(low, low * by, log) for key, (low, by, log) in ranges.items()}
-    space = check_space(space | {"batch_size": Choices(tuple(sizes))}, ONE)
+    drawn = {key: Range(low, low * by, log) for key, (low, by, log) in ranges.items()}
+    space = check_space(drawn | {"batch_size": Choices(tuple(sizes))}, ONE)
     path = tmp_path_factory.getbasetemp() / "space.toml"
     path.write_text(space_toml(space), encoding="utf-8")
     assert read_space(path, ONE) == space
@@ -248,7 +252,12 @@ def test_the_best_recipe_trains_to_the_best_value(found, faces, tmp_path, withou
     assert best.name == "fast-tuned"
     assert f"trial {found.best.number} of 3" in best.source
     rows: list[dict[str, object]] = []
-    loop.train(faces, tmp_path / "run", best, show=lambda m: m.row and rows.append(m.row))
+
+    def show(moment: Moment) -> None:
+        if moment.row:
+            rows.append(moment.row)
+
+    loop.train(faces, tmp_path / "run", best, show=show)
     assert [row["stop_f1"] for row in rows] == [found.best.value]
 
 
@@ -309,13 +318,18 @@ def test_a_trial_that_was_cut_off_goes_on(faces, tmp_path, without_export):
     with pytest.raises(Cut):
         tune(faces, tmp_path / "cut", recipe, space=SPACE, trials=2, show=show)
     begun = len(steps)
+
+    def note(trial: Trial, moment: Moment | None) -> None:
+        if moment and moment.phase == "training":
+            steps.append((trial.number, moment.epoch, moment.step))
+
     again = tune(
         faces,
         tmp_path / "cut",
         recipe,
         space=SPACE,
         trials=2,
-        show=lambda t, m: m and m.phase == "training" and steps.append((t.number, m.epoch, m.step)),
+        show=note,
     )
     assert essence(again) == essence(whole)
     assert all(number == 1 and epoch == 2 for number, epoch, _ in steps[begun:])
@@ -400,7 +414,7 @@ def test_a_trial_that_is_worse_than_most_is_pruned(faces, tmp_path, without_expo
     study = tune(faces, folder, recipe, space=space, trials=8, keep="all", prune=False)
     assert study.trials[7].state == "complete"
     assert (folder / "trials" / "007" / "model.onnx").is_file()
-    assert study.best.number == 1
+    assert known(study.best).number == 1
 
 
 # What is refused, and leaves all as it was.
@@ -485,7 +499,7 @@ def test_a_loss_is_ranked_downwards_and_equals_by_number():
     assert [t.number for t in study.ranked] == [1, 3, 0, 2]
     pruned = replace(study.trials[1], state="pruned")
     study = replace(study, trials=(study.trials[0], pruned, *study.trials[2:]))
-    assert study.best.number == 3
+    assert known(study.best).number == 3
 
 
 def test_importances_see_what_decides():
@@ -701,9 +715,9 @@ def test_hog_is_tuned_too(tmp_path):
     study = tune(dataset, tmp_path / "s", recipe, trials=3)
     assert {t.state for t in study.trials} == {"complete"}
     assert {type(t.settings["components"]) for t in study.trials} == {int}
-    assert [p.parent.name for p in (tmp_path / "s").rglob("model.onnx")] == [study.best.name]
+    assert [p.parent.name for p in (tmp_path / "s").rglob("model.onnx")] == [known(study.best).name]
     with atomic_file(tmp_path / "again.toml") as path:
-        path.write_text(study.best_recipe().to_toml(), encoding="utf-8")
+        path.write_text(known(study.best_recipe()).to_toml(), encoding="utf-8")
     assert load_recipe(tmp_path / "again.toml") == study.best_recipe()
 
 
@@ -711,7 +725,7 @@ def test_the_page_escapes_what_it_shows():
     script = "<script>alert(\"1\" + '&')</script>"
     space = {"backbone": Choices((script, "alexnet"))}
     study = made_up([0.2, 0.4], [{"backbone": script}, {"backbone": "alexnet"}], space)
-    failed = Trial(2, "failed", {"backbone": script}, None, 0, {}, script)
+    failed = Trial(2, "failed", {"backbone": script}, reason=script)
     text = render_study(replace(study, dataset=script, trials=(*study.trials, failed)))
     assert "<script" not in text
     assert 'alert("1"' not in text

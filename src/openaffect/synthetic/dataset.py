@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,12 +21,14 @@ from openaffect.synthetic import SyntheticFace, synthesize_face
 LICENSE = "CC0-1.0"
 _FEW = 16  # faces
 
+_Split = TypeVar("_Split", bound=str | None)  # so that a mapping of names alone is taken too
+
 _Job = tuple[str, int, int, int]  # expression, seed, number, size
 
 
 def synthesize_dataset(
     path: str | Path,
-    counts: Mapping[str | None, Mapping[Expression, int]],
+    counts: Mapping[_Split, Mapping[Expression, int]],
     *,
     seed: int = 0,
     size: int = 256,
@@ -87,7 +90,7 @@ def even_counts(total: int) -> dict[Expression, int]:
 
 
 def _check(
-    counts: Mapping[str | None, Mapping[Expression, int]], seed: int, workers: int | None
+    counts: Mapping[_Split, Mapping[Expression, int]], seed: int, workers: int | None
 ) -> None:
     for split, classes in counts.items():
         if split is not None and split not in SPLITS:
@@ -106,7 +109,7 @@ def _check(
 
 
 def _plan(
-    counts: Mapping[str | None, Mapping[Expression, int]], seed: int
+    counts: Mapping[_Split, Mapping[Expression, int]], seed: int
 ) -> list[tuple[str | None, Expression]]:
     """Split and expression of every face, mixed, so that any first part is like the whole."""
     rows = [

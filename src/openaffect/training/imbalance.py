@@ -34,7 +34,7 @@ def epoch_rows(
 
 
 def class_weights(
-    strategy: str, counts: NDArray[np.integer], beta: float = 0.9999
+    strategy: str, counts: NDArray[np.integer | np.floating], beta: float = 0.9999
 ) -> NDArray[np.float64]:
     """What the loss of each class is multiplied with.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import cv2
+import cv2.data
 
 from openaffect.faces.detectors import Found, Framing, WorkingPicture, keep_best
 from openaffect.images import Pixels
@@ -71,7 +71,7 @@ def detect(image: Pixels, min_score: float, close: bool = False) -> Found:
 
 def _cascade() -> cv2.CascadeClassifier:
     if not hasattr(_thread, "cascade"):
-        file = Path(cv2.data.haarcascades) / _CASCADE  # type: ignore[attr-defined]
+        file = Path(cv2.data.haarcascades) / _CASCADE
         _thread.cascade = cv2.CascadeClassifier(str(file))
     cascade: cv2.CascadeClassifier = _thread.cascade
     return cascade
