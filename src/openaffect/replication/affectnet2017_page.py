@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openaffect.pages.text import METRIC_NAMES, number, wide
 from openaffect.replication.experiment_page import (
@@ -23,6 +23,7 @@ from openaffect.replication.experiment_page import (
 from openaffect.replication.experiments import Outcome
 from openaffect.reports.comparison import Comparison
 from openaffect.reports.comparison_page import classes_section
+from openaffect.reports.contents import Score
 from openaffect.reports.markup import document, section, table
 from openaffect.reports.published import (
     AROUSAL,
@@ -153,7 +154,7 @@ def _systems(replication: AffectNet2017, published: PublishedTable) -> list[_Sys
     found: list[_System] = []
     for outcome in replication.outcomes:
         row = by_name.pop(outcome.row.published, None)
-        has = outcome.report is not None and outcome.report["categorical"] is not None
+        has = outcome.report is not None and outcome.report.categorical is not None
         if row is not None or has:
             found.append((outcome.row.title, outcome, row))
     found += [(name, None, row) for name, row in by_name.items()]
@@ -161,9 +162,9 @@ def _systems(replication: AffectNet2017, published: PublishedTable) -> list[_Sys
 
 
 def _own_way(outcome: Outcome | None, metric: str, way: str) -> str:
-    if outcome is None or outcome.report is None or outcome.report["categorical"] is None:
+    if outcome is None or outcome.report is None or outcome.report.categorical is None:
         return "–"
-    return own(outcome.report["categorical"][metric][way])
+    return own(outcome.report.categorical[metric][way])
 
 
 def _printed(row: PublishedRow | None, metric: str, place: int) -> str:
@@ -195,7 +196,7 @@ def _affect_section(replication: AffectNet2017) -> str:
         for o in replication.outcomes
         if o.row.published == _CNN
         or (o.recipe is not None and o.recipe.target == "affect")
-        or (o.report is not None and o.report["dimensional"] is not None)
+        or (o.report is not None and o.report.dimensional is not None)
     ]
     lines = []
     for axis, published in _AXES.items():
@@ -222,26 +223,27 @@ def _affect_section(replication: AffectNet2017) -> str:
     )
 
 
-def _axis(outcome: Outcome, axis: str, metric: str) -> Mapping[str, Any] | None:
-    if outcome.report is None or outcome.report["dimensional"] is None:
+def _axis(outcome: Outcome, axis: str, metric: str) -> Score | None:
+    if outcome.report is None or outcome.report.dimensional is None:
         return None
-    scores: Mapping[str, Any] = outcome.report["dimensional"][axis][metric]
-    return scores
+    return outcome.report.dimensional[axis][metric]
 
 
 def _floors(outcomes: Sequence[Outcome]) -> str:
     """What constant guesses score on the same faces; the same for every system."""
-    reports = [o.report for o in outcomes if o.report is not None and o.report["dimensional"]]
+    reports = [
+        o.report.dimensional for o in outcomes if o.report is not None and o.report.dimensional
+    ]
     if not reports:
         return ""
     lines = []
     for key, what in (("scored_mean", "the scored faces"), ("train_mean", "the training faces")):
-        floors = [reports[0]["dimensional"][axis]["floors"][key] for axis in _AXES]
+        floors = [getattr(reports[0][axis].floors, key) for axis in _AXES]
         if None in floors:
             continue
         cells = [f"RMSE of always guessing the mean of {what}"]
         for floor in floors:
-            cells += [f"<b>{number(floor['rmse'])}</b>", number(floor["guess"], sign=True)]
+            cells += [f"<b>{number(floor.rmse)}</b>", number(floor.guess, sign=True)]
         lines.append(cells)
     heads = ["Floor", "Valence", "guess", "Arousal", "guess"]
     return table(heads, lines, kinds="lnini", name="floors")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
 from openaffect.metrics import Difference
 from openaffect.pages.text import METRIC_NAMES, bounds, number
 from openaffect.replication.experiments import Outcome
 from openaffect.reports import Group
+from openaffect.reports.contents import Score
 from openaffect.reports.markup import section, table
 from openaffect.training import Recipe
 
@@ -71,13 +71,13 @@ def settings_warning(settings: Sequence[str]) -> list[str]:
     return [f"Recipes ran with {', '.join(settings)}, not with their own values."]
 
 
-def own(scores: Mapping[str, Any] | None, digits: int = 3) -> str:
+def own(score: Score | None, digits: int = 3) -> str:
     """A cell with a score of ours and its interval below."""
-    if scores is None or scores["value"] is None:
+    if score is None or score.value is None:
         return "–"
-    range_ = bounds(scores)
+    range_ = bounds(score)
     about = f'<span class="about">{range_}</span>' if range_ else ""
-    return f"<b>{number(scores['value'], digits)}</b>{about}"
+    return f"<b>{number(score.value, digits)}</b>{about}"
 
 
 def paired_table(systems: Sequence[str], lines: Sequence[Sequence[str]], theirs: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openaffect.labels import Expression
 from openaffect.pages.text import METRIC_NAMES, number, wide
@@ -34,6 +34,7 @@ from openaffect.replication.giguere2020_tables import (
     recompute,
     recompute_recall,
 )
+from openaffect.reports.contents import Score
 from openaffect.reports.markup import document, section, table
 from openaffect.reports.published import TEST
 
@@ -189,10 +190,10 @@ def _titles(outcomes: Sequence[Outcome | None]) -> list[str]:
     return [f"ours: {o.row.title}" if o is not None else "ours" for o in outcomes]
 
 
-def _score(outcome: Outcome | None, metric: str) -> Any:
-    if outcome is None or outcome.report is None or outcome.report["categorical"] is None:
+def _score(outcome: Outcome | None, metric: str) -> Score | None:
+    if outcome is None or outcome.report is None or outcome.report.categorical is None:
         return None
-    return outcome.report["categorical"][metric]["orig"]
+    return outcome.report.categorical[metric].orig
 
 
 def _matrices(
@@ -202,11 +203,11 @@ def _matrices(
 ) -> str:
     parts = [_matrix("Printed", labels, printed)]
     for outcome in outcomes:
-        if outcome is None or outcome.report is None or outcome.report["confusion"] is None:
+        if outcome is None or outcome.report is None or outcome.report.confusion is None:
             continue
-        confusion = outcome.report["confusion"]
-        names = [Expression(name) for name in confusion["labels"]]
-        counts = [row[: len(names)] for row in confusion["counts"]]
+        confusion = outcome.report.confusion
+        names = [Expression(name) for name in confusion.labels]
+        counts = [row[: len(names)] for row in confusion.counts]
         parts.append(_matrix(f"Ours: {outcome.row.title}", names, counts))
     return "".join(parts)
 
@@ -240,15 +241,15 @@ def _cell(count: int, total: int, right: bool) -> str:
 def _recall_section(replication: Giguere2020) -> str:
     right = recompute_recall()
     outcome = replication.outcome("vgg")
-    classes = outcome.report["per_class"] if outcome is not None and outcome.report else {}
+    classes = outcome.report.per_class if outcome is not None and outcome.report else {}
     lines = []
     for name, printed in TABLE_6.items():
         ours = (classes or {}).get(name)
         lines.append(
             [
                 f'<i class="swatch c-{name}"></i>{escape(wide(name))}',
-                "–" if ours is None else f"<b>{number(ours['recall'])}</b>",
-                "–" if ours is None else f"{ours['support']:,}",
+                "–" if ours is None else f"<b>{number(ours.recall)}</b>",
+                "–" if ours is None else f"{ours.support:,}",
                 f'<span class="their">{number(printed, 2)}</span>',
                 f'<span class="their">{number(right[name])}</span>',
             ]
