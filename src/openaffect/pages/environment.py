@@ -1,4 +1,4 @@
-"""Jinja2 for all pages: every value is escaped, a missing one is an error.
+"""Jinja2 for all pages: every value is escaped, what nobody sees is shown, a missing one is an error.
 
 A template is named by its path in the package (`reports/templates/report.html.j2`); it lies beside the
 room that renders it. HTML is written in templates, drawings are `svg.Element`s; nothing marks a
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 def render(template: str, **values: Any) -> str:
     """The whole text of a page."""
     return _environment().get_template(template).render(values)
-
-
-def render_macro(template: str, macro: str, *arguments: Any) -> str:
-    """The HTML of one macro of a template, for a page that is not a template itself."""
-    return str(getattr(_environment().get_template(template).module, macro)(*arguments))
 
 
 def stylesheet() -> str:
@@ -61,6 +56,7 @@ def _environment() -> Environment:
         loader=PackageLoader("openaffect", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=text.visible,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],

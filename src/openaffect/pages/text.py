@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
+
+from openaffect.texts import printable
 
 METRIC_NAMES: Mapping[str, str] = {
     "accuracy": "Accuracy",
@@ -31,6 +33,17 @@ CAN_BE_NEGATIVE = frozenset(("kappa", "kappa_ovr", "alpha", "alpha_ovr", "corr",
 """Metrics whose drawing starts at −1."""
 
 _MINUS = "−"
+
+
+def visible(value: Any) -> Any:
+    r"""A value as pages print it: of a text, what turns its direction or is invisible as its code.
+
+    >>> visible("photo\u202egpj.exe"), visible("a\nb"), visible(3)
+    ('photo\\u202egpj.exe', 'a\nb', 3)
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value  # what is HTML was made of visible texts
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openaffect.metrics import Difference
-from openaffect.pages import render, render_macro
+from openaffect.pages import render
 from openaffect.pages.text import number
 from openaffect.reports.contents import NO_SCORE, Score
 
@@ -38,30 +38,24 @@ def render_comparison(comparison: Comparison, title: str, pages: Mapping[str, st
             {
                 "entries": group.entries,
                 "fingerprint": group.fingerprint[:12],
-                "classes": _scored(group, "per_class"),
+                "classes": scored(group, "per_class"),
                 "protocol": group.entries[0].report.protocol,
                 "expression": _expression(group),
                 "affect": _affect(group),
-                "paired": _paired(group),
+                "paired": paired(group),
             }
             for group in comparison.groups
         ],
     )
 
 
-def classes_section(group: Group) -> str:
-    """F1 of each expression, a column per system, as HTML."""
-    return render_macro(
-        "reports/templates/classes.html.j2", "classes_section", _scored(group, "per_class")
-    )
-
-
-def _scored(group: Group, part: str) -> list[Entry]:
+def scored(group: Group, part: str) -> list[Entry]:
+    """The systems of a group whose reports have a part, such as `per_class`."""
     return [entry for entry in group.entries if getattr(entry.report, part) is not None]
 
 
 def _expression(group: Group) -> tuple[list[Entry], list[_Line]]:
-    entries = _scored(group, "categorical")
+    entries = scored(group, "categorical")
     return entries, [
         _line(
             metric,
@@ -78,7 +72,7 @@ def _expression(group: Group) -> tuple[list[Entry], list[_Line]]:
 
 
 def _affect(group: Group) -> tuple[list[Entry], list[_Line]]:
-    entries = _scored(group, "dimensional")
+    entries = scored(group, "dimensional")
     return entries, [
         _line(
             metric,
@@ -96,7 +90,8 @@ def _line(metric: str, about: str, scores: list[Score]) -> _Line:
     return metric, about, scores, (min if metric == "rmse" else max)(known, default=None)
 
 
-def _paired(group: Group) -> dict[str, Any]:
+def paired(group: Group) -> dict[str, Any]:
+    """What templates show of the differences to the baseline of a group."""
     others = [entry for entry in group.entries if not entry.is_baseline]
     keys = dict.fromkeys(key for entry in others for key in entry.differences)
     return {
