@@ -220,6 +220,20 @@ def test_a_value_that_is_missing_is_an_error() -> None:
         render("reports/templates/comparison.html.j2", title="t")
 
 
+def test_the_colors_of_expressions_are_said_once() -> None:
+    known = re.compile("|".join(color for pair in COLORS.values() for color in pair), re.IGNORECASE)
+    assert len(set(known.pattern.split("|"))) == 22
+    files = [
+        path
+        for path in SOURCE.rglob("*")
+        if path.suffix in {".py", ".j2", ".css", ".js", ".html", ".svg", ".toml"}
+        and "vendor" not in path.parts
+    ]
+    found = {path.name for path in files if known.search(path.read_text(encoding="utf-8"))}
+    assert found == {"labels.py"}
+    assert {"page.css", "drawing.js", "index.html", "icon.svg"} <= {path.name for path in files}
+
+
 def test_the_style_has_the_color_of_every_expression() -> None:
     light, dark = stylesheet().split("prefers-color-scheme", 1)
     for name in EXPRESSIONS:

@@ -29,16 +29,18 @@ def render(template: str, **values: Any) -> str:
 def stylesheet() -> str:
     """The style of every page: `page.css`, and the colors of the expressions."""
     css = importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    light, dark = (
-        " ".join(f"--{name}: {COLORS[name][theme]};" for name in EXPRESSIONS) for theme in (0, 1)
-    )
     classes = "\n".join(
         f".c-{name}, .f-{name} {{ --c: var(--{name}); }}" for name in (*EXPRESSIONS, "other")
     )
-    return (
-        f":root {{ {light} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{css}{classes}\n"
+    return f"{color_variables()}{css}{classes}\n"
+
+
+def color_variables() -> str:
+    """CSS with a variable for the color of each expression, `--happy`, light and dark."""
+    light, dark = (
+        " ".join(f"--{name}: {COLORS[name][theme]};" for name in EXPRESSIONS) for theme in (0, 1)
     )
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
 
 
 def data_url(pixels: Pixels, *, quality: int) -> str:
