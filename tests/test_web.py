@@ -305,9 +305,9 @@ def test_the_token(model, caplog):
     with TestClient(make_app(model, detector="haar", token="s3cret-word")) as client:
         for path in ("/v1/models", "/v1/models/model.onnx", "/metrics"):
             said = client.get(path)
-            assert problem(said) == (401, "unauthorised")
+            assert problem(said) == (401, "unauthorized")
             assert said.headers["WWW-Authenticate"] == "Bearer"
-        assert problem(send(client, solid())) == (401, "unauthorised")
+        assert problem(send(client, solid())) == (401, "unauthorized")
         for wrong in ("Bearer wrong", "Bearer s3cret-wor", "Bearer ünsinn", "Basic s3cret-word"):
             headers = {"Authorization": wrong.encode("latin-1")}
             assert client.get("/v1/models", headers=headers).status_code == 401
