@@ -35,6 +35,7 @@ from openaffect.inference import predict_dataset
 from openaffect.model import CARD_KEY, Model, open_model
 from openaffect.predictions import Predictions
 from openaffect.reports import Report, evaluate
+from openaffect.reports.contents import to_data
 from openaffect.storage import atomic_file
 from openaffect.training import Recipe, load_recipe, train
 from openaffect.training.samples import choose_targets, hold_out, own_labels
@@ -139,30 +140,25 @@ def print_table(reports: dict[str, Report]) -> None:
     print("|---" * (len(SCORES) + 3) + "|")
     for name, report in reports.items():
         for way in ("orig", "norm"):
-            scores = [report["categorical"].get(key, {}).get(way) for key in SCORES]
-            cells = [
-                f"{s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" if s else "–" for s in scores
-            ]
-            n = report["categorical"]["accuracy"][way]["n"]
+            scores = [report.categorical[key][way] for key in SCORES]
+            cells = [f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" if s else "–" for s in scores]
+            n = report.categorical.accuracy[way].n
             print(f"| {name} | {way.capitalize()} | {n:,} | " + " | ".join(cells) + " |")
     for name, report in reports.items():
         print(f"\n| {name} | n | precision | recall | F1 |\n|---|---|---|---|---|")
-        for label, scores in report["per_class"].items():
-            values = [scores[key] for key in ("precision", "recall", "f1")]
+        for label, one in report.per_class.items():
+            values = (one.precision, one.recall, one.f1)
             cells = ["–" if value is None else f"{value:.3f}" for value in values]
-            print(f"| {label} | {scores['support']} | {' | '.join(cells)} |")
+            print(f"| {label} | {one.support} | {' | '.join(cells)} |")
 
 
 def summarize(report: Report) -> dict[str, Any]:
     """The scores that the card keeps."""
     scores: dict[str, Any] = {
-        key: {
-            k: round(report["categorical"][key]["orig"][k], 4)
-            for k in ("value", "low", "high", "n")
-        }
+        key: {k: round(number, 4) for k, number in to_data(report.categorical[key].orig).items()}
         for key in ("accuracy", "f1", "ece")
     }
-    return scores | {"labels": list(report["per_class"])}
+    return scores | {"labels": list(report.per_class)}
 
 
 def shrink(source: Path, path: Path) -> Model:

@@ -65,13 +65,13 @@ def main() -> None:
     print("|---" * 7 + "|")
     for loss in LOSSES:
         for seed in SEEDS:
-            scores = run(dataset, folder, loss, seed)["dimensional"]
+            scores = run(dataset, folder, loss, seed).dimensional
             cells = [
-                f"{s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]"
+                f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]"
                 for axis in ("valence", "arousal")
-                for s in (scores[axis]["ccc"], scores[axis]["rmse"])
+                for s in (scores[axis].ccc, scores[axis].rmse)
             ]
-            n = scores["valence"]["ccc"]["n"]
+            n = scores.valence.ccc.n
             print(f"| {loss} | {seed} | {n:,} | {' | '.join(cells)} |", flush=True)
 
 

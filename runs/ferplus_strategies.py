@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from openaffect.model import open_model
 from openaffect.predictions import open_predictions
 from openaffect.replication.cross_validation import cross_validate
 from openaffect.reports import Report, compare, evaluate
+from openaffect.reports.contents import Score
 from openaffect.training import Recipe, load_recipe, train
 from openaffect.training.moment import Moment
 
@@ -121,37 +121,37 @@ def print_longer(reports: dict[str, list[Report]], longer: int) -> None:
     print("|---" * (len(columns) + 2) + "|")
     for strategy, pair in reports.items():
         for report, times in zip(pair, (1, longer), strict=True):
-            scores = report["categorical"]
+            scores = report.categorical
             cells = [cell(scores[name][way]) for way in ("orig", "norm") for name in names]
             print(f"| {strategy} | {times} × | " + " | ".join(cells) + " |")
-    sizes = {way: pair[0]["categorical"]["accuracy"][way]["n"] for way in ("orig", "norm")}
+    sizes = {way: pair[0].categorical.accuracy[way].n for way in ("orig", "norm")}
     print(f"\nn = {sizes['orig']:,} (Orig), {sizes['norm']:,} (Norm)")
 
 
-def cell(score: dict[str, Any]) -> str:
+def cell(score: Score | None) -> str:
     """A value with its interval."""
-    if score is None or score["value"] is None:
+    if score is None or score.value is None:
         return "–"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
 def print_tables(reports: dict[str, Report]) -> None:
     """The tables of docs/results.md, in Markdown."""
     for way in ("orig", "norm"):
-        n = next(iter(reports.values()))["categorical"]["accuracy"][way]["n"]
+        n = next(iter(reports.values())).categorical.accuracy[way].n
         print(f"\n{way}, n = {n:,}\n")
         print("| strategy | " + " | ".join(METRICS) + " |")
         print("|---" * (len(METRICS) + 1) + "|")
         for name, report in reports.items():
-            scores = report["categorical"]
-            cells = [cell(scores[m].get(way)) if m in scores else "–" for m in METRICS]
+            scores = report.categorical
+            cells = [cell(scores[m][way]) for m in METRICS]
             print(f"| {name} | " + " | ".join(cells) + " |")
-    names = list(next(iter(reports.values()))["per_class"])
+    names = list(next(iter(reports.values())).per_class)
     print("\nF1 of each class, Orig\n")
     print("| strategy | " + " | ".join(names) + " |")
     print("|---" * (len(names) + 1) + "|")
     for name, report in reports.items():
-        cells = [f"{report['per_class'][label]['f1']:.3f}" for label in names]
+        cells = [f"{report.per_class[label].f1:.3f}" for label in names]
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 

@@ -31,6 +31,7 @@ from openaffect.labels import parse_expression, parse_labels
 from openaffect.model import Model, open_model
 from openaffect.predictions import Predictions
 from openaffect.reports import Report, compare, evaluate
+from openaffect.reports.contents import Score
 
 LABELS = parse_labels("7")
 
@@ -115,9 +116,9 @@ def choose_labels(dataset: Dataset) -> list[str]:
     return [str(label) for label in LABELS if str(label) in there]
 
 
-def cell(score: dict[str, Any]) -> str:
+def cell(score: Score) -> str:
     """A value with its interval."""
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
 def main() -> None:
@@ -145,12 +146,10 @@ def main() -> None:
             report = evaluate(dataset, predictions, split="all", labels=labels)
             system = str(predictions.made_with.get("model", model.card.name))
             report.save(arguments.folder / f"{name.split()[-1]}-{system}", overwrite=True)
-            scores = report["categorical"]
+            scores = report.categorical
             lost = sum(error is not None for error in predictions.errors)
-            cells = " | ".join(cell(scores[key]["orig"]) for key in ("accuracy", "f1", "ece"))
-            print(
-                f"| {name} | {system} | {scores['accuracy']['orig']['n']:,} | {lost:,} | {cells} |"
-            )
+            cells = " | ".join(cell(scores[key].orig) for key in ("accuracy", "f1", "ece"))
+            print(f"| {name} | {system} | {scores.accuracy.orig.n:,} | {lost:,} | {cells} |")
             reports.append(report)
         comparison = compare(reports, names=[model.card.name, "fer"])
         for table in comparison.tables():

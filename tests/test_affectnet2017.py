@@ -154,15 +154,15 @@ def test_a_row_that_fails_is_named_and_ends_no_other(story: dict[str, Any]) -> N
 
 def test_the_page_has_both_numbers(story: dict[str, Any]) -> None:
     report = open_report(story["folder"] / "down" / "report")
-    ours = report["categorical"]["accuracy"]
-    assert 0.15 < ours["orig"]["value"] < 0.95  # no number that any mistake would give
+    ours = report.categorical.accuracy
+    assert 0.15 < ours.orig.value < 0.95  # no number that any mistake would give
     section = story["page"].split('<section id="test">')[1].split("</section>")[0]
     cells = re.findall(r"<tr><td class=\"k-l\">Accuracy.*?</tr>", section)
     assert len(cells) == 2  # Orig and Norm
     for line, way, published in zip(cells, ("orig", "norm"), (".68", ".58"), strict=True):
         second = line.split('<td class="k-n">')[2]
-        assert second.startswith(f"<b>{ours[way]['value']:.3f}</b>")
-        assert f"[{ours[way]['low']:.3f}, {ours[way]['high']:.3f}]" in second
+        assert second.startswith(f"<b>{ours[way].value:.3f}</b>")
+        assert f"[{ours[way].low:.3f}, {ours[way].high:.3f}]" in second
         assert f'<td class="their">0{published}</td>' in second
     assert "MS Cognitive" in story["page"]
     assert "another dataset (stripes)" in story["page"]
@@ -173,13 +173,10 @@ def test_the_page_has_both_numbers(story: dict[str, Any]) -> None:
 
 def test_floors_and_published_numbers_stand_by_the_affect_scores(story: dict[str, Any]) -> None:
     report = open_report(story["folder"] / "va" / "report")
-    floor = report["dimensional"]["arousal"]["floors"]["train_mean"]["rmse"]
+    floor = report.dimensional.arousal.floors.train_mean.rmse
     section = story["page"].split('<section id="affect">')[1].split("</section>")[0]
     assert f"<b>{floor:.3f}</b>" in section
-    assert (
-        f"<b>{report['dimensional']['valence']['ccc']['value']:.3f}</b>".replace("-", "−")
-        in section
-    )
+    assert f"<b>{report.dimensional.valence.ccc.value:.3f}</b>".replace("-", "−") in section
     for published in ("0.37", "0.66", "0.74", "0.60", "0.41", "0.54", "0.65", "0.34"):
         assert f'<td class="their">{published}</td>' in section
 
@@ -190,7 +187,7 @@ def test_the_strategies_are_compared_by_a_paired_bootstrap(story: dict[str, Any]
     assert entries["Imbalanced"]["baseline"]
     found = entries["Down-sampling"]["differences"]["f1"]["value"]
     reports = [open_report(story["folder"] / key / "report") for key in ("down", "imbalanced")]
-    values = [report["categorical"]["f1"]["orig"]["value"] for report in reports]
+    values = [report.categorical.f1.orig.value for report in reports]
     assert found == pytest.approx(values[0] - values[1], abs=1e-12)
     assert story["data"]["comparisons"]["affect"] is None  # one system alone
 
@@ -270,7 +267,7 @@ def test_an_outside_system_becomes_a_column(
     result = run(faces, story["folder"], rows=["down"], predictions=files)
     page = result.page.read_text(encoding="utf-8")
     report = open_report(story["folder"] / "ms-cognitive" / "report")
-    accuracy = report["categorical"]["accuracy"]["orig"]["value"]
+    accuracy = report.categorical.accuracy.orig.value
     line = re.findall(r"<tr><td class=\"k-l\">Accuracy.*?</tr>", page)[0]
     column = next(
         part for part in line.split('<td class="k-n">') if part.startswith(f"<b>{accuracy:.3f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -75,11 +76,11 @@ def test_a_better_system_is_better_and_the_order_is_the_one_that_was_given(
     assert [(e.name, e.is_baseline) for e in group.entries] == [("bad", True), ("good", False)]
     found = group.entries[1].differences
     for metric in ("accuracy", "f1", "auc"):
-        expected = [r["categorical"][metric]["orig"]["value"] for r in (good, bad)]
+        expected = [r.categorical[metric].orig.value for r in (good, bad)]
         assert found[metric].value == pytest.approx(expected[0] - expected[1], abs=1e-12)
     assert found["accuracy"].low > 0
     assert found["accuracy"].p == pytest.approx(2 / 101)
-    rmse = [r["dimensional"]["valence"]["rmse"]["value"] for r in (good, bad)]
+    rmse = [r.dimensional.valence.rmse.value for r in (good, bad)]
     assert found["valence.rmse"].value == pytest.approx(rmse[0] - rmse[1], abs=1e-12)
     assert found["valence.rmse"].high < 0
 
@@ -126,7 +127,7 @@ def test_rows_that_were_changed_are_refused(dataset: Dataset, tmp_path: Path) ->
     table = known(report.table)
     swapped = table.set_column(1, "expression", [table["expression"].to_pylist()[::-1]])
     with pytest.raises(MismatchError, match="not of one report"):
-        compare([report, Report(report.data, swapped)], rounds=5)
+        compare([report, dataclasses.replace(report, table=swapped)], rounds=5)
 
 
 def test_systems_that_share_only_a_part(dataset: Dataset) -> None:
@@ -156,8 +157,8 @@ def test_the_tables_are_plain_and_whole(dataset: Dataset) -> None:
     assert differences.header == ["", "new"]
     assert {len(row) for row in scores.rows} == {3}
     assert scores.rows[0][0] == "Accuracy"
-    accuracy = reports[0]["categorical"]["accuracy"]["orig"]
-    assert scores.rows[0][1].startswith(f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, ")
+    accuracy = reports[0].categorical.accuracy.orig
+    assert scores.rows[0][1].startswith(f"{accuracy.value:.3f} [{accuracy.low:.3f}, ")
     assert differences.rows[0][1].startswith("+0.")
     assert "p=" in differences.rows[0][1]
     assert "difference to old" in differences.title
@@ -183,7 +184,7 @@ def test_what_is_refused(dataset: Dataset) -> None:
     with pytest.raises(InputError, match="a name for each of 2"):
         compare([report, report], names=["a"])
     with pytest.raises(InputError, match=r"rows\.parquet"):
-        compare([report, Report(report.data)])
+        compare([report, dataclasses.replace(report, table=None)])
 
 
 def test_the_page_holds_every_number_and_links_to_the_reports(
@@ -208,9 +209,9 @@ def test_the_page_holds_every_number_and_links_to_the_reports(
     wanted = []
     for report in reports:
         wanted += [
-            f"{report['categorical']['f1']['norm']['value']:.3f}",
-            f"{report['dimensional']['arousal']['ccc']['value']:.3f}",
-            report["protocol"]["fingerprint"][:12],
+            f"{report.categorical.f1.norm.value:.3f}",
+            f"{report.dimensional.arousal.ccc.value:.3f}",
+            report.protocol.fingerprint[:12],
         ]
     (new,) = [e for e in comparison.groups[0].entries if e.name == "new"]
     wanted += [f"{d.value:+.3f}".replace("-", "−") for d in new.differences.values()]

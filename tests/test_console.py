@@ -8,7 +8,7 @@ import pytest
 
 from openaffect import console
 from openaffect.cli import main
-from openaffect.console import printable
+from openaffect.texts import printable
 
 STEERING = {
     "color": "\x1b[31m",

@@ -61,8 +61,8 @@ def test_a_cut_off_cross_validation_goes_on_and_judges_every_face(tmp_path, monk
         not {groups[i] for i in scored[n]} & ({groups[i] for i in seen[n]} - {None})
         for n in (1, 2, 3)
     )
-    assert report["protocol"]["rows"] == 60
-    assert report["categorical"]["accuracy"]["orig"]["n"] == 60
+    assert report.protocol.rows == 60
+    assert report.categorical.accuracy.orig.n == 60
     assert open_model(tmp_path / "cv" / "3" / "run").card.trained_on["faces"] > 20
     changed = dataclasses.replace(recipe, learning_rate=0.01)
     with pytest.raises(MismatchError, match="learning_rate"):

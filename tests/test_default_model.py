@@ -96,9 +96,9 @@ def test_what_the_card_says_of_ferplus_is_found_again(test_data, tmp_path):
     model = open_model()
     report = evaluate(validation, predict_dataset(model, validation), draws=2, rounds=2)
     stated = model.card.scores["ferplus_validation"]
-    found = {key: report["categorical"][key]["orig"]["value"] for key in ("accuracy", "f1", "ece")}
+    found = {key: report.categorical[key].orig.value for key in ("accuracy", "f1", "ece")}
     # Another runtime's rounding may turn a face or two of 3,199; one contempt of 13 is 0.01 of F1.
     for key, slack in (("accuracy", 0.001), ("f1", 0.012), ("ece", 0.002)):
         assert found[key] == pytest.approx(stated[key]["value"], abs=slack)
-    assert stated["accuracy"]["n"] == report["categorical"]["accuracy"]["orig"]["n"]
+    assert stated["accuracy"]["n"] == report.categorical.accuracy.orig.n
     assert np.isfinite(list(found.values())).all()

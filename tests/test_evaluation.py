@@ -82,7 +82,7 @@ def score(dataset: Dataset, predictions: Predictions, **options: Any) -> Any:
 
 
 def value(report: Any, metric: str, way: str = "orig") -> float | None:
-    found: float | None = report["categorical"][metric][way]["value"]
+    found: float | None = report.categorical[metric][way].value
     return found
 
 
@@ -97,13 +97,13 @@ def test_a_case_that_can_be_counted_by_hand(tmp_path: Path) -> None:
     # κ = (p_o − p_e)/(1 − p_e), shares of truth 2/6 3/6 1/6 and the same of the answers
     chance = (4 + 9 + 1) / 36
     assert value(report, "kappa") == pytest.approx((4 / 6 - chance) / (1 - chance), abs=1e-12)
-    assert report["confusion"]["counts"][1][:3] == [1, 2, 0]
-    assert report["per_class"]["happy"]["support"] == 3
-    assert report["per_class"]["happy"]["precision"] == pytest.approx(2 / 3)
-    assert report["categorical"]["accuracy"]["orig"]["n"] == 6
-    assert report["categorical"]["accuracy"]["norm"]["n"] == 3  # one of each class
+    assert report.confusion.counts[1][:3] == [1, 2, 0]
+    assert report.per_class["happy"].support == 3
+    assert report.per_class["happy"].precision == pytest.approx(2 / 3)
+    assert report.categorical.accuracy.orig.n == 6
+    assert report.categorical.accuracy.norm.n == 3  # one of each class
     # every confidence is .65, four of six are right
-    assert report["reliability"]["ece"] == pytest.approx(4 / 6 - 0.65, abs=1e-9)
+    assert report.reliability.ece == pytest.approx(4 / 6 - 0.65, abs=1e-9)
 
 
 def test_affect_by_hand_with_its_floors(tmp_path: Path) -> None:
@@ -115,24 +115,22 @@ def test_affect_by_hand_with_its_floors(tmp_path: Path) -> None:
     )
     points = [(0.3, 0.0), (0.5, -0.1), (-0.1, -0.1), (0.0, 0.0)]
     report = score(dataset, predict(dataset, [N, H, S, H], affect=points))
-    valence = report["dimensional"]["valence"]
-    assert valence["rmse"]["value"] == pytest.approx(math.sqrt((0.09 + 0 + 0.16) / 3), abs=1e-6)
-    assert valence["sagr"]["value"] == pytest.approx(2 / 3)  # sign(0) matches only 0
-    assert valence["rmse"]["n"] == 3
-    floors = valence["floors"]
-    assert floors["scored_mean"]["rmse"] == pytest.approx(math.sqrt(0.5 / 3), abs=1e-6)
-    assert floors["train_mean"]["guess"] == pytest.approx(0.9, abs=1e-6)
-    assert floors["train_mean"]["rmse"] == pytest.approx(
-        math.sqrt((0.81 + 0.16 + 1.96) / 3), abs=1e-6
-    )
-    assert report["protocol"]["affect_origin"] == {"derived": 3}
-    assert any("derived from other labels" in line for line in report["warnings"])
+    valence = report.dimensional.valence
+    assert valence.rmse.value == pytest.approx(math.sqrt((0.09 + 0 + 0.16) / 3), abs=1e-6)
+    assert valence.sagr.value == pytest.approx(2 / 3)  # sign(0) matches only 0
+    assert valence.rmse.n == 3
+    floors = valence.floors
+    assert floors.scored_mean.rmse == pytest.approx(math.sqrt(0.5 / 3), abs=1e-6)
+    assert floors.train_mean.guess == pytest.approx(0.9, abs=1e-6)
+    assert floors.train_mean.rmse == pytest.approx(math.sqrt((0.81 + 0.16 + 1.96) / 3), abs=1e-6)
+    assert report.protocol.affect_origin == {"derived": 3}
+    assert any("derived from other labels" in line for line in report.warnings)
 
 
 def test_without_training_rows_there_is_no_training_floor(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H], [(0.0, 0.1), (0.5, 0.2)])
     report = score(dataset, predict(dataset, [N, H], affect=[(0.0, 0.0), (0.1, 0.1)]))
-    assert report["dimensional"]["arousal"]["floors"]["train_mean"] is None
+    assert report.dimensional.arousal.floors.train_mean is None
 
 
 # ---- which rows -------------------------------------------------------------------------
@@ -153,8 +151,8 @@ def test_the_split(
 ) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H, S, N], splits=splits)
     report = score(dataset, predict(dataset, [N, H, S, N]), split=wanted)
-    assert (report["protocol"]["split"], report["protocol"]["rows"]) == (expected, rows)
-    says = " ".join(report["warnings"])
+    assert (report.protocol.split, report.protocol.rows) == (expected, rows)
+    says = " ".join(report.warnings)
     assert ("All rows of the dataset were scored" in says) == (expected == "all")
     assert ("training rows" in says) == (expected == "train")
 
@@ -174,8 +172,8 @@ def test_rows_outside_the_label_set_are_left_out_and_counted(tmp_path: Path) -> 
     truth = [N, H, NONE, None, Expression.NO_FACE, NONE]
     dataset = make_dataset(tmp_path / "d", truth)
     report = score(dataset, predict(dataset, [N, N, N, N, N, N]))
-    assert report["protocol"]["rows"] == 2
-    assert report["protocol"]["left_out"] == {"none": 2, "no_face": 1, "unlabeled": 1}
+    assert report.protocol.rows == 2
+    assert report.protocol.left_out == {"none": 2, "no_face": 1, "unlabeled": 1}
     assert value(report, "accuracy") == 0.5
 
 
@@ -188,8 +186,8 @@ def test_rows_of_none_change_no_categorical_number(tmp_path: Path) -> None:
     first = score(plain, predict(plain, answers))
     second = score(more, predict(more, [*answers, H, N]))
     for part in ("categorical", "per_class", "confusion", "reliability"):
-        assert first[part] == second[part]
-    assert first["protocol"]["fingerprint"] == second["protocol"]["fingerprint"]
+        assert getattr(first, part) == getattr(second, part)
+    assert first.protocol.fingerprint == second.protocol.fingerprint
 
 
 def test_affect_rows_all_adds_none(tmp_path: Path) -> None:
@@ -201,10 +199,10 @@ def test_affect_rows_all_adds_none(tmp_path: Path) -> None:
     predictions = predict(dataset, [N, H, H, H], affect=[(0.0, 0.1)] * 4)
     few = score(dataset, predictions)
     every = score(dataset, predictions, affect_rows="all")
-    assert few["dimensional"]["valence"]["rmse"]["n"] == 2
-    assert every["dimensional"]["valence"]["rmse"]["n"] == 4
-    assert few["categorical"] == every["categorical"]
-    assert few["protocol"]["fingerprint"] != every["protocol"]["fingerprint"]
+    assert few.dimensional.valence.rmse.n == 2
+    assert every.dimensional.valence.rmse.n == 4
+    assert few.categorical == every.categorical
+    assert few.protocol.fingerprint != every.protocol.fingerprint
 
 
 # ---- which classes ----------------------------------------------------------------------
@@ -214,8 +212,8 @@ def test_a_model_of_seven_is_scored_on_seven(tmp_path: Path) -> None:
     seven = LABEL_SETS["7"]
     dataset = make_dataset(tmp_path / "d", [*EMOTIONS])
     report = score(dataset, predict(dataset, [*seven, N], seven))
-    assert report["protocol"]["labels"] == [e.value for e in seven]
-    assert report["protocol"]["left_out"] == {"contempt": 1}
+    assert report.protocol.labels == [e.value for e in seven]
+    assert report.protocol.left_out == {"contempt": 1}
     assert value(report, "accuracy") == 1.0
 
 
@@ -246,7 +244,7 @@ def test_probabilities_outside_the_label_set_are_dropped_and_the_rest_renormaliz
     table = report.table
     assert table["p_neutral"].to_pylist() == pytest.approx([0.75, 0.25])
     assert table["p_happy"].to_pylist() == pytest.approx([0.25, 0.75])
-    assert any("none, uncertain, no_face were dropped" in line for line in report["warnings"])
+    assert any("none, uncertain, no_face were dropped" in line for line in report.warnings)
 
 
 def test_a_row_with_nothing_inside_the_label_set_is_wrong_and_counted(tmp_path: Path) -> None:
@@ -256,8 +254,8 @@ def test_a_row_with_nothing_inside_the_label_set_is_wrong_and_counted(tmp_path: 
     p[1, 1] = 1.0
     report = score(dataset, Predictions(dataset.ids, EXPRESSIONS, p))
     assert value(report, "accuracy") == 0.5
-    assert (report["protocol"]["n_outside"], report["protocol"]["n_failed"]) == (1, 0)
-    assert report["categorical"]["top2"]["orig"]["n"] == 1
+    assert (report.protocol.n_outside, report.protocol.n_failed) == (1, 0)
+    assert report.categorical.top2.orig.n == 1
 
 
 def test_ties_go_to_the_lowest_id(tmp_path: Path) -> None:
@@ -271,11 +269,11 @@ def test_an_absent_class_leaves_macro_means_and_is_listed(tmp_path: Path) -> Non
     dataset = make_dataset(tmp_path / "d", truth)
     report = score(dataset, predict(dataset, answers))
     assert value(report, "f1") == pytest.approx((1 + 2 / 3) / 2)  # not over sad, which is absent
-    assert report["per_class"]["sad"]["f1"] == 0.0  # predicted, so defined
-    assert report["per_class"]["fear"]["f1"] is None  # neither there nor predicted
-    assert report["per_class"]["sad"]["recall"] is None
-    assert report["protocol"]["absent"] == [e.value for e in EMOTIONS[2:]]
-    assert any("No scored face is labeled sad" in line for line in report["warnings"])
+    assert report.per_class["sad"].f1 == 0.0  # predicted, so defined
+    assert report.per_class["fear"].f1 is None  # neither there nor predicted
+    assert report.per_class["sad"].recall is None
+    assert report.protocol.absent == [e.value for e in EMOTIONS[2:]]
+    assert any("No scored face is labeled sad" in line for line in report.warnings)
 
 
 # ---- failed rows, ids -------------------------------------------------------------------
@@ -286,13 +284,13 @@ def test_failed_rows_count_as_wrong_and_are_left_out_of_score_metrics(tmp_path: 
     points = [(0.1, 0.1), (math.nan, math.nan), (0.2, 0.1), (0.1, 0.3)]
     report = score(dataset, predict(dataset, [N, None, H, N], affect=points))
     assert value(report, "accuracy") == 0.5
-    assert report["categorical"]["accuracy"]["orig"]["n"] == 4
-    assert report["categorical"]["auc"]["orig"]["n"] == 3
-    assert report["protocol"]["n_failed"] == report["protocol"]["n_failed_affect"] == 1
-    assert report["confusion"]["columns"][-1] == "failed"
-    assert report["confusion"]["counts"][0][-1] == 1
-    assert report["dimensional"]["valence"]["rmse"]["n"] == 3
-    assert any(line.startswith("1 of 4 faces have no prediction") for line in report["warnings"])
+    assert report.categorical.accuracy.orig.n == 4
+    assert report.categorical.auc.orig.n == 3
+    assert report.protocol.n_failed == report.protocol.n_failed_affect == 1
+    assert report.confusion.columns[-1] == "failed"
+    assert report.confusion.counts[0][-1] == 1
+    assert report.dimensional.valence.rmse.n == 3
+    assert any(line.startswith("1 of 4 faces have no prediction") for line in report.warnings)
 
 
 @pytest.mark.parametrize("with_affect", [False, True])
@@ -306,14 +304,14 @@ def test_when_all_failed_nothing_is_scored(tmp_path: Path, with_affect: bool) ->
     with pytest.raises(InputError, match="all 2 scored faces failed"):
         score(dataset, Predictions(dataset.ids, choices=np.array([-1, -1, 2], np.int8)))
     half = predict(dataset, [None, None, S], affect=[(0.1, 0.1), (math.nan, math.nan), (0, 0)])
-    assert score(dataset, half)["dimensional"]["valence"]["rmse"]["n"] == 1
+    assert score(dataset, half).dimensional.valence.rmse.n == 1
 
 
 def test_where_scores_cannot_be_computed_the_reasons_are_told(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [N, N])
     report = score(dataset, predict(dataset, [N, None]))
     assert value(report, "auc") is None
-    assert report["undefined"]["auc"]
+    assert report.undefined["auc"]
 
 
 def test_a_system_without_scores(tmp_path: Path) -> None:
@@ -321,17 +319,17 @@ def test_a_system_without_scores(tmp_path: Path) -> None:
     choices = np.array([0, 1, -1, 8], np.int8)  # failed, and none, which is outside
     report = score(dataset, Predictions(dataset.ids, choices=choices))
     assert value(report, "accuracy") == 0.5
-    assert (report["protocol"]["n_failed"], report["protocol"]["n_outside"]) == (1, 1)
-    assert report["undefined"]["auc"] == "the system gives labels without scores"
+    assert (report.protocol.n_failed, report.protocol.n_outside) == (1, 1)
+    assert report.undefined["auc"] == "the system gives labels without scores"
 
 
 def test_a_system_without_expressions_counts_its_failed_rows(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H, None], [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3)])
     affect = np.array([[0.1, 0.1], [np.nan, np.nan], [np.nan, np.nan]])
     report = score(dataset, Predictions(dataset.ids, affect=affect))
-    assert report["protocol"]["n_failed"] == report["protocol"]["n_failed_affect"] == 1
+    assert report.protocol.n_failed == report.protocol.n_failed_affect == 1
     every = score(dataset, Predictions(dataset.ids, affect=affect), affect_rows="all")
-    assert every["protocol"]["n_failed"] == 2
+    assert every.protocol.n_failed == 2
 
 
 def test_only_scored_rows_are_counted_as_outside(tmp_path: Path) -> None:
@@ -339,15 +337,15 @@ def test_only_scored_rows_are_counted_as_outside(tmp_path: Path) -> None:
     choices = np.array([0, 8, 8], np.int8)  # the third row is of None itself, for affect alone
     affect = np.zeros((3, 2))
     report = score(dataset, Predictions(dataset.ids, (), None, choices, affect), affect_rows="all")
-    assert (report["protocol"]["rows_affect"], report["protocol"]["n_outside"]) == (3, 1)
+    assert (report.protocol.rows_affect, report.protocol.n_outside) == (3, 1)
 
 
 def test_the_floor_is_of_the_rows_that_were_predicted(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H, S], [(0.2, 0.0), (0.6, 0.0), (-1.0, 0.0)])
     points = [(0.1, 0.1), (0.1, 0.1), (math.nan, math.nan)]
     report = score(dataset, predict(dataset, [N, H, None], affect=points))
-    floor = report["dimensional"]["valence"]["floors"]["scored_mean"]
-    assert floor == pytest.approx({"guess": 0.4, "rmse": 0.2, "n": 2})
+    floor = report.dimensional.valence.floors.scored_mean
+    assert (floor.guess, floor.rmse, floor.n) == pytest.approx((0.4, 0.2, 2))
 
 
 def test_what_is_undefined_in_one_way_alone_is_said_so(
@@ -358,8 +356,8 @@ def test_what_is_undefined_in_one_way_alone_is_said_so(
     result["kappa"]["norm"] = dataclasses.replace(result["kappa"]["norm"], reason="one category")
     monkeypatch.setattr(metrics, "score_categorical", lambda *_, **__: result)
     report = score(dataset, predict(dataset, [N, H]))
-    assert report["undefined"]["kappa.norm"] == "one category"
-    assert "kappa" not in report["undefined"]
+    assert report.undefined["kappa.norm"] == "one category"
+    assert "kappa" not in report.undefined
 
 
 # ---- what a reader has to be told -------------------------------------------------------
@@ -379,7 +377,7 @@ def test_norm_over_few_faces_of_a_class_is_warned_of(
     truth: list[Expression | None] = [e for e, count in counts.items() for _ in range(count)]
     dataset = make_dataset(tmp_path / "d", truth)
     report = score(dataset, predict(dataset, truth))
-    found = [line for line in report["warnings"] if line.startswith("The rarest class")]
+    found = [line for line in report.warnings if line.startswith("The rarest class")]
     assert len(found) == bool(warned)
     assert warned in " ".join(found)
 
@@ -394,13 +392,13 @@ def test_labels_in_another_order_are_suspected(tmp_path: Path) -> None:
     table = pa.table({"face_id": dataset.ids, "expression": ids})
     report = score(dataset, read_predictions(table), labels="7")
     assert value(report, "accuracy") == 0.0
-    first, second = report["warnings"][:2]
+    first, second = report.warnings[:2]
     assert "read as AffectNet's ids: 0 neutral" in first
     assert "would be 1.000" in second
     assert "neutral → anger, happy → disgust, sad → fear" in second
 
     def suspects(answers: list[Expression | None]) -> bool:
-        lines = score(dataset, predict(dataset, answers))["warnings"]
+        lines = score(dataset, predict(dataset, answers)).warnings
         return any("another order" in line for line in lines)
 
     swapped = {N: H, H: N}
@@ -415,14 +413,14 @@ def test_few_rows_raise_no_suspicion(tmp_path: Path) -> None:
     truth: list[Expression | None] = [N, H] * 14
     dataset = make_dataset(tmp_path / "d", truth)
     report = score(dataset, predict(dataset, [H, N] * 14))
-    assert not any("another order" in line for line in report["warnings"])
+    assert not any("another order" in line for line in report.warnings)
 
 
 def test_what_was_noted_at_reading_stands_in_the_report(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H], [(0.5, 0.5), (0.1, 0.1)])
     table = pa.table({"face_id": dataset.ids, "valence": [1.2, 0.0], "arousal": [0.0, -1.05]})
     report = score(dataset, read_predictions(table))
-    assert "of 2 predictions lies outside [-1, 1], up to 1.2" in report["warnings"][0]
+    assert "of 2 predictions lies outside [-1, 1], up to 1.2" in report.warnings[0]
 
 
 def test_a_missing_prediction_is_named(tmp_path: Path) -> None:
@@ -462,9 +460,9 @@ def test_affect_alone_can_be_scored(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [None, None, None], [(0.1, 0.1), (0.5, 0.2), (0.3, 0.3)])
     predictions = Predictions(dataset.ids, affect=np.array([[0.1, 0.1], [0.4, 0.2], [0.3, 0.0]]))
     report = score(dataset, predictions, affect_rows="all")
-    assert report["categorical"] is None
-    assert report["undefined"]["categorical"] == "the predictions tell no expression"
-    assert report["dimensional"]["valence"]["mae"]["value"] == pytest.approx(0.1 / 3, abs=1e-6)
+    assert report.categorical is None
+    assert report.undefined["categorical"] == "the predictions tell no expression"
+    assert report.dimensional.valence.mae.value == pytest.approx(0.1 / 3, abs=1e-6)
 
 
 # ---- order, fingerprint -----------------------------------------------------------------
@@ -490,7 +488,7 @@ def test_no_order_matters(tmp_path: Path) -> None:
     )
     first = score(dataset, predictions)
     second = score(dataset.select(rng.permutation(80)), mixed)
-    assert first.data == second.data
+    assert first == second
 
 
 def test_the_fingerprint_knows_rows_labels_and_rules_but_no_predictions(tmp_path: Path) -> None:
@@ -502,7 +500,7 @@ def test_the_fingerprint_knows_rows_labels_and_rules_but_no_predictions(tmp_path
         dataset = make_dataset(tmp_path / "d", truth, points, splits, crop=crop)
         answers = options.pop("answers", [N, N, N, N])
         report = score(dataset, predict(dataset, answers), **options)
-        found: str = report["protocol"]["fingerprint"]
+        found: str = report.protocol.fingerprint
         return found
 
     marks = [
@@ -539,20 +537,20 @@ def test_report_json_is_strict_and_comes_back(tmp_path: Path) -> None:
         raise AssertionError(f"{text} is no strict JSON")
 
     text = (tmp_path / "r" / "report.json").read_text(encoding="utf-8")
-    assert json.loads(text, parse_constant=refuse) == report.data
-    assert open_report(tmp_path / "r").data == report.data
-    assert open_report(tmp_path / "r" / "report.json").data == report.data
+    assert json.loads(text, parse_constant=refuse) == report.to_dict()
+    assert open_report(tmp_path / "r") == report
+    assert open_report(tmp_path / "r" / "report.json") == report
     assert known(open_report(tmp_path / "r").table).equals(report.table)
 
-    protocol = report["protocol"]
-    assert (protocol["draws"], protocol["rounds"], protocol["seed"]) == (20, 20, 7)
-    assert (protocol["model"], protocol["recipe"]) == ("tiny", "plain")
-    assert protocol["crop_model"] == CropRule().to_dict()
-    assert protocol["dataset_fingerprint"] == dataset.info.fingerprint
-    assert any("chosen on the scored split" in line for line in report["warnings"])
+    protocol = report.protocol
+    assert (protocol.draws, protocol.rounds, protocol.seed) == (20, 20, 7)
+    assert (protocol.model, protocol.recipe) == ("tiny", "plain")
+    assert protocol.crop_model == CropRule().to_dict()
+    assert protocol.dataset_fingerprint == dataset.info.fingerprint
+    assert any("chosen on the scored split" in line for line in report.warnings)
     # constant predictions have no correlation: null, with a reason
-    assert report["dimensional"]["valence"]["corr"]["value"] is None
-    assert report["undefined"]["valence.corr"] == "truth or prediction is constant"
+    assert report.dimensional.valence.corr.value is None
+    assert report.undefined["valence.corr"] == "truth or prediction is constant"
 
 
 def test_every_number_that_programs_read_is_there(tmp_path: Path) -> None:
@@ -560,28 +558,39 @@ def test_every_number_that_programs_read_is_there(tmp_path: Path) -> None:
     report = score(
         dataset, predict(dataset, [N, H, H] * 5, affect=[(0.2, 0.1), (0.3, 0.2), (0, 0)] * 5)
     )
-    names = (
-        *("accuracy", "f1", "kappa", "kappa_ovr", "alpha", "alpha_ovr", "auc", "auc_pr"),
-        *("top2", "balanced_accuracy", "weighted_f1", "ece"),
-    )
-    found = {
-        (name, way): set(report["categorical"][name][way])
-        for name in names
-        for way in ("orig", "norm")
-    }
-    assert set(map(frozenset, found.values())) == {frozenset({"value", "low", "high", "n"})}
-    inside = [
-        scores["low"] <= scores["value"] <= scores["high"]
-        for scores in (
-            report["categorical"]["accuracy"]["orig"],
-            report["dimensional"]["valence"]["ccc"],
-        )
+    data = json.loads(report.to_json())
+    assert [*data] == [
+        *("schema", "made_by", "protocol", "categorical", "per_class", "confusion"),
+        *("reliability", "dimensional", "undefined", "warnings"),
     ]
-    assert inside == [True, True]
-    assert set(report["dimensional"]["arousal"]) == {
-        *("rmse", "mae", "corr", "sagr", "ccc"),
-        "floors",
-    }
+    assert [*data["protocol"]] == [
+        *("dataset", "dataset_source", "dataset_fingerprint", "license", "split", "labels"),
+        *("rows", "rows_affect", "left_out", "affect_rows", "n_failed", "n_failed_affect"),
+        *("n_outside", "absent", "crop_dataset", "crop_model", "model", "recipe", "made_with"),
+        *("model_labels", "expression_origin", "affect_origin", "shareable", "fingerprint"),
+        *("draws", "rounds", "seed", "learned"),
+    ]
+    names = [
+        *("accuracy", "balanced_accuracy", "f1", "weighted_f1", "kappa", "kappa_ovr", "alpha"),
+        *("alpha_ovr", "auc", "auc_pr", "top2", "ece", "cross_entropy"),
+    ]
+    assert [*data["categorical"]] == names == [*metrics.LABEL_METRICS, *metrics.SCORE_METRICS]
+    ways = {metric: [*found] for metric, found in data["categorical"].items()}
+    assert ways.pop("cross_entropy") == ["orig"]
+    assert ways == {metric: ["orig", "norm"] for metric in names[:-1]}
+    assert [*data["categorical"]["f1"]["norm"]] == ["value", "low", "high", "n"]
+    assert [*data["per_class"]["sad"]] == [
+        *("support", "predicted", "failed", "precision", "recall", "f1", "auc", "auc_pr")
+    ]
+    assert [*data["confusion"]] == ["labels", "columns", "counts"]
+    assert [*data["reliability"]] == ["ece", "n", "bins"]
+    assert [*data["reliability"]["bins"][0]] == ["low", "high", "count", "confidence", "accuracy"]
+    assert [*data["dimensional"]] == ["valence", "arousal"]
+    assert [*data["dimensional"]["arousal"]] == [*metrics.DIMENSIONAL_METRICS, "floors"]
+    assert data["dimensional"]["valence"]["floors"]["train_mean"] is None
+    assert [*data["dimensional"]["valence"]["floors"]["scored_mean"]] == ["guess", "rmse", "n"]
+    scores = (report.categorical.accuracy.orig, report.dimensional.valence.ccc)
+    assert [score.low <= score.value <= score.high for score in scores] == [True, True]
 
 
 def test_soft_labels_are_scored_by_cross_entropy_alone(tmp_path: Path) -> None:
@@ -591,10 +600,12 @@ def test_soft_labels_are_scored_by_cross_entropy_alone(tmp_path: Path) -> None:
     # −(½ ln .65 + ½ ln .05) over the one row that has a soft label
     expected = -(math.log(0.65) + math.log(0.05)) / 2
     assert value(with_soft, "cross_entropy") == pytest.approx(expected, abs=1e-9)
-    assert with_soft["categorical"]["cross_entropy"]["orig"]["n"] == 1
+    assert with_soft.categorical.cross_entropy.orig.n == 1
     assert value(without, "cross_entropy") is None
-    same = {k: v for k, v in with_soft["categorical"].items() if k != "cross_entropy"}
-    assert same == {k: v for k, v in without["categorical"].items() if k != "cross_entropy"}
+    same = dataclasses.replace(
+        with_soft.categorical, cross_entropy=without.categorical.cross_entropy
+    )
+    assert same == without.categorical
 
 
 def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
@@ -654,12 +665,14 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         change("categorical", []),
         change("categorical.accuracy", ...),
         change("categorical.auc.orig", None),
+        change("categorical.auc.norm", ...),
         change("categorical.f1.norm.value", "1"),
         change("dimensional.valence", None),
         change("dimensional.arousal.ccc", ...),
         change("dimensional.arousal.floors.scored_mean", {"rmse": 1}),
         change("per_class.happy.support", None),
         change("per_class.happy", ...),
+        change("per_class", None),
         change("confusion.counts", [[1]]),
         change("confusion.counts", [[1, 2], [3, 4]]),
         change("reliability.bins", None),
@@ -681,6 +694,22 @@ def test_a_report_with_an_odd_value_is_refused(
     path.write_text(json.dumps(data))
     with pytest.raises(InputError, match="report"):
         open_report(tmp_path / "r")
+
+
+def test_a_report_of_an_older_openaffect_is_read(tmp_path: Path) -> None:
+    """Facts that it did not state are unknown, keys that nobody knows are ignored."""
+    dataset = make_dataset(tmp_path / "d", [N, N, H], [(0.1, 0.1), (0.5, 0.2), (-0.3, 0.3)])
+    report = score(dataset, predict(dataset, [N, H, H], model="tiny"))
+    report.save(tmp_path / "r")
+    path = tmp_path / "r" / "report.json"
+    data = json.loads(path.read_text())
+    for key in ("model", "recipe", "crop_model", "learned"):
+        del data["protocol"][key]
+    data["protocol"]["rater"] = data["new"] = {"a": 1}
+    path.write_text(json.dumps(data))
+    found = open_report(path)
+    assert found.protocol == dataclasses.replace(report.protocol, model=None)
+    assert "A system on" in found.to_html()
 
 
 @pytest.mark.parametrize(

@@ -217,10 +217,10 @@ def test_the_page_has_ours_the_printed_and_the_recomputed(done: Path) -> None:
         ("vgg", "table-5", ("0.63", "0.633", "0.62", "0.623", "0.442")),
     ):
         text = section(done, name)
-        scores = open_report(done / key / "report")["categorical"]
-        assert 0.15 < scores["f1"]["orig"]["value"] < 0.95
+        scores = open_report(done / key / "report").categorical
+        assert 0.15 < scores.f1.orig.value < 0.95
         for metric in ("accuracy", "weighted_f1", "f1"):
-            assert f"<b>{scores[metric]['orig']['value']:.3f}</b>" in text
+            assert f"<b>{scores[metric].orig.value:.3f}</b>" in text
         for number in numbers:
             assert f'<span class="their">{number}</span>' in text
         assert text.count('<table class="confusion">') == (2 if key == "transfer" else 3)
@@ -231,7 +231,7 @@ def test_the_matrices_are_those_of_print_and_report(done: Path) -> None:
     printed, ours = section(done, "table-4").split('<table class="confusion">')[1:]
     cells = [int(n.replace(",", "")) for n in re.findall(r"<td class=.*?<b>([\d,]+)</b>", printed)]
     assert cells == [n for row in TABLE_4 for n in row]
-    counts = open_report(done / "transfer" / "report")["confusion"]["counts"]
+    counts = open_report(done / "transfer" / "report").confusion.counts
     cells = [int(n.replace(",", "")) for n in re.findall(r"<td class=.*?<b>([\d,]+)</b>", ours)]
     assert cells == [n for row in counts for n in row[:-1]]
 
@@ -240,11 +240,11 @@ def test_the_matrices_are_those_of_print_and_report(done: Path) -> None:
 def test_recall_counts_and_comparison(done: Path) -> None:
     report = open_report(done / "vgg" / "report")
     text = section(done, "table-6")
-    assert f"<b>{report['per_class']['sad']['recall']:.3f}</b>" in text
+    assert f"<b>{report.per_class['sad'].recall:.3f}</b>" in text
     assert '<span class="their">0.202</span>' in text
     lines = re.findall(r"<tr>.*?</tr>", section(done, "table-3"))
     here = next(line for line in lines if "Validation, here" in line)
-    assert f"<b>{report['per_class']['sad']['support']:,}</b>" in here
+    assert f"<b>{report.per_class['sad'].support:,}</b>" in here
     text = section(done, "table-7")
     for number in ("0.64", "0.55", "0.589", "0.441", "0.623", "0.442"):
         assert f'<span class="their">{number}</span>' in text

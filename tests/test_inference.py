@@ -319,7 +319,7 @@ def test_faces_that_a_model_learned_from_are_marked_and_told(learned, tmp_path, 
     assert "6 of 8 faces" in capsys.readouterr().err
     assert known(open_predictions(out).learned).tolist() == known(made.learned).tolist()
     report = evaluate(dataset, open_predictions(out), split="all")
-    assert any("6 of 8 faces" in text for text in report.data["warnings"])
+    assert any("6 of 8 faces" in text for text in report.warnings)
     result = compare([report, report], names=["a", "b"])
     assert [note.split(":")[0] for note in result.notes if "learned" in note] == ["a", "b"]
 

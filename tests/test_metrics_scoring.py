@@ -2,6 +2,8 @@
 
 import math
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,14 @@ from numpy.testing import assert_allclose
 import reference
 from openaffect import metrics as m
 from openaffect.errors import InputError, MismatchError
+from openaffect.metrics.estimate import why_undefined
+from openaffect.metrics.resampling import (
+    balanced_draws,
+    balanced_weights,
+    bootstrap_balanced,
+    bootstrap_matrices,
+    bootstrap_weights,
+)
 
 K = 4
 SIZES = (60, 120, 30, 15)
@@ -52,7 +62,7 @@ def test_balanced_draws_take_what_is_there():
     truth, p = system(1)
     truth = np.where(truth == 2, 3, truth)  # class 2 has no support
     matrix = m.confusion_matrix(truth, m.predicted_labels(p), K)
-    draws = m.balanced_draws(matrix, 300, np.random.default_rng(0))
+    draws = balanced_draws(matrix, 300, np.random.default_rng(0))
     assert draws.shape == (300, K, K + 1)
     assert (draws.sum(axis=2) == [45, 45, 0, 45]).all()
     assert (draws <= matrix).all()  # without replacement
@@ -62,7 +72,7 @@ def test_balanced_draws_take_what_is_there():
 def test_bootstrap_matrices_keep_the_rows_and_the_empty_cells():
     rows = np.arange(K).repeat(5)
     matrix = m.confusion_matrix(rows, rows, K)
-    samples = m.bootstrap_matrices(matrix, 500, np.random.default_rng(0))
+    samples = bootstrap_matrices(matrix, 500, np.random.default_rng(0))
     assert (samples.sum(axis=(1, 2)) == 20).all()
     assert (samples[:, matrix == 0] == 0).all()
     # mean 5 a cell, standard error sqrt(20·¼·¾ / 500) = 0.087; five of them
@@ -72,21 +82,21 @@ def test_bootstrap_matrices_keep_the_rows_and_the_empty_cells():
 def test_weights_have_the_sizes_of_their_samples():
     truth, _ = system(0)
     rng = np.random.default_rng(0)
-    plain = np.concatenate(list(m.bootstrap_weights(len(truth), 50, rng)))
+    plain = np.concatenate(list(bootstrap_weights(len(truth), 50, rng)))
     assert plain.shape == (50, len(truth))
     assert (plain.sum(axis=1) == len(truth)).all()
-    draws = np.concatenate(list(m.balanced_weights(truth, K, 50, rng)))
+    draws = np.concatenate(list(balanced_weights(truth, K, 50, rng)))
     sizes = np.stack([draws[:, truth == c].sum(axis=1) for c in range(K)])
     assert (sizes == 15).all()
     assert set(np.unique(draws)) == {0, 1}
-    both = np.concatenate(list(m.balanced_weights(truth, K, 50, rng, bootstrap=True)))
+    both = np.concatenate(list(balanced_weights(truth, K, 50, rng, bootstrap=True)))
     sizes = np.stack([both[:, truth == c].sum(axis=1) for c in range(K)])
     assert (sizes == sizes[0]).all()
     assert len(np.unique(sizes[0])) > 5  # the smallest class varies from sample to sample
 
 
 def test_chunks_of_weights_cover_all_rounds():
-    chunks = list(m.bootstrap_weights(200_000, 5, np.random.default_rng(0)))
+    chunks = list(bootstrap_weights(200_000, 5, np.random.default_rng(0)))
     assert len(chunks) > 1
     assert sum(len(c) for c in chunks) == 5
 
@@ -95,10 +105,10 @@ def test_bootstrap_and_balanced_draw_in_one_step_equal_two_steps():
     truth, p = system(2)
     matrix = m.confusion_matrix(truth, m.predicted_labels(p), K)
     rounds = 3000
-    one_step = m.bootstrap_balanced(matrix, rounds, np.random.default_rng(0))
+    one_step = bootstrap_balanced(matrix, rounds, np.random.default_rng(0))
     rng = np.random.default_rng(1)
-    samples = m.bootstrap_matrices(matrix, rounds, rng)
-    two_steps = np.concatenate([m.balanced_draws(s, 1, rng) for s in samples])
+    samples = bootstrap_matrices(matrix, rounds, rng)
+    two_steps = np.concatenate([balanced_draws(s, 1, rng) for s in samples])
     for metric in (m.accuracy, m.macro_f1):  # a fixed pair, never empty
         ours, theirs = metric(one_step), metric(two_steps)
         error = ours.std() / math.sqrt(rounds)
@@ -111,7 +121,7 @@ def test_bootstrap_and_balanced_draw_in_one_step_equal_two_steps():
 def test_a_class_that_a_bootstrap_sample_misses_has_no_rows_in_it():
     """One row of twenty is missed by (1 − 1/20)²⁰ = 36 % of the samples."""
     matrix = np.array([[1, 0, 0], [4, 15, 0]])
-    rows = m.bootstrap_balanced(matrix, 2000, np.random.default_rng(0)).sum(axis=-1)
+    rows = bootstrap_balanced(matrix, 2000, np.random.default_rng(0)).sum(axis=-1)
     missed = rows[:, 0] == 0
     assert abs(missed.mean() - 0.358) < 0.05  # 5 standard errors
     assert (rows[missed, 1] == 20).all()
@@ -259,7 +269,7 @@ def test_one_row():
     undefined = {name for name in result if math.isnan(result[name]["orig"].value)}
     assert undefined == {"kappa", "kappa_ovr", "alpha", "alpha_ovr", "auc", "cross_entropy"}
     assert all(result[name]["orig"].reason for name in undefined)
-    assert result["auc"]["orig"].reason == m.why_undefined("auc")
+    assert result["auc"]["orig"].reason == why_undefined("auc")
 
 
 def test_all_rows_failed():
@@ -416,6 +426,11 @@ def test_dimensional_comparison():
 # ---- the package ------------------------------------------------------------------------
 
 
-def test_all_names_are_public():
-    assert all(hasattr(m, name) for name in m.__all__)
-    assert len(set(m.__all__)) == len(m.__all__) > 50
+def test_the_package_exports_what_others_use():
+    """A tool that only metrics need is imported from its own module."""
+    source = Path(m.__file__).parents[1]
+    files = [path for path in source.rglob("*.py") if path.parent.name != "metrics"]
+    files.append(source.parents[1] / "docs" / "metrics.md")
+    words = set(re.findall(r"\w+", " ".join(path.read_text(encoding="utf-8") for path in files)))
+    assert [name for name in m.__all__ if not hasattr(m, name) or name not in words] == []
+    assert len(set(m.__all__)) == len(m.__all__) > 40

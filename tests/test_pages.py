@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,31 @@ from openaffect.labels import COLORS, EMOTIONS, EXPRESSIONS
 from openaffect.pages import render, stylesheet
 from openaffect.pages.svg import Element
 from openaffect.predictions import Predictions
+from openaffect.replication.affectnet2017 import AffectNet2017
+from openaffect.replication.affectnet2017_page import render_affectnet2017
+from openaffect.replication.experiment_data import compare_rows
+from openaffect.replication.experiments import Outcome, Row, Setup, Show
+from openaffect.replication.giguere2020 import TABLES, Giguere2020
+from openaffect.replication.giguere2020_page import render_giguere2020
+from openaffect.replication.giguere2020_tables import SIX, SPLITS
 from openaffect.reports import Report, compare, evaluate
 from openaffect.reports.comparison_page import render_comparison
+from openaffect.training import Recipe
+from openaffect.training.tuning.page import render_study
+from openaffect.training.tuning.space import Choices
+from openaffect.training.tuning.study import Study, Trial
 
-SCRIPT = "<script>alert(\"1\" + '&')</script>"
-TEMPLATES = sorted(Path(openaffect.__file__).parent.rglob("*.j2"))
+SCRIPT = "<script>alert(\"1\" + '&')</script>\u202egnp.\u2066"
+SOURCE = Path(openaffect.__file__).parent
+TEMPLATES = sorted(SOURCE.rglob("*.j2"))
 
 
 def assert_harmless(text: str, *, shown: int = 1) -> None:
     assert "<script" not in text.lower()
     assert text.count("&lt;script&gt;") >= shown
     assert 'alert("1"' not in text  # in an attribute, a quotation mark ends it
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)  # the next word stays where it is
+    assert text.count("\\u202egnp.\\u2066") >= shown
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +88,12 @@ def report(hostile: Dataset) -> Report:
     return evaluate(hostile, predictions, draws=5, rounds=5)
 
 
-@pytest.mark.parametrize("pictures", [False, True])
-def test_a_report_escapes_what_it_shows(hostile: Dataset, report: Report, pictures: bool) -> None:
-    assert_harmless(report.to_html(hostile, pictures), shown=10)
-
-
-def test_a_comparison_escapes_what_it_shows(report: Report) -> None:
+def comparison_page(_: Dataset, report: Report) -> str:
     found = compare([report, report], names=[SCRIPT, f"{SCRIPT}2"], rounds=5)
-    assert_harmless(render_comparison(found, SCRIPT, {SCRIPT: f"{SCRIPT}/r.html"}), shown=5)
+    return render_comparison(found, SCRIPT, {SCRIPT: f"{SCRIPT}/r.html"})
 
 
-def test_an_analysis_escapes_what_it_shows() -> None:
+def an_analysis() -> Analysis:
     schema = analysis_schema(EMOTIONS)
     face = {"status": "ok", "face_index": 0, "box": [1, 1, 9, 9], "expression": "happy"}
     rows = [
@@ -93,11 +104,100 @@ def test_an_analysis_escapes_what_it_shows() -> None:
             for n in range(3)
         ),
     ]
-    metadata = {b"openaffect": b'{"model": "<script>", "detector": "<script>"}'}
+    metadata = {b"openaffect": json.dumps({"model": SCRIPT, "detector": SCRIPT}).encode()}
     whole = [dict.fromkeys(schema.names) | row for row in rows]
-    analysis = Analysis(pa.Table.from_pylist(whole, schema=schema.with_metadata(metadata)))
-    assert_harmless(render_page(analysis), shown=6)
-    assert_harmless(analysis._repr_html_(), shown=3)
+    return Analysis(pa.Table.from_pylist(whole, schema=schema.with_metadata(metadata)))
+
+
+def study_page(*_: Any) -> str:
+    trials = (
+        Trial(0, "complete", {"backbone": SCRIPT}, 0.2, 1, {1: 0.2}),
+        Trial(1, "complete", {"backbone": "alexnet"}, 0.4, 1, {1: 0.4}),
+        Trial(2, "failed", {"backbone": SCRIPT}, reason=SCRIPT),
+    )
+    space = {"backbone": Choices((SCRIPT, "alexnet"))}
+    recipe = Recipe(SCRIPT, SCRIPT, backbone="alexnet")
+    return render_study(Study(Path(SCRIPT), recipe, space, SCRIPT, "f" * 64, 0, trials))
+
+
+def outcomes(report: Report) -> tuple[Outcome, ...]:
+    """A row of each kind, named by a script wherever a user may name it."""
+    recipe = Recipe(SCRIPT, SCRIPT, warning=SCRIPT, backbone="alexnet")
+    keys = ("transfer", "vgg-unweighted", "vgg")
+    return (
+        *(Outcome(Row(key, f"{SCRIPT}{key}", SCRIPT, (SCRIPT,)), "done", recipe, report) for key in keys),
+        Outcome(Row("failed", SCRIPT, SCRIPT), "failed", recipe, reason=SCRIPT),
+        Outcome(Row("not-run", SCRIPT, SCRIPT), "not run", reason=SCRIPT),
+        Outcome(Row(SCRIPT, SCRIPT, predictions=Path(f"{SCRIPT}.parquet")), "kept", None, report),
+    )  # fmt: skip
+
+
+def setup(hostile: Dataset, split: str = SCRIPT) -> Setup:
+    nothing: Any = None
+    show = Show(nothing, nothing, nothing)
+    return Setup(hostile, SCRIPT, Path(SCRIPT), split, show, settings=(SCRIPT,))
+
+
+def affectnet2017_page(hostile: Dataset, report: Report) -> str:
+    found = outcomes(report)
+    faces, expressions, affect = (
+        dict.fromkeys(report.protocol.labels, 2),
+        *(compare_rows(found, part, 5) for part in ("categorical", "dimensional")),
+    )
+    replication = AffectNet2017(
+        setup(hostile), found, EMOTIONS, faces, faces, {SCRIPT: 1}, expressions, affect
+    )
+    return render_affectnet2017(replication)
+
+
+def giguere2020_page(hostile: Dataset, report: Report) -> str:
+    found = outcomes(report)
+    counts = {split: dict.fromkeys(map(str, SIX), 2) for split in SPLITS}
+    comparison = compare_rows(found[1:3], "categorical", 5)
+    replication = Giguere2020(setup(hostile), TABLES, found, (SCRIPT,), counts, comparison)
+    return render_giguere2020(replication)
+
+
+PAGES: dict[str, tuple[Callable[[Dataset, Report], str], int]] = {
+    "reports/templates/report.html.j2": (lambda data, report: report.to_html(data, True), 45),
+    "reports/templates/comparison.html.j2": (comparison_page, 13),
+    "analysis/templates/analysis.html.j2": (lambda *_: render_page(an_analysis()), 6),
+    "analysis/templates/display.html.j2": (lambda *_: an_analysis()._repr_html_(), 3),
+    "training/tuning/templates/study.html.j2": (study_page, 17),
+    "replication/templates/affectnet2017.html.j2": (affectnet2017_page, 66),
+    "replication/templates/giguere2020.html.j2": (giguere2020_page, 42),
+}
+"""Every page: how it is rendered with scripts for names, and how many of them it shows at least."""
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_a_page_escapes_what_it_shows(hostile: Dataset, report: Report, template: str) -> None:
+    make, shown = PAGES[template]
+    text = make(hostile, report)
+    assert_harmless(text, shown=shown)
+
+
+def test_a_report_without_pictures_escapes_what_it_shows(hostile: Dataset, report: Report) -> None:
+    assert_harmless(report.to_html(hostile, False), shown=30)
+
+
+def test_a_published_validation_set_does_not_change_that(hostile: Dataset, report: Report) -> None:
+    """The one section that shows only for such a split."""
+    found, faces = outcomes(report), dict.fromkeys(report.protocol.labels, 500)
+    about = setup(hostile, "validation")
+    text = render_affectnet2017(AffectNet2017(about, found, EMOTIONS, faces, faces, {}, None, None))
+    assert "The scored split is of the same kind" in text
+    assert_harmless(text, shown=40)
+
+
+def test_every_page_is_rendered_here() -> None:
+    """A template that is only a part of others has no page of its own."""
+    whole = {
+        path.relative_to(SOURCE).as_posix()
+        for path in TEMPLATES
+        if "{% extends" in (text := path.read_text(encoding="utf-8")) or "{% macro" not in text
+    }
+    assert whole - {"pages/templates/base.html.j2"} == set(PAGES)
 
 
 def test_a_drawing_escapes_what_it_shows() -> None:
@@ -113,14 +213,31 @@ def test_no_template_marks_a_text_as_safe(path: Path) -> None:
     assert all(re.findall(r"{{(.*?)}}", part) == [" stylesheet() "] for part in unescaped)
 
 
-def test_no_module_marks_a_text_as_safe() -> None:
-    for path in Path(openaffect.__file__).parent.rglob("*.py"):
-        assert "Markup" not in path.read_text(encoding="utf-8"), path
+def test_no_module_writes_html() -> None:
+    """HTML is written in templates, drawings are elements."""
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "Markup" not in text, path
+        assert path.name == "svg.py" or not re.search(r"</[a-z0-9]+>", text), path
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         render("reports/templates/comparison.html.j2", title="t")
+
+
+def test_the_colors_of_expressions_are_said_once() -> None:
+    known = re.compile("|".join(color for pair in COLORS.values() for color in pair), re.IGNORECASE)
+    assert len(set(known.pattern.split("|"))) == 22
+    files = [
+        path
+        for path in SOURCE.rglob("*")
+        if path.suffix in {".py", ".j2", ".css", ".js", ".html", ".svg", ".toml"}
+        and "vendor" not in path.parts
+    ]
+    found = {path.name for path in files if known.search(path.read_text(encoding="utf-8"))}
+    assert found == {"labels.py"}
+    assert {"page.css", "drawing.js", "index.html", "icon.svg"} <= {path.name for path in files}
 
 
 def test_the_style_has_the_color_of_every_expression() -> None:

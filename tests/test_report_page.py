@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS, LABEL_SETS, Expression
 from openaffect.predictions import Predictions
 from openaffect.reports import Report, compare, evaluate, open_report
+from openaffect.reports.contents import Bin
 from openaffect.reports.plots import Line, curves_plot, reliability_plot
 from openaffect.reports.published import (
     AROUSAL,
@@ -27,6 +29,8 @@ from openaffect.reports.published import (
     TEST,
     VALENCE,
     VALIDATION,
+    PublishedTable,
+    Subject,
     differences,
     tables_for,
 )
@@ -152,11 +156,11 @@ def test_the_page_is_one_file_with_every_section(
 def test_numbers_of_the_page_are_those_of_the_json(dataset: Dataset, report: Report) -> None:
     page = Page(report.to_html(dataset))
     wanted = [
-        f"{report['categorical']['accuracy']['orig']['value']:.3f}",
-        f"{report['categorical']['f1']['norm']['value']:.3f}",
-        f"{report['reliability']['ece']:.3f}",
-        f"{report['dimensional']['valence']['rmse']['value']:.3f}",
-        report["protocol"]["fingerprint"],
+        f"{report.categorical.accuracy.orig.value:.3f}",
+        f"{report.categorical.f1.norm.value:.3f}",
+        f"{report.reliability.ece:.3f}",
+        f"{report.dimensional.valence.rmse.value:.3f}",
+        report.protocol.fingerprint,
         "1 of 48 faces have no prediction",
     ]
     assert [text for text in wanted if text not in page.text] == []
@@ -300,7 +304,7 @@ def test_an_opened_report_gives_the_same_page(
     assert open_report(tmp_path / "r").to_html(dataset) == report.to_html(dataset)
     (tmp_path / "r" / "rows.parquet").unlink()
     alone = open_report(tmp_path / "r")
-    assert alone["protocol"] == report["protocol"]
+    assert alone.protocol == report.protocol
     with pytest.raises(InputError, match=r"no rows\.parquet"):
         alone.to_html()
 
@@ -308,16 +312,7 @@ def test_an_opened_report_gives_the_same_page(
 # ---- published results ------------------------------------------------------------------
 
 
-def protocol(**changes: Any) -> dict[str, Any]:
-    given = {
-        "dataset": "AffectNet",
-        "dataset_source": "affectnet8",
-        "split": "validation",
-        "labels": [e.value for e in EMOTIONS],
-        "rows": 4000,
-        "rows_affect": 4000,
-    }
-    return {"protocol": {**given, **changes}, "categorical": {}, "dimensional": {}}
+AFFECTNET = Subject("AffectNet", "affectnet8", "validation", [e.value for e in EMOTIONS], 4000)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +322,7 @@ def protocol(**changes: Any) -> dict[str, Any]:
         ({"rows": 3999}, ["3,999 images, not 4,000"]),
         ({"split": "test"}, ["another split (test, not validation)"]),
         (
-            {"dataset": "FER+", "dataset_source": "ferplus"},
+            {"dataset": "FER+", "source": "ferplus"},
             ["another dataset (FER+)"],
         ),
         (
@@ -339,16 +334,25 @@ def protocol(**changes: Any) -> dict[str, Any]:
 def test_what_differs_from_a_published_protocol_is_said(
     changes: dict[str, Any], said: list[str]
 ) -> None:
-    assert differences(VALIDATION, protocol(**changes)) == said
+    assert differences(VALIDATION, dataclasses.replace(AFFECTNET, **changes)) == said
 
 
-def test_tables_fit_the_report() -> None:
-    assert tables_for(protocol()) == [VALIDATION, LATER_8, TEST, VALENCE, AROUSAL]
-    assert tables_for(protocol(split="test"))[0] is TEST
-    seven = tables_for(protocol(labels=[e.value for e in LABEL_SETS["7"]]))
+def test_what_was_scored_is_read_from_the_protocol(report: Report) -> None:
+    protocol = report.protocol
+    assert Subject.of(protocol) == Subject("squares", "", "test", protocol.labels, 48)
+
+
+def test_tables_fit_the_report(report: Report) -> None:
+    def fitting(**changes: Any) -> list[PublishedTable]:
+        protocol = dataclasses.replace(report.protocol, **{"split": "validation", **changes})
+        return tables_for(dataclasses.replace(report, protocol=protocol))
+
+    assert fitting() == [VALIDATION, LATER_8, TEST, VALENCE, AROUSAL]
+    assert fitting(split="test")[0] is TEST
+    seven = fitting(labels=[e.value for e in LABEL_SETS["7"]])
     assert LATER_7 in seven
     assert LATER_8 not in seven
-    assert tables_for({**protocol(), "categorical": None}) == [VALENCE, AROUSAL]
+    assert tables_for(dataclasses.replace(report, categorical=None)) == [VALENCE, AROUSAL]
 
 
 def test_published_numbers_hold_together() -> None:
@@ -376,7 +380,7 @@ def test_published_numbers_hold_together() -> None:
 
 def test_the_page_warns_wherever_the_protocol_differs(dataset: Dataset, report: Report) -> None:
     page = Page(report.to_html(dataset))
-    assert page.text.count("Not the same protocol:") == len(tables_for(report.data))
+    assert page.text.count("Not the same protocol:") == len(tables_for(report))
 
 
 # ---- drawings ---------------------------------------------------------------------------
@@ -402,10 +406,9 @@ def test_curve_names_stay_inside_and_apart() -> None:
 
 
 def test_a_bin_says_which_way_it_errs() -> None:
-    shape = {"low": 0.8, "high": 0.9, "count": 5, "confidence": 0.85}
-    assert "gap over" in str(reliability_plot([{**shape, "accuracy": 0.5}]))
-    assert "gap under" in str(reliability_plot([{**shape, "accuracy": 0.9}]))
-    assert "gap" not in str(reliability_plot([{**shape, "count": 0, "accuracy": None}]))
+    assert "gap over" in str(reliability_plot([Bin(0.8, 0.9, 5, 0.85, 0.5)]))
+    assert "gap under" in str(reliability_plot([Bin(0.8, 0.9, 5, 0.85, 0.9)]))
+    assert "gap" not in str(reliability_plot([Bin(0.8, 0.9, 0, None, None)]))
 
 
 @pytest.mark.browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from builders import tiny_model, tiny_outputs
 from openaffect.analysis import analysis_schema, analyze
 from openaffect.errors import FormatError, InputError, MissingWeights, UnknownName
 from openaffect.images import encode_image
-from openaffect.labels import EMOTIONS, Expression
+from openaffect.labels import COLORS, EMOTIONS, Expression
 from openaffect.synthetic import synthesize_face
 from openaffect.web import Limits, make_app
 from web_builders import (
@@ -304,9 +305,9 @@ def test_the_token(model, caplog):
     with TestClient(make_app(model, detector="haar", token="s3cret-word")) as client:
         for path in ("/v1/models", "/v1/models/model.onnx", "/metrics"):
             said = client.get(path)
-            assert problem(said) == (401, "unauthorised")
+            assert problem(said) == (401, "unauthorized")
             assert said.headers["WWW-Authenticate"] == "Bearer"
-        assert problem(send(client, solid())) == (401, "unauthorised")
+        assert problem(send(client, solid())) == (401, "unauthorized")
         for wrong in ("Bearer wrong", "Bearer s3cret-wor", "Bearer ünsinn", "Basic s3cret-word"):
             headers = {b"Authorization": wrong.encode("latin-1")}
             assert client.get("/v1/models", headers=headers).status_code == 401
@@ -317,6 +318,20 @@ def test_the_token(model, caplog):
         assert "s3cret" not in client.get("/metrics").text
         assert "s3cret" not in client.get("/openapi.json").text
     assert "s3cret" not in caplog.text
+
+
+def test_the_page_has_the_colors_of_all_other_pages(model):
+    with TestClient(make_app(model, detector="haar")) as client:
+        page = client.get("/").text
+        css = client.get("/static/colors.css")
+        assert client.head("/static/colors.css").status_code == 200
+        assert css.headers["content-type"].startswith("text/css")
+        linked = re.findall(r'<link rel="stylesheet" href="([^"]+)">', page)
+        assert linked == ["/static/colors.css", "/static/page.css"]
+        light, dark = css.text.split("prefers-color-scheme: dark")
+        for name, (on_light, on_dark) in COLORS.items():
+            assert f"--{name}: {on_light};" in light
+            assert f"--{name}: {on_dark};" in dark
 
 
 def test_foreign_host_names_are_refused(model):

@@ -24,8 +24,8 @@ from openaffect.labels import EMOTIONS
 from openaffect.web import browser
 from openaffect.web.analysis.admission import AdmissionQueue
 from openaffect.web.analysis.batching import Batcher
+from openaffect.web.analysis.fair_semaphore import FairSemaphore
 from openaffect.web.analysis.metrics import BUCKETS_S, Metrics
-from openaffect.web.analysis.turns import Turns
 from openaffect.web.metrics import Registry
 from openaffect.web.origins import check_origin
 from openaffect.web.problems import ServiceUnavailable
@@ -188,22 +188,22 @@ def test_places_are_given_back_when_something_fails():
 
 async def order_of(slots: int, requests: dict[str, int]) -> list[str]:
     """The order in which the pictures of requests have their turn, if all wait from the start."""
-    turns, order = Turns(slots), []
+    semaphore, order = FairSemaphore(slots), []
 
     async def work(request: str) -> None:
-        async with turns.take(request):
+        async with semaphore.acquire(request):
             order.append(request)
             await asyncio.sleep(0)
 
-    async with turns.take("first"), asyncio.TaskGroup() as group:
+    async with semaphore.acquire("first"), asyncio.TaskGroup() as group:
         for _ in range(slots - 1):
-            await turns.take("first").__aenter__()
+            await semaphore.acquire("first").__aenter__()
         for request, count in requests.items():
             for _ in range(count):
                 group.create_task(work(request))
         await asyncio.sleep(0)
-        turns._free += 1  # as if the first had ended
-        turns._wake()
+        semaphore._free += 1  # as if the first had ended
+        semaphore._wake()
     return order
 
 
@@ -223,27 +223,27 @@ def test_every_picture_has_its_turn_and_nobody_waits_for_more_than_one_of_each(c
 
 def test_a_turn_of_a_request_that_has_gone_goes_to_the_next():
     async def scenario() -> list[str]:
-        turns, order = Turns(1), []
+        semaphore, order = FairSemaphore(1), []
 
         async def work(name: str) -> None:
-            async with turns.take(name):
+            async with semaphore.acquire(name):
                 order.append(name)
 
-        async with turns.take("now"):
+        async with semaphore.acquire("now"):
             gone, stays = asyncio.create_task(work("gone")), asyncio.create_task(work("stays"))
             await asyncio.sleep(0)
             gone.cancel()
             await asyncio.sleep(0)
         await asyncio.wait_for(stays, 5)
-        async with asyncio.timeout(5), turns.take("again"):
+        async with asyncio.timeout(5), semaphore.acquire("again"):
             order.append("again")
         # Cancelled in the very moment in which it was given the slot.
-        async with turns.take("now"):
+        async with semaphore.acquire("now"):
             late = asyncio.create_task(work("late"))
             await asyncio.sleep(0)
         late.cancel()
         await asyncio.gather(late, return_exceptions=True)
-        async with asyncio.timeout(5), turns.take("free"):
+        async with asyncio.timeout(5), semaphore.acquire("free"):
             order.append("free")
         return order
 

@@ -140,14 +140,14 @@ def test_bodies_have_a_budget_between_them(model):
 def test_a_small_picture_does_not_wait_for_large_ones(model, monkeypatch):
     """The large ones block their thread until the small one has its answer."""
     done = threading.Event()
-    look_at = preprocessing.look_at
+    detect_and_crop = preprocessing.detect_and_crop
 
-    def look(upload, *rest):
+    def wait_and_detect(upload, *rest):
         if upload.name == "large.png":
             assert done.wait(20)
-        return look_at(upload, *rest)
+        return detect_and_crop(upload, *rest)
 
-    monkeypatch.setattr(service, "look_at", look)
+    monkeypatch.setattr(service, "detect_and_crop", wait_and_detect)
     monkeypatch.setattr(preprocessing, "_HUGE", 40 * 40)
     large = solid(size=(41, 40))
     part = b'--b\r\nContent-Disposition: form-data; name="images"; filename="large.png"\r\n\r\n'

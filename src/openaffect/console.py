@@ -1,7 +1,7 @@
 """What the command line prints: tables on stdout, progress and warnings on stderr.
 
 File names, cards and answers of servers are other people's words: what could steer a terminal
-or turn the order of a line around is shown as its code, here and nowhere else.
+or turn the order of a line around is shown as its code (`texts.printable`), here and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import signal
 import struct
 import sys
@@ -31,31 +30,14 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from openaffect.texts import counted
+from openaffect.texts import UNSAFE, counted, printable
 
 if TYPE_CHECKING:
     from openaffect.training.moment import Moment
 
 
-# Control characters (C0, C1, DEL), line separators, what turns the direction of text, invisible
-# spaces, and halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and
-# Persian need them.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
-)
-
-
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
-
-
-def printable(text: str) -> str:
-    r"""Text with every character that a terminal would obey shown as its code.
-
-    >>> printable("a\x1b[31mb\u202e\n")
-    'a\\x1b[31mb\\u202e\\n'
-    """
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def out() -> Console:
@@ -116,7 +98,7 @@ def to_json(data: Any, indent: int | None = None) -> str:
     """
     text = json.dumps(shorten(data), indent=indent, ensure_ascii=False, allow_nan=False)
     # Of the characters below U+0020 only the line ends of `indent` are left.
-    return _UNSAFE.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text)
+    return UNSAFE.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text)
 
 
 def shorten(data: Any) -> Any:

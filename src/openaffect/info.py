@@ -197,7 +197,7 @@ def _describe_predictions(path: Path) -> dict[str, Any]:
 
 
 def _describe_report(path: Path) -> dict[str, Any]:
-    return {"kind": "report", "path": str(path), **open_report(path).data}
+    return {"kind": "report", "path": str(path), **open_report(path).to_dict()}
 
 
 _DESCRIBERS: dict[str, Callable[[Path], dict[str, Any]]] = {

@@ -1,6 +1,15 @@
-"""Texts of numbers: counts with their noun, and the shortest digits of a float32."""
+"""Texts: counts with their noun, the shortest digits of a float32, and signs that nobody sees."""
 
 from __future__ import annotations
+
+import re
+
+# Control characters (C0, C1, DEL), line separators, what turns the direction of text, invisible
+# spaces, and halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and
+# Persian need them.
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
+)
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -30,3 +39,12 @@ def shorten_float32(value: float) -> float:
     0.0735645
     """
     return float(float32_text(value))
+
+
+def printable(text: str) -> str:
+    r"""Text with every character that a terminal would obey, or that nobody sees, as its code.
+
+    >>> printable("a\x1b[31mb\u202e\n")
+    'a\\x1b[31mb\\u202e\\n'
+    """
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -178,9 +178,10 @@ def info(
         return
     if facts["kind"] == "report":
         from openaffect.cli.models import print_report
+        from openaffect.reports import open_report
 
         console.print_facts({key: facts[key] for key in ("kind", "path", "made_by")})
-        print_report(facts)
+        print_report(open_report(path))
         return
     classes = facts.pop("classes", None)
     log = facts.pop("log", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,10 @@ from openaffect.cli.options import (
 )
 from openaffect.errors import DestinationExists, InputError
 from openaffect.texts import counted
+
+if TYPE_CHECKING:
+    from openaffect.reports import Report
+    from openaffect.reports.contents import Score
 
 
 @app.command()
@@ -171,9 +175,9 @@ def evaluate(
     )
     page = report.save(output, dataset=opened, pictures=pictures, overwrite=overwrite)
     if json:
-        console.print_json(report.data)
+        console.print_json(report.to_dict())
         return
-    print_report(report.data)
+    print_report(report)
     console.say(f"the whole report: {page}")
 
 
@@ -213,33 +217,32 @@ def compare(
         console.note(f"note: {text}")
 
 
-def print_report(data: dict[str, Any]) -> None:
+def print_report(report: Report) -> None:
     """What was scored, what to know of it, and the scores."""
-    protocol = data["protocol"]
+    protocol, dimensional = report.protocol, report.dimensional
     console.say(
-        f"{counted(protocol['rows'], 'face')} of {protocol['dataset']}, split {protocol['split']}, "
-        f"{len(protocol['labels'])} expressions, {protocol['n_failed']:,} failed"
+        f"{counted(protocol.rows, 'face')} of {protocol.dataset}, split {protocol.split}, "
+        f"{len(protocol.labels)} expressions, {protocol.n_failed:,} failed"
     )
-    for text in data["warnings"]:
+    for text in report.warnings:
         console.warn(text)
-    if data["categorical"]:
+    if report.categorical is not None:
         rows = [
-            [name, *(_interval(scores.get(kind)) for kind in ("orig", "norm"))]
-            for name, scores in data["categorical"].items()
+            [name, _interval(ways.orig), _interval(ways.norm)]
+            for name, ways in report.categorical.items()
         ]
         console.print_table(["metric", "orig [95 %]", "norm [95 %]"], rows)
-    if data["dimensional"]:
-        names = ("rmse", "mae", "corr", "sagr", "ccc")
+    if dimensional is not None:
         rows = [
-            [name, *(_interval(data["dimensional"][axis][name]) for axis in ("valence", "arousal"))]
-            for name in names
+            [name, _interval(dimensional.valence[name]), _interval(dimensional.arousal[name])]
+            for name in ("rmse", "mae", "corr", "sagr", "ccc")
         ]
         console.print_table(["metric", "valence [95 %]", "arousal [95 %]"], rows)
 
 
-def _interval(score: dict[str, Any] | None) -> str:
-    if score is None or score["value"] is None:
+def _interval(score: Score | None) -> str:
+    if score is None or score.value is None:
         return "–"
-    if score["low"] is None:
-        return f"{score['value']:.3f}"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+    if score.low is None:
+        return f"{score.value:.3f}"
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"

@@ -104,9 +104,9 @@ def cross_validate(
     with console.resumable(hint), _fold_bars(folds) as show:
         report = cross_validate(opened, folder, chosen, folds=folds, seed=seed, show=show)
     if json:
-        console.print_json(report.data)
+        console.print_json(report.to_dict())
         return
-    print_report(report.data)
+    print_report(report)
     console.say(f"the whole report: {folder / 'report' / 'report.html'}")
 
 

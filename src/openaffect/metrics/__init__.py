@@ -2,7 +2,8 @@
 
 Classes are integer positions 0 to k − 1 in the order of the label set; names are not needed
 here. `score_categorical` and `score_dimensional` give everything with intervals; each metric
-is also a function of its own. docs/metrics.md has the definitions.
+is also a function of its own. docs/metrics.md has the definitions. What these are made with is
+imported from its module.
 """
 
 from openaffect.metrics.agreement import (
@@ -13,16 +14,12 @@ from openaffect.metrics.agreement import (
     kappa,
     kappa_ovr,
 )
-from openaffect.metrics.arrays import FAILED
 from openaffect.metrics.calibration import (
-    BINS,
     ReliabilityBin,
-    confidence_bins,
     cross_entropy,
     ece,
     reliability,
     restrict_soft_labels,
-    row_cross_entropy,
 )
 from openaffect.metrics.confusion import (
     absent_classes,
@@ -32,9 +29,6 @@ from openaffect.metrics.confusion import (
     confusion_matrix,
     f1,
     macro_f1,
-    macro_precision,
-    macro_recall,
-    one_vs_rest,
     precision,
     recall,
     support,
@@ -45,35 +39,18 @@ from openaffect.metrics.dimensional import (
     ccc,
     constant_guess_rmse,
     corr,
-    dimensional_weighted,
     mae,
     rmse,
     sagr,
 )
-from openaffect.metrics.estimate import Difference, Estimate, why_undefined
+from openaffect.metrics.estimate import Difference, Estimate
 from openaffect.metrics.ranking import (
     Curve,
-    PackedWeights,
-    Ranking,
-    areas,
     average_precision,
-    average_precision_weighted,
-    pack_weights,
     precision_recall_curve,
-    rank_rows,
     roc_auc,
-    roc_auc_weighted,
     roc_curve,
     top_accuracy,
-    top_hits,
-)
-from openaffect.metrics.resampling import (
-    balanced_draws,
-    balanced_weights,
-    bootstrap_balanced,
-    bootstrap_matrices,
-    bootstrap_weights,
-    smallest_class,
 )
 from openaffect.metrics.score_table import SCORE_METRICS
 from openaffect.metrics.scoring import (
@@ -87,16 +64,12 @@ from openaffect.metrics.scoring import (
 )
 
 __all__ = [
-    "BINS",
     "DIMENSIONAL_METRICS",
-    "FAILED",
     "LABEL_METRICS",
     "SCORE_METRICS",
     "Curve",
     "Difference",
     "Estimate",
-    "PackedWeights",
-    "Ranking",
     "ReliabilityBin",
     "absent_classes",
     "accuracy",
@@ -104,55 +77,36 @@ __all__ = [
     "alpha_interval",
     "alpha_nominal",
     "alpha_ovr",
-    "areas",
     "average_precision",
-    "average_precision_weighted",
     "balanced_accuracy",
-    "balanced_draws",
-    "balanced_weights",
     "best_renaming",
-    "bootstrap_balanced",
-    "bootstrap_matrices",
-    "bootstrap_weights",
     "ccc",
     "compare_categorical",
     "compare_dimensional",
-    "confidence_bins",
     "confusion_matrix",
     "constant_guess_rmse",
     "corr",
     "cross_entropy",
-    "dimensional_weighted",
     "ece",
     "f1",
     "kappa",
     "kappa_ovr",
     "macro_f1",
-    "macro_precision",
-    "macro_recall",
     "mae",
-    "one_vs_rest",
-    "pack_weights",
     "precision",
     "precision_recall_curve",
     "predicted_labels",
-    "rank_rows",
     "recall",
     "reliability",
     "restrict_soft_labels",
     "rmse",
     "roc_auc",
-    "roc_auc_weighted",
     "roc_curve",
-    "row_cross_entropy",
     "sagr",
     "score_categorical",
     "score_dimensional",
-    "smallest_class",
     "support",
     "top_accuracy",
-    "top_hits",
     "weighted_f1",
-    "why_undefined",
     "with_failed_column",
 ]

@@ -123,18 +123,8 @@ def _over_present(values: Floats, matrix: Counts) -> Floats:
 
 
 def balanced_accuracy(matrix: Counts) -> Floats:
-    """Mean recall of the classes with support; in [0, 1]. The same as `macro_recall`."""
-    return _over_present(recall(matrix), matrix)
-
-
-def macro_recall(matrix: Counts) -> Floats:
     """Mean recall of the classes with support; in [0, 1]."""
-    return balanced_accuracy(matrix)
-
-
-def macro_precision(matrix: Counts) -> Floats:
-    """Mean precision of the classes with support; in [0, 1]."""
-    return _over_present(precision(matrix), matrix)
+    return _over_present(recall(matrix), matrix)
 
 
 def macro_f1(matrix: Counts) -> Floats:

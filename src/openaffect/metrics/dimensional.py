@@ -155,18 +155,3 @@ def _center(values: Floats) -> float:
 def _unless_rounding(difference: Floats, scale: float) -> Floats:
     result: Floats = np.where(np.abs(difference) <= _ROUNDING * scale, 0.0, difference)
     return result
-
-
-def dimensional_weighted(
-    truth: ArrayLike, prediction: ArrayLike, weights: Integers
-) -> dict[str, Floats]:
-    """All five metrics of many weighted data sets, by one product of weights and moments.
-
-    Args:
-        truth: shape (n,).
-        prediction: shape (n,).
-        weights: integers ≥ 0, shape (b, n), each row with a sum above 0.
-    Returns:
-        rmse, mae, corr, sagr, ccc; shape (b,) each.
-    """
-    return Moments.of(truth, prediction).score(weights)

@@ -145,16 +145,6 @@ def areas(ranking: Ranking, weights: PackedWeights) -> tuple[Floats, Floats]:
     return auc, ratio(np.einsum("bs,bs->b", steps, found), positives)
 
 
-def roc_auc_weighted(ranking: Ranking, weights: Integers) -> Floats:
-    """Area under the ROC curve of each weighted data set; shape (b,); see `roc_auc`."""
-    return areas(ranking, pack_weights(weights))[0]
-
-
-def average_precision_weighted(ranking: Ranking, weights: Integers) -> Floats:
-    """Average precision of each weighted data set; shape (b,); see `average_precision`."""
-    return areas(ranking, pack_weights(weights))[1]
-
-
 def roc_auc(truth: ArrayLike, probabilities: ArrayLike) -> Floats:
     """Area under the ROC curve of each class against the rest; shape (k,), in [0, 1].
 

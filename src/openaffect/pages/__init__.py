@@ -1,5 +1,5 @@
 """Pages: the templates' environment, the one stylesheet, and what pages are drawn with."""
 
-from openaffect.pages.environment import render, render_macro, stylesheet
+from openaffect.pages.environment import color_variables, render, stylesheet
 
-__all__ = ["render", "render_macro", "stylesheet"]
+__all__ = ["color_variables", "render", "stylesheet"]

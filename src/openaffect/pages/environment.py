@@ -1,4 +1,4 @@
-"""Jinja2 for all pages: every value is escaped, a missing one is an error.
+"""Jinja2 for all pages: every value is escaped, what nobody sees is shown, a missing one is an error.
 
 A template is named by its path in the package (`reports/templates/report.html.j2`); it lies beside the
 room that renders it. HTML is written in templates, drawings are `svg.Element`s; nothing marks a
@@ -26,24 +26,21 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
-def render_macro(template: str, macro: str, *arguments: Any) -> str:
-    """The HTML of one macro of a template, for a page that is not a template itself."""
-    return str(getattr(_environment().get_template(template).module, macro)(*arguments))
-
-
 def stylesheet() -> str:
     """The style of every page: `page.css`, and the colors of the expressions."""
     css = importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    light, dark = (
-        " ".join(f"--{name}: {COLORS[name][theme]};" for name in EXPRESSIONS) for theme in (0, 1)
-    )
     classes = "\n".join(
         f".c-{name}, .f-{name} {{ --c: var(--{name}); }}" for name in (*EXPRESSIONS, "other")
     )
-    return (
-        f":root {{ {light} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{css}{classes}\n"
+    return f"{color_variables()}{css}{classes}\n"
+
+
+def color_variables() -> str:
+    """CSS with a variable for the color of each expression, `--happy`, light and dark."""
+    light, dark = (
+        " ".join(f"--{name}: {COLORS[name][theme]};" for name in EXPRESSIONS) for theme in (0, 1)
     )
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
 
 
 def data_url(pixels: Pixels, *, quality: int) -> str:
@@ -61,6 +58,7 @@ def _environment() -> Environment:
         loader=PackageLoader("openaffect", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=text.visible,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
 from typing import Any
+
+from openaffect.pages.text import visible
 
 
 class Element:
@@ -30,7 +32,7 @@ class Element:
         if not self.children:
             return f"<{self.tag}{attributes}/>"
         inside = "".join(
-            child.__html__() if isinstance(child, Element) else escape(child)
+            child.__html__() if isinstance(child, Element) else _escaped(child)
             for child in self.children
         )
         return f"<{self.tag}{attributes}>{inside}</{self.tag}>"
@@ -39,7 +41,11 @@ class Element:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.1f}" if isinstance(value, float) else _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
 
 
 def titled(title: str, *children: Element, **attributes: Any) -> Element:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
+
+from openaffect.texts import printable
 
 METRIC_NAMES: Mapping[str, str] = {
     "accuracy": "Accuracy",
@@ -33,6 +35,17 @@ CAN_BE_NEGATIVE = frozenset(("kappa", "kappa_ovr", "alpha", "alpha_ovr", "corr",
 _MINUS = "−"
 
 
+def visible(value: Any) -> Any:
+    r"""A value as pages print it: of a text, what turns its direction or is invisible as its code.
+
+    >>> visible("photo\u202egpj.exe"), visible("a\nb"), visible(3)
+    ('photo\\u202egpj.exe', 'a\nb', 3)
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value  # what is HTML was made of visible texts
+    return "\n".join(map(printable, value.split("\n")))
+
+
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     """A score with fixed digits and a true minus; an en dash where it is undefined.
 
@@ -48,15 +61,28 @@ def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     return text.replace("-", _MINUS)
 
 
-def bounds(scores: Mapping[str, Any]) -> str:
-    """The interval of a score.
+class Interval(Protocol):
+    """What has bounds, such as a score of a report."""
 
-    >>> bounds({"low": 0.1, "high": 0.25})
-    '[0.100, 0.250]'
+    @property
+    def low(self) -> float | None:
+        """The lower bound; None is undefined."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper bound; None is undefined."""
+
+
+def bounds(interval: Interval) -> str:
+    """An interval in print; "" where it is undefined.
+
+    >>> from types import SimpleNamespace
+    >>> bounds(SimpleNamespace(low=0.1, high=0.25)), bounds(SimpleNamespace(low=None, high=None))
+    ('[0.100, 0.250]', '')
     """
-    if scores["low"] is None or scores["high"] is None:
+    if interval.low is None or interval.high is None:
         return ""
-    return f"[{number(scores['low'])}, {number(scores['high'])}]"
+    return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
 def wide(name: str) -> str:

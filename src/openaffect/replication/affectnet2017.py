@@ -39,15 +39,17 @@ from openaffect.replication.experiments import (
     run_rows,
 )
 from openaffect.reports import Comparison
+from openaffect.reports.contents import to_json_value
 from openaffect.reports.published import (
     AROUSAL,
     TEST,
     VALENCE,
     VALIDATION,
     PublishedTable,
+    Subject,
     differences,
 )
-from openaffect.reports.report import made_by, to_json_value
+from openaffect.reports.report import made_by
 from openaffect.reports.rows import select_rows
 from openaffect.training import Recipe
 
@@ -105,14 +107,11 @@ class AffectNet2017:
     def differences(self, published: PublishedTable) -> list[str]:
         """In what the protocol is known to differ from that of a published table."""
         info = self.setup.dataset.info
-        protocol = {
-            "dataset": info.name,
-            "dataset_source": info.source,
-            "split": self.setup.split,
-            "labels": [label.value for label in self.labels],
-            "rows": sum(self.faces.values()),
-        }
-        return differences(published, {"protocol": protocol})
+        labels = [label.value for label in self.labels]
+        rows = sum(self.faces.values())
+        return differences(
+            published, Subject(info.name, info.source, self.setup.split, labels, rows)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What `affectnet2017.json` holds; strict JSON."""

@@ -12,6 +12,7 @@ from openaffect.errors import InputError
 from openaffect.labels import Expression
 from openaffect.replication.experiments import Outcome
 from openaffect.reports import Comparison, Report, compare
+from openaffect.reports.contents import to_data
 from openaffect.storage import atomic_file, is_temporary
 
 
@@ -58,8 +59,8 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
         "settings": list(row.settings),
         "published": row.published or None,
         "report": None if report is None else f"{row.key}/report/report.json",
-        "fingerprint": None if report is None else report["protocol"]["fingerprint"],
-        **{part: None if report is None else report[part] for part in parts},
+        "fingerprint": None if report is None else report.protocol.fingerprint,
+        **{part: to_data(getattr(report, part, None)) for part in parts},
     }
 
 
@@ -68,7 +69,7 @@ def compare_rows(outcomes: Sequence[Outcome], part: str, rounds: int) -> Compari
     found = [
         (o.row.title, o.report)
         for o in outcomes
-        if o.report is not None and o.report[part] is not None
+        if o.report is not None and getattr(o.report, part) is not None
     ]
     if len(found) < 2:
         return None

@@ -378,17 +378,13 @@ def _find(setup: Setup, row: Row, recipes: _Recipes) -> Outcome:
         selection = select_rows(setup.dataset, parse_labels(recipe.labels), setup.split)
     except InputError:
         return nothing
-    protocol = report["protocol"]
-    wanted = {
-        "split": selection.split,
-        "labels": [label.value for label in selection.labels],
-        "draws": setup.draws,
-        "rounds": setup.rounds,
-    }
+    protocol = report.protocol
+    labels = [label.value for label in selection.labels]
+    made = (protocol.split, protocol.labels, protocol.draws, protocol.rounds)
     origin = _origin(model, setup.dataset.select(selection.rows))
-    if report.table is None or not _holds(protocol, wanted):
+    if report.table is None or made != (selection.split, labels, setup.draws, setup.rounds):
         return nothing
-    if not _holds(protocol["made_with"], origin):
+    if not _holds(protocol.made_with, origin):
         return nothing
     return Outcome(row, "kept", recipe, report)
 

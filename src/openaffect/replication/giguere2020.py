@@ -57,7 +57,8 @@ from openaffect.replication.giguere2020_tables import (
     recompute_recall,
 )
 from openaffect.reports import Comparison
-from openaffect.reports.report import made_by, to_json_value
+from openaffect.reports.contents import to_json_value
+from openaffect.reports.report import made_by
 
 SCHEMA = 1
 

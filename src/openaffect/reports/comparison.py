@@ -19,8 +19,9 @@ from openaffect.errors import InputError, MismatchError
 from openaffect.metrics import Difference
 from openaffect.pages.text import METRIC_NAMES, bounds, number
 from openaffect.reports.comparison_page import render_comparison
+from openaffect.reports.contents import Score, to_data, to_json_value
 from openaffect.reports.evaluation import AXES
-from openaffect.reports.report import Report, to_json_value
+from openaffect.reports.report import Report
 from openaffect.reports.rows import ScoredRows, fingerprint
 from openaffect.storage import atomic_file
 
@@ -92,13 +93,13 @@ class Comparison:
         groups = [
             {
                 "fingerprint": group.fingerprint,
-                "protocol": {k: group.entries[0].report["protocol"][k] for k in _SAME},
+                "protocol": {k: getattr(group.entries[0].report.protocol, k) for k in _SAME},
                 "reports": [
                     {
                         "name": entry.name,
                         "baseline": entry.is_baseline,
-                        "categorical": entry.report["categorical"],
-                        "dimensional": entry.report["dimensional"],
+                        "categorical": to_data(entry.report.categorical),
+                        "dimensional": to_data(entry.report.dimensional),
                         "differences": {
                             metric: {
                                 "value": d.value,
@@ -187,25 +188,25 @@ def compare(
     for name, report in zip(named, reports, strict=True):
         rows = report.rows
         _check_rows(name, report, rows)
-        members.setdefault(report["protocol"]["fingerprint"], []).append((name, report, rows))
+        members.setdefault(report.protocol.fingerprint, []).append((name, report, rows))
     groups = tuple(_group(key, group, rounds, seed) for key, group in members.items())
     return Comparison(groups, tuple(_notes(groups)), tuple(named))
 
 
 def _check_rows(name: str, report: Report, rows: ScoredRows) -> None:
-    protocol = report["protocol"]
-    found = fingerprint(rows, protocol["split"], protocol["crop_dataset"])
-    if found != protocol["fingerprint"]:
+    protocol = report.protocol
+    found = fingerprint(rows, protocol.split, protocol.crop_dataset)
+    if found != protocol.fingerprint:
         raise MismatchError(
             f"rows.parquet of {name} has fingerprint {found[:12]}…, but its report.json states "
-            f"{protocol['fingerprint'][:12]}…: they are not of one report; evaluate again"
+            f"{protocol.fingerprint[:12]}…: they are not of one report; evaluate again"
         )
 
 
 def _names(reports: Sequence[Report]) -> list[str]:
     names: list[str] = []
     for report in reports:
-        stem = str(report["protocol"]["model"] or "unnamed")
+        stem = str(report.protocol.model or "unnamed")
         name, again = stem, 2
         while name in names:
             name, again = f"{stem} ({again})", again + 1
@@ -263,23 +264,23 @@ def _differences(
 
 def _notes(groups: Sequence[Group]) -> list[str]:
     learned = [
-        f"{entry.name}: {entry.report['protocol']['learned']}."
+        f"{entry.name}: {entry.report.protocol.learned}."
         for group in groups
         for entry in group.entries
-        if entry.report["protocol"].get("learned")
+        if entry.report.protocol.learned
     ]
     if len(groups) < 2:
         return learned
-    first = groups[0].entries[0].report["protocol"]
+    first = groups[0].entries[0].report.protocol
     notes = [
         *learned,
         f"{len(groups)} groups: they were not scored on the same rows by the same rules, so no "
         "system of one group is ranked against one of another.",
     ]
     for group in groups[1:]:
-        other = group.entries[0].report["protocol"]
+        other = group.entries[0].report.protocol
         differs = [
-            f"{what} {_said(other[key])}, not {_said(first[key])}"
+            f"{what} {_said(getattr(other, key))}, not {_said(getattr(first, key))}"
             for key, what in (
                 ("dataset", "dataset"),
                 ("split", "split"),
@@ -289,7 +290,7 @@ def _notes(groups: Sequence[Group]) -> list[str]:
                 ("affect_rows", "affect rows"),
                 ("crop_dataset", "crop"),
             )
-            if other[key] != first[key]
+            if getattr(other, key) != getattr(first, key)
         ]
         members = ", ".join(entry.name for entry in group.entries)
         reason = "; ".join(differs) or "the same numbers of rows, but other rows or other labels"
@@ -307,9 +308,9 @@ def _said(value: Any) -> str:
 
 
 def _title(group: Group) -> str:
-    p = group.entries[0].report["protocol"]
+    p = group.entries[0].report.protocol
     return (
-        f"{p['dataset']}, split {p['split']}, {len(p['labels'])} expressions, {p['rows']:,} rows "
+        f"{p.dataset}, split {p.split}, {len(p.labels)} expressions, {p.rows:,} rows "
         f"(fingerprint {group.fingerprint[:12]})"
     )
 
@@ -317,9 +318,9 @@ def _title(group: Group) -> str:
 def _keys(group: Group) -> list[str]:
     """The metrics that a table of this group shows."""
     keys = []
-    if any(entry.report["categorical"] is not None for entry in group.entries):
+    if any(entry.report.categorical is not None for entry in group.entries):
         keys += list(_SHOWN)
-    if any(entry.report["dimensional"] is not None for entry in group.entries):
+    if any(entry.report.dimensional is not None for entry in group.entries):
         keys += [f"{axis}.{metric}" for axis in AXES for metric in ("ccc", "rmse")]
     return keys
 
@@ -329,19 +330,17 @@ def _heading(key: str) -> str:
     return f"{METRIC_NAMES[metric]} {axis}".strip()
 
 
-def _scores(report: Report, key: str) -> dict[str, Any] | None:
+def _score(report: Report, key: str) -> Score | None:
     axis, _, metric = key.rpartition(".")
-    part = report["dimensional" if axis else "categorical"]
-    if part is None:
-        return None
-    scores: dict[str, Any] = part[axis][metric] if axis else part[metric]["orig"]
-    return scores
+    if axis:
+        return None if report.dimensional is None else report.dimensional[axis][metric]
+    return None if report.categorical is None else report.categorical[metric].orig
 
 
 def _score_table(group: Group) -> Table:
     header = [f"{e.name} (baseline)" if e.is_baseline else e.name for e in group.entries]
     rows = [
-        [_heading(key), *(_score_text(_scores(entry.report, key)) for entry in group.entries)]
+        [_heading(key), *(_score_text(_score(entry.report, key)) for entry in group.entries)]
         for key in _keys(group)
     ]
     return Table(_title(group), ["", *header], rows)
@@ -358,10 +357,10 @@ def _difference_table(group: Group) -> Table:
     return Table(title, ["", *(entry.name for entry in others)], rows)
 
 
-def _score_text(scores: dict[str, Any] | None) -> str:
-    if scores is None or scores["value"] is None:
+def _score_text(score: Score | None) -> str:
+    if score is None or score.value is None:
         return "–"
-    return f"{number(scores['value'])} {bounds(scores)}".strip()
+    return f"{number(score.value)} {bounds(score)}".strip()
 
 
 def _difference_text(difference: Difference | None) -> str:

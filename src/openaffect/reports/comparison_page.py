@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openaffect.metrics import Difference
-from openaffect.pages import render, render_macro
+from openaffect.pages import render
 from openaffect.pages.text import number
+from openaffect.reports.contents import NO_SCORE, Score
 
 if TYPE_CHECKING:
     from openaffect.reports.comparison import Comparison, Entry, Group
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _EXPRESSION = ("accuracy", "f1", "kappa", "alpha", "auc", "auc_pr")
 _AFFECT = ("ccc", "rmse", "corr", "sagr")
 
-_Line = tuple[str, str, list[Mapping[str, Any]], float | None]
+_Line = tuple[str, str, list[Score], float | None]
 
 
 def render_comparison(comparison: Comparison, title: str, pages: Mapping[str, str]) -> str:
@@ -37,53 +38,60 @@ def render_comparison(comparison: Comparison, title: str, pages: Mapping[str, st
             {
                 "entries": group.entries,
                 "fingerprint": group.fingerprint[:12],
-                "classes": _scored(group, "per_class"),
-                "protocol": group.entries[0].report["protocol"],
+                "classes": scored(group, "per_class"),
+                "protocol": group.entries[0].report.protocol,
                 "expression": _expression(group),
                 "affect": _affect(group),
-                "paired": _paired(group),
+                "paired": paired(group),
             }
             for group in comparison.groups
         ],
     )
 
 
-def classes_section(group: Group) -> str:
-    """F1 of each expression, a column per system, as HTML."""
-    return render_macro(
-        "reports/templates/classes.html.j2", "classes_section", _scored(group, "per_class")
-    )
-
-
-def _scored(group: Group, part: str) -> list[Entry]:
-    return [entry for entry in group.entries if entry.report[part] is not None]
+def scored(group: Group, part: str) -> list[Entry]:
+    """The systems of a group whose reports have a part, such as `per_class`."""
+    return [entry for entry in group.entries if getattr(entry.report, part) is not None]
 
 
 def _expression(group: Group) -> tuple[list[Entry], list[_Line]]:
-    entries = _scored(group, "categorical")
+    entries = scored(group, "categorical")
     return entries, [
-        _line(metric, way.capitalize(), [e.report["categorical"][metric][way] for e in entries])
+        _line(
+            metric,
+            way.capitalize(),
+            [
+                e.report.categorical[metric][way] or NO_SCORE
+                for e in entries
+                if e.report.categorical
+            ],
+        )
         for metric in _EXPRESSION
         for way in ("orig", "norm")
     ]
 
 
 def _affect(group: Group) -> tuple[list[Entry], list[_Line]]:
-    entries = _scored(group, "dimensional")
+    entries = scored(group, "dimensional")
     return entries, [
-        _line(metric, axis, [e.report["dimensional"][axis][metric] for e in entries])
+        _line(
+            metric,
+            axis,
+            [e.report.dimensional[axis][metric] for e in entries if e.report.dimensional],
+        )
         for axis in ("valence", "arousal")
         for metric in _AFFECT
     ]
 
 
-def _line(metric: str, about: str, scores: list[Mapping[str, Any]]) -> _Line:
+def _line(metric: str, about: str, scores: list[Score]) -> _Line:
     """A metric, what is said of it, the scores of the systems, and the best of them."""
-    known = [s["value"] for s in scores if s["value"] is not None]
+    known = [s.value for s in scores if s.value is not None]
     return metric, about, scores, (min if metric == "rmse" else max)(known, default=None)
 
 
-def _paired(group: Group) -> dict[str, Any]:
+def paired(group: Group) -> dict[str, Any]:
+    """What templates show of the differences to the baseline of a group."""
     others = [entry for entry in group.entries if not entry.is_baseline]
     keys = dict.fromkeys(key for entry in others for key in entry.differences)
     return {

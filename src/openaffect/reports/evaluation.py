@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,23 @@ from openaffect.errors import InputError, MismatchError
 from openaffect.labels import EMOTIONS
 from openaffect.metrics import Estimate
 from openaffect.predictions import Predictions
-from openaffect.reports.report import SCHEMA, Report, made_by, to_json_value
+from openaffect.reports.contents import (
+    Axis,
+    Bin,
+    Categorical,
+    ClassScores,
+    Confusion,
+    Dimensional,
+    Floor,
+    Floors,
+    Protocol,
+    Reliability,
+    Score,
+    Ways,
+    defined,
+    to_json_value,
+)
+from openaffect.reports.report import Report, made_by
 from openaffect.reports.rows import (
     ALL,
     FAILED,
@@ -76,21 +93,25 @@ def evaluate(
     rows = join_rows(dataset, predictions, selection)
     _reject_all_failed(rows, predictions)
     undefined: dict[str, str] = {}
-    data: dict[str, Any] = {"schema": SCHEMA, "made_by": made_by()}
-    protocol = _protocol(dataset, predictions, selection, rows)
-    protocol |= {"draws": draws, "rounds": rounds, "seed": seed}
-    scored = dataset.faces["face_id"].take(pa.array(selection.rows)).to_pylist()
-    protocol["learned"] = predictions.learned_warning(predictions.align(scored))
-    data["protocol"] = protocol
+    protocol = _protocol(dataset, predictions, selection, rows, (draws, rounds, seed))
     say("expressions")
-    data |= _categorical(rows, draws, rounds, seed, undefined)
+    expressions = _expressions(rows, draws, rounds, seed, undefined)
     say("valence and arousal")
-    data["dimensional"] = _dimensional(dataset, selection, rows, rounds, seed, undefined)
-    if data["categorical"] is None and data["dimensional"] is None:
+    dimensional = _dimensional(dataset, selection, rows, rounds, seed, undefined)
+    if expressions.categorical is None and dimensional is None:
         raise MismatchError(f"nothing to score in {dataset.path}: " + "; ".join(undefined.values()))
-    data["undefined"] = undefined
-    data["warnings"] = _warnings(protocol, predictions, data)
-    return Report(to_json_value(data), rows.to_table())
+    return Report(
+        made_by=made_by(),
+        protocol=protocol,
+        categorical=expressions.categorical,
+        per_class=expressions.per_class,
+        confusion=expressions.confusion,
+        reliability=expressions.reliability,
+        dimensional=dimensional,
+        undefined=undefined,
+        warnings=_warnings(protocol, predictions, expressions, dimensional),
+        table=rows.to_table(),
+    )
 
 
 def _reject_all_failed(rows: ScoredRows, predictions: Predictions) -> None:
@@ -108,19 +129,27 @@ def _reject_all_failed(rows: ScoredRows, predictions: Predictions) -> None:
 # ---- expressions ------------------------------------------------------------------------
 
 
-def _categorical(
+@dataclass(frozen=True, slots=True)
+class _Expressions:
+    """The parts of a report that judge expressions; None where there is nothing to judge."""
+
+    categorical: Categorical | None = None
+    per_class: dict[str, ClassScores] | None = None
+    confusion: Confusion | None = None
+    reliability: Reliability | None = None
+
+
+def _expressions(
     rows: ScoredRows, draws: int, rounds: int, seed: int, undefined: dict[str, str]
-) -> dict[str, Any]:
-    """The parts of a report that judge expressions; each None where there is nothing to judge."""
-    parts = ("categorical", "per_class", "confusion", "reliability")
+) -> _Expressions:
     picked = rows.categorical
     answers, predicted = rows.answers, rows.predicted
     if answers is None or predicted is None:
         undefined["categorical"] = "the predictions tell no expression"
-        return dict.fromkeys(parts)
+        return _Expressions()
     if not picked.any():
         undefined["categorical"] = "no scored row has an expression of the label set"
-        return dict.fromkeys(parts)
+        return _Expressions()
     truth, k = rows.truth[picked], len(rows.labels)
     soft = None
     if rows.soft_labels is not None:
@@ -133,63 +162,45 @@ def _categorical(
     matrix = metrics.confusion_matrix(truth, predicted[picked], k)
     readable = picked & (predicted >= 0)
     probabilities = None if rows.probabilities is None else rows.probabilities[readable]
-    return {
-        "categorical": {
-            metric: {way: _estimate(e) for way, e in ways.items()}
-            for metric, ways in scores.items()
-        },
-        "per_class": _per_class(rows, matrix, rows.truth[readable], probabilities),
-        "confusion": {
-            "labels": [label.value for label in rows.labels],
-            "columns": [*(label.value for label in rows.labels), "failed"],
-            "counts": matrix.tolist(),
-        },
-        "reliability": _reliability(rows.truth[readable], probabilities),
+    labels = [label.value for label in rows.labels]
+    ways = {
+        metric: Ways(**{way: _score(estimate) for way, estimate in found.items()})
+        for metric, found in scores.items()
     }
+    return _Expressions(
+        Categorical(**ways),
+        _per_class(rows, matrix, rows.truth[readable], probabilities),
+        Confusion(labels, [*labels, "failed"], matrix.tolist()),
+        _reliability(rows.truth[readable], probabilities),
+    )
 
 
 def _per_class(
     rows: ScoredRows, matrix: NDArray[np.int64], truth: Any, probabilities: Floats | None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ClassScores]:
     k = len(rows.labels)
     auc = auc_pr = np.full(k, np.nan)
     if probabilities is not None and len(probabilities):
         auc = metrics.roc_auc(truth, probabilities)
         auc_pr = metrics.average_precision(truth, probabilities)
-    columns = {
-        "support": metrics.support(matrix),
-        "predicted": matrix.sum(axis=0)[:k],
-        "failed": matrix[:, k],
-        "precision": metrics.precision(matrix),
-        "recall": metrics.recall(matrix),
-        "f1": metrics.f1(matrix),
-        "auc": auc,
-        "auc_pr": auc_pr,
-    }
+    counts = (metrics.support(matrix), matrix.sum(axis=0)[:k], matrix[:, k])
+    scores = (metrics.precision(matrix), metrics.recall(matrix), metrics.f1(matrix), auc, auc_pr)
     return {
-        label.value: {name: values[i].item() for name, values in columns.items()}
+        label.value: ClassScores(
+            *(int(values[i]) for values in counts), *(defined(float(s[i])) for s in scores)
+        )
         for i, label in enumerate(rows.labels)
     }
 
 
-def _reliability(truth: Any, probabilities: Floats | None) -> dict[str, Any] | None:
+def _reliability(truth: Any, probabilities: Floats | None) -> Reliability | None:
     if probabilities is None or not len(probabilities):
         return None
-    bins = metrics.reliability(truth, probabilities)
-    return {
-        "ece": metrics.ece(truth, probabilities),
-        "n": len(truth),
-        "bins": [
-            {
-                "low": b.low,
-                "high": b.high,
-                "count": b.count,
-                "confidence": b.confidence,
-                "accuracy": b.accuracy,
-            }
-            for b in bins
-        ],
-    }
+    bins = [
+        Bin(b.low, b.high, b.count, defined(b.confidence), defined(b.accuracy))
+        for b in metrics.reliability(truth, probabilities)
+    ]
+    return Reliability(defined(metrics.ece(truth, probabilities)), len(truth), bins)
 
 
 def _note_undefined(scores: dict[str, dict[str, Estimate]], undefined: dict[str, str]) -> None:
@@ -211,7 +222,7 @@ def _dimensional(
     rounds: int,
     seed: int,
     undefined: dict[str, str],
-) -> dict[str, Any] | None:
+) -> Dimensional | None:
     if rows.affect is None:
         undefined["dimensional"] = "the predictions have no valence and arousal"
         return None
@@ -220,74 +231,81 @@ def _dimensional(
         hint = "" if selection.affect_rows == "all" else " (--affect-rows all takes every row)"
         undefined["dimensional"] = f"no scored row has valence and arousal{hint}"
         return None
-    result: dict[str, Any] = {}
+    axes = []
     for column, axis in enumerate(AXES):
         truth, prediction = rows.affect_truth[picked, column], rows.affect[picked, column]
         scores = metrics.score_dimensional(truth, prediction, rounds=rounds, seed=seed)
-        result[axis] = {metric: _estimate(e) for metric, e in scores.items()}
         undefined.update(
             {f"{axis}.{m}": e.reason for m, e in scores.items() if e.reason is not None}
         )
         given = truth[~np.isnan(prediction)]
         train = dataset.affect[selection.train, column].astype(np.float64)
-        result[axis]["floors"] = {
-            "scored_mean": _floor(given, given),
-            "train_mean": _floor(given, train),
-        }
-    return result
+        floors = Floors(_floor(given, given), _floor(given, train))
+        axes.append(Axis(**{metric: _score(e) for metric, e in scores.items()}, floors=floors))
+    return Dimensional(*axes)
 
 
-def _floor(truth: Floats, source: Floats) -> dict[str, float] | None:
+def _floor(truth: Floats, source: Floats) -> Floor | None:
     """What guessing the mean of `source` for every row scores: the RMSE that a model must beat."""
     if not truth.size or not source.size:
         return None
     guess = float(source.mean())
-    return {"guess": guess, "rmse": metrics.constant_guess_rmse(truth, guess), "n": len(source)}
+    return Floor(guess, metrics.constant_guess_rmse(truth, guess), len(source))
 
 
-def _estimate(e: Estimate) -> dict[str, Any]:
-    return {"value": e.value, "low": e.low, "high": e.high, "n": e.n}
+def _score(e: Estimate) -> Score:
+    return Score(defined(e.value), defined(e.low), defined(e.high), e.n)
 
 
 # ---- protocol ---------------------------------------------------------------------------
 
 
 def _protocol(
-    dataset: Dataset, predictions: Predictions, selection: Selection, rows: ScoredRows
-) -> dict[str, Any]:
-    crop = dataset.info.crop.to_dict() if dataset.info.crop else None
+    dataset: Dataset,
+    predictions: Predictions,
+    selection: Selection,
+    rows: ScoredRows,
+    sampling: tuple[int, int, int],
+) -> Protocol:
+    info, made_with = dataset.info, to_json_value(predictions.made_with)
+    crop = info.crop.to_dict() if info.crop else None
     picked, for_affect = rows.categorical, rows.dimensional
     tells = rows.answers is not None
     no_affect = np.zeros(len(rows), bool) if rows.affect is None else np.isnan(rows.affect[:, 0])
     n_failed_affect = int((for_affect & no_affect).sum())
     absent = [e.value for i, e in enumerate(rows.labels) if not (rows.truth == i).any()]
-    made_with = predictions.made_with
-    return {
-        "dataset": dataset.info.name,
-        "dataset_source": dataset.info.source,
-        "dataset_fingerprint": dataset.info.fingerprint,
-        "license": dataset.info.license,
-        "split": selection.split,
-        "labels": [label.value for label in rows.labels],
-        "rows": int(picked.sum()),
-        "rows_affect": int(for_affect.sum()),
-        "left_out": selection.left_out,
-        "affect_rows": selection.affect_rows,
-        "n_failed": int((picked & (rows.status == FAILED)).sum()) if tells else n_failed_affect,
-        "n_failed_affect": n_failed_affect,
-        "n_outside": int((picked & (rows.status == OUTSIDE)).sum()),
-        "absent": absent,
-        "crop_dataset": crop,
-        "crop_model": made_with.get("crop"),
-        "model": made_with.get("model"),
-        "recipe": made_with.get("recipe"),
-        "made_with": made_with,
-        "model_labels": [label.value for label in predictions.labels],
-        "expression_origin": _origins(dataset, "expression_origin", selection, picked),
-        "affect_origin": _origins(dataset, "affect_origin", selection, for_affect),
-        "shareable": dataset.info.shareable,
-        "fingerprint": fingerprint(rows, selection.split, crop),
-    }
+    scored = dataset.faces["face_id"].take(pa.array(selection.rows)).to_pylist()
+    draws, rounds, seed = sampling
+    return Protocol(
+        dataset=info.name,
+        dataset_source=info.source,
+        dataset_fingerprint=info.fingerprint,
+        license=info.license,
+        split=selection.split,
+        labels=[label.value for label in rows.labels],
+        rows=int(picked.sum()),
+        rows_affect=int(for_affect.sum()),
+        left_out=selection.left_out,
+        affect_rows=selection.affect_rows,
+        n_failed=int((picked & (rows.status == FAILED)).sum()) if tells else n_failed_affect,
+        n_failed_affect=n_failed_affect,
+        n_outside=int((picked & (rows.status == OUTSIDE)).sum()),
+        absent=absent,
+        crop_dataset=to_json_value(crop),
+        crop_model=made_with.get("crop"),
+        model=made_with.get("model"),
+        recipe=made_with.get("recipe"),
+        made_with=made_with,
+        model_labels=[label.value for label in predictions.labels],
+        expression_origin=_origins(dataset, "expression_origin", selection, picked),
+        affect_origin=_origins(dataset, "affect_origin", selection, for_affect),
+        shareable=info.shareable,
+        fingerprint=fingerprint(rows, selection.split, crop),
+        draws=draws,
+        rounds=rounds,
+        seed=seed,
+        learned=predictions.learned_warning(predictions.align(scored)),
+    )
 
 
 def _origins(dataset: Dataset, column: str, selection: Selection, picked: Any) -> dict[str, int]:
@@ -296,43 +314,49 @@ def _origins(dataset: Dataset, column: str, selection: Selection, picked: Any) -
 
 
 def _warnings(
-    protocol: dict[str, Any], predictions: Predictions, data: dict[str, Any]
+    protocol: Protocol,
+    predictions: Predictions,
+    expressions: _Expressions,
+    dimensional: Dimensional | None,
 ) -> list[str]:
     """One plain line for everything that a reader of the numbers has to know."""
     found: list[str] = list(predictions.notes)
-    found += _renaming_warnings(data["confusion"])
-    if protocol["learned"]:
-        found.append(f"{protocol['learned'][0].upper()}{protocol['learned'][1:]}.")
-    if protocol["split"] == ALL:
+    found += _renaming_warnings(expressions.confusion)
+    if protocol.learned:
+        found.append(f"{protocol.learned[0].upper()}{protocol.learned[1:]}.")
+    if protocol.split == ALL:
         found.append(
             "All rows of the dataset were scored, whatever their split: they may hold faces "
             "that the model was trained on."
         )
-    if protocol["split"] == "train":
+    if protocol.split == "train":
         found.append("The scored rows are training rows: the model may have seen them.")
-    if protocol["n_failed"]:
+    if protocol.n_failed:
         found.append(
-            f"{protocol['n_failed']:,} of {protocol['rows'] or protocol['rows_affect']:,} faces "
+            f"{protocol.n_failed:,} of {protocol.rows or protocol.rows_affect:,} faces "
             "have no prediction: they count as wrong in label metrics and are left out of score "
             "metrics (AUC, AUC-PR, top 2, ECE) and of valence and arousal."
         )
-    if protocol["n_outside"]:
+    if protocol.n_outside:
         found.append(
-            f"{protocol['n_outside']:,} faces have no probability inside the label "
+            f"{protocol.n_outside:,} faces have no probability inside the label "
             "set: they count as wrong in label metrics and are left out of score metrics."
         )
-    if data["categorical"] is not None and protocol["absent"]:
+    if expressions.categorical is not None and protocol.absent:
         found.append(
-            f"No scored face is labeled {', '.join(protocol['absent'])}: macro means run over "
+            f"No scored face is labeled {', '.join(protocol.absent)}: macro means run over "
             "the other classes, and what is predicted so counts as wrong."
         )
-    found += _few_warnings(data["per_class"])
-    dropped = [name for name in protocol["model_labels"] if name not in protocol["labels"]]
+    found += _few_warnings(expressions.per_class or {})
+    dropped = [name for name in protocol.model_labels if name not in protocol.labels]
     if dropped:
         found.append(
             f"Probabilities of {', '.join(dropped)} were dropped and the rest made to sum to 1."
         )
-    found += _origin_warnings(protocol, data)
+    if expressions.categorical is not None:
+        found += _origin_warnings(protocol.expression_origin, "expressions")
+    if dimensional is not None:
+        found += _origin_warnings(protocol.affect_origin, "valence and arousal values")
     for key, value in predictions.made_with.items():
         if "warning" in key and value:
             lines = value if isinstance(value, list) else [value]
@@ -340,11 +364,11 @@ def _warnings(
     return found
 
 
-def _renaming_warnings(confusion: dict[str, Any] | None) -> list[str]:
+def _renaming_warnings(confusion: Confusion | None) -> list[str]:
     """Whether another order of the labels would explain the answers far better."""
     if confusion is None:
         return []
-    matrix = np.array(confusion["counts"])
+    matrix = np.array(confusion.counts)
     names, n = metrics.best_renaming(matrix), int(matrix.sum())
     renamed = np.zeros_like(matrix)
     renamed[:, names] = matrix[:, :-1]
@@ -352,7 +376,7 @@ def _renaming_warnings(confusion: dict[str, Any] | None) -> list[str]:
     now, then = (float(metrics.accuracy(m)) for m in (matrix, renamed))
     if n < _ENOUGH or then - now < _GAIN or not float(metrics.kappa(renamed)) >= _AGREEMENT:
         return []
-    labels, predicted = confusion["labels"], matrix.sum(axis=0)
+    labels, predicted = confusion.labels, matrix.sum(axis=0)
     changes = [
         f"{labels[i]} → {labels[name]}"
         for i, name in enumerate(names)
@@ -365,9 +389,9 @@ def _renaming_warnings(confusion: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _few_warnings(per_class: dict[str, Any] | None) -> list[str]:
+def _few_warnings(per_class: dict[str, ClassScores]) -> list[str]:
     """Whether Norm rests on so few faces of a class that it says little."""
-    present = {name: c["support"] for name, c in (per_class or {}).items() if c["support"]}
+    present = {name: c.support for name, c in per_class.items() if c.support}
     if not present or min(present.values()) >= _FEW:
         return []
     name = min(present, key=lambda key: present[key])
@@ -378,22 +402,16 @@ def _few_warnings(per_class: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _origin_warnings(protocol: dict[str, Any], data: dict[str, Any]) -> list[str]:
+def _origin_warnings(counts: dict[str, int], what: str) -> list[str]:
+    """Whose labels were scored, where they are not people's."""
     says = {
         "derived": "were derived from other labels, not rated by people",
         "model": "were given by a model, not by people",
         "synthetic": "are those that the faces were synthesized with, not anyone's judgment",
     }
-    found = []
-    for column, part, what in (
-        ("expression_origin", "categorical", "expressions"),
-        ("affect_origin", "dimensional", "valence and arousal values"),
-    ):
-        counts = protocol[column]
-        found += [
-            f"{counts[origin]:,} of {sum(counts.values()):,} {what} {text}: the scores say how "
-            "well that is repeated."
-            for origin, text in says.items()
-            if origin in counts and data[part] is not None
-        ]
-    return found
+    return [
+        f"{counts[origin]:,} of {sum(counts.values()):,} {what} {text}: the scores say how "
+        "well that is repeated."
+        for origin, text in says.items()
+        if origin in counts
+    ]

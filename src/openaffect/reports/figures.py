@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from openaffect.pages.environment import data_url
 from openaffect.pages.svg import Element
 from openaffect.pages.text import number, wide
 from openaffect.reports import plots
+from openaffect.reports.contents import Contents
 from openaffect.reports.rows import ScoredRows
 
 Floats = NDArray[np.float64]
@@ -35,23 +34,24 @@ class Curves:
     names: list[str]
 
 
-def curves(data: Mapping[str, Any], rows: ScoredRows) -> Curves | None:
+def curves(report: Contents, rows: ScoredRows) -> Curves | None:
     """ROC and precision–recall curves, one line per class; None if there are no scores."""
     readable = rows.categorical & (rows.status == "ok")
-    if data["categorical"] is None or rows.probabilities is None or not readable.any():
+    classes = report.per_class
+    if classes is None or rows.probabilities is None or not readable.any():
         return None
     truth, p = rows.truth[readable], rows.probabilities[readable]
     roc, pr = [], []
     for i, label in enumerate(rows.labels):
-        positive, scores = truth == i, data["per_class"][label.value]
+        positive, scores = truth == i, classes[label.value]
         if not positive.any() or positive.all():
             continue
         name = wide(label.value)
         curve = roc_curve(positive, p[:, i])
-        title = f"{name}: AUC {number(scores['auc'])}"
+        title = f"{name}: AUC {number(scores.auc)}"
         roc.append(plots.Line(label.value, curve.x, curve.y, title))
         curve = precision_recall_curve(positive, p[:, i])
-        title = f"{name}: AUC-PR {number(scores['auc_pr'])}"
+        title = f"{name}: AUC-PR {number(scores.auc_pr)}"
         pr.append(plots.Line(label.value, curve.x, curve.y, title))
     return Curves(
         plots.curves_plot(roc, "false positive rate", "true positive rate", diagonal=True),
@@ -70,9 +70,9 @@ class Circumplex:
     known: int
 
 
-def circumplex(data: Mapping[str, Any], rows: ScoredRows) -> Circumplex | None:
+def circumplex(report: Contents, rows: ScoredRows) -> Circumplex | None:
     """Labels, predictions and class means on the valence–arousal disc."""
-    if data["dimensional"] is None or rows.affect is None:
+    if report.dimensional is None or rows.affect is None:
         return None
     known = np.flatnonzero(rows.dimensional & ~np.isnan(rows.affect[:, 0]))
     if not known.size:
@@ -115,16 +115,14 @@ class Reliability:
     right: float
 
 
-def reliability(data: Mapping[str, Any]) -> Reliability | None:
+def reliability(report: Contents) -> Reliability | None:
     """How honest the probabilities are; None without any."""
-    found = data["reliability"]
-    if data["categorical"] is None or found is None:
+    found = report.reliability
+    if found is None:
         return None
-    bins = [b for b in found["bins"] if b["count"]]
-    sure, right = (
-        sum(b["count"] * b[key] for b in bins) / found["n"] for key in ("confidence", "accuracy")
-    )
-    return Reliability(plots.reliability_plot(found["bins"]), found["ece"], found["n"], sure, right)
+    sure = sum(b.count * b.confidence for b in found.bins if b.confidence is not None) / found.n
+    right = sum(b.count * b.accuracy for b in found.bins if b.accuracy is not None) / found.n
+    return Reliability(plots.reliability_plot(found.bins), found.ece, found.n, sure, right)
 
 
 # ---- mistakes ---------------------------------------------------------------------------
@@ -159,11 +157,11 @@ class Mistakes:
 
 
 def mistakes(
-    data: Mapping[str, Any], rows: ScoredRows, dataset: Dataset | None, pictures: bool | None
+    report: Contents, rows: ScoredRows, dataset: Dataset | None, pictures: bool | None
 ) -> Mistakes | None:
     """The wrong rows that the system was surest of, with pictures where they may be shown."""
     predicted = rows.predicted
-    if data["categorical"] is None or rows.probabilities is None or predicted is None:
+    if report.categorical is None or rows.probabilities is None or predicted is None:
         return None
     wrong = np.flatnonzero(rows.categorical & (predicted >= 0) & (predicted != rows.truth))
     sure = rows.probabilities[wrong, predicted[wrong]]
@@ -180,7 +178,7 @@ def mistakes(
     why_not = _why_no_pictures(dataset, pictures)
     if why_not is not None or dataset is None:
         return Mistakes(len(wrong), worst, None, why_not)
-    rule = _crop_rule(data, dataset)
+    rule = _crop_rule(report, dataset)
     row_of = {face_id: row for row, face_id in enumerate(dataset.ids)} if worst else {}
     faces = [_picture(dataset, row_of.get(mistake.face_id), rule) for mistake in worst]
     return Mistakes(len(wrong), worst, faces, None)
@@ -200,9 +198,9 @@ def _why_no_pictures(dataset: Dataset | None, pictures: bool | None) -> str | No
     return None
 
 
-def _crop_rule(data: Mapping[str, Any], dataset: Dataset) -> CropRule:
+def _crop_rule(report: Contents, dataset: Dataset) -> CropRule:
     """What the model saw: its own crop rule, else the dataset's, else the usual one."""
-    stated = data["protocol"]["crop_model"]
+    stated = report.protocol.crop_model
     if isinstance(stated, dict):
         return CropRule.from_dict(stated, "the crop rule of the predictions")
     return dataset.info.crop or CropRule()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from openaffect.labels import Expression
 from openaffect.pages.plots import Frame, label, tick_text, upright_title
 from openaffect.pages.svg import Element, drawing, points, titled
 from openaffect.pages.text import wide
+from openaffect.reports.contents import Bin
 
 Floats = NDArray[np.float64]
 
@@ -63,23 +63,25 @@ def curves_plot(lines: Sequence[Line], x_title: str, y_title: str, *, diagonal: 
     return drawing(426, 424, f"{y_title} against {x_title}, one curve a class", *parts)
 
 
-def reliability_plot(bins: Iterable[Mapping[str, Any]]) -> Element:
+def reliability_plot(bins: Iterable[Bin]) -> Element:
     """Accuracy against confidence, the gap to honesty, and how many rows are in each bin."""
     frame, strip = Frame.of(44, 10, 372, 300), Frame.of(44, 326, 372, 56)
-    filled = [b for b in bins if b["count"]]
-    total, most = sum(b["count"] for b in filled), max((b["count"] for b in filled), default=1)
+    filled = [b for b in bins if b.count]
+    total, most = sum(b.count for b in filled), max((b.count for b in filled), default=1)
     parts = frame.left_axis("accuracy", _TICKS)
     base, floor = frame.y.start, strip.y.start
     for b in filled:
-        x, width = frame.x.at(b["low"]) + 1, 372 * (b["high"] - b["low"]) - 2
-        top, honest = frame.y.at(b["accuracy"]), frame.y.at(b["confidence"])
-        share = b["count"] / total
+        assert b.confidence is not None  # as it is not empty
+        assert b.accuracy is not None
+        x, width = frame.x.at(b.low) + 1, 372 * (b.high - b.low) - 2
+        top, honest = frame.y.at(b.accuracy), frame.y.at(b.confidence)
+        share = b.count / total
         title = (
-            f"confidence {b['low']:.2f} to {b['high']:.2f}: {b['count']:,} faces ({share:.1%}), "
-            f"mean confidence {b['confidence']:.3f}, accuracy {b['accuracy']:.3f}"
+            f"confidence {b.low:.2f} to {b.high:.2f}: {b.count:,} faces ({share:.1%}), "
+            f"mean confidence {b.confidence:.3f}, accuracy {b.accuracy:.3f}"
         )
-        gap = "over" if b["confidence"] > b["accuracy"] else "under"
-        bar = 56 * b["count"] / most
+        gap = "over" if b.confidence > b.accuracy else "under"
+        bar = 56 * b.count / most
         columns = (
             ("share", top, base - top),
             (f"gap {gap}", min(top, honest), abs(top - honest)),

@@ -8,9 +8,9 @@ the same, and `differences` says which are not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from openaffect.labels import EMOTIONS
+from openaffect.reports.contents import Contents, Protocol
 
 Pair = tuple[float, float | None]
 """A printed score as is ("orig"), and skew-normalized ("norm") where it was printed."""
@@ -210,39 +210,61 @@ TABLES = (VALIDATION, TEST, LATER_8, LATER_7, VALENCE, AROUSAL)
 """Every table, in the order that a report shows them."""
 
 
-def tables_for(data: dict[str, Any]) -> list[PublishedTable]:
+def tables_for(report: Contents) -> list[PublishedTable]:
     """The tables that a report can stand beside at all, its own split first."""
     parts = [
         part
         for part, there in (
-            ("categorical", data["categorical"]),
-            *((axis, data["dimensional"]) for axis in ("valence", "arousal")),
+            ("categorical", report.categorical),
+            ("valence", report.dimensional),
+            ("arousal", report.dimensional),
         )
         if there is not None
     ]
-    protocol = data["protocol"]
-    seven = len(protocol["labels"]) == 7
+    seven = len(report.protocol.labels) == 7
     fitting = [t for t in TABLES if t.part in parts and t is not (LATER_8 if seven else LATER_7)]
-    return sorted(fitting, key=lambda t: (parts.index(t.part), t.split != protocol["split"]))
+    return sorted(fitting, key=lambda t: (parts.index(t.part), t.split != report.protocol.split))
 
 
-def differences(table: PublishedTable, data: dict[str, Any]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was scored, as far as publications print it.
+
+    Attributes:
+        dataset, source: its name and where it is from.
+        split: that was scored.
+        labels: the label set.
+        rows: number of scored faces.
+    """
+
+    dataset: str
+    source: str
+    split: str
+    labels: list[str]
+    rows: int
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Subject:
+        """What a report scored."""
+        p = protocol
+        return cls(p.dataset, p.dataset_source, p.split, p.labels, p.rows)
+
+
+def differences(table: PublishedTable, ours: Subject) -> list[str]:
     """In what the protocol of a report differs from that of a published table; [] if in nothing.
 
     Whether rows were cleaned and how faces were cropped is not printed anywhere, so that even
     an empty list is no proof that two numbers may be compared.
     """
-    protocol = data["protocol"]
     found = []
-    named = f"{protocol['dataset']} {protocol['dataset_source']}".lower()
+    named = f"{ours.dataset} {ours.source}".lower()
     if "affectnet" not in named:
-        found.append(f"another dataset ({protocol['dataset']})")
-    if protocol["split"] != table.split:
-        found.append(f"another split ({protocol['split']}, not {table.split})")
-    labels = protocol["labels"]
+        found.append(f"another dataset ({ours.dataset})")
+    if ours.split != table.split:
+        found.append(f"another split ({ours.split}, not {table.split})")
     eight = [expression.value for expression in EMOTIONS]
-    if table.classes is not None and labels != eight[: table.classes]:
-        found.append(f"another label set ({', '.join(labels)}; not the {table.classes})")
-    if table.images is not None and protocol["rows"] != table.images:
-        found.append(f"{protocol['rows']:,} images, not {table.images:,}")
+    if table.classes is not None and ours.labels != eight[: table.classes]:
+        found.append(f"another label set ({', '.join(ours.labels)}; not the {table.classes})")
+    if table.images is not None and ours.rows != table.images:
+        found.append(f"{ours.rows:,} images, not {table.images:,}")
     return found

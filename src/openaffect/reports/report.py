@@ -11,44 +11,34 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 import openaffect
 from openaffect.dataset import Dataset
-from openaffect.documents import decode_json, decode_versioned, read_bytes
+from openaffect.documents import decode_versioned, read_bytes
 from openaffect.errors import FormatError, InputError
-from openaffect.reports.layout import Layout, check_layout
+from openaffect.reports.contents import SCHEMA, Contents, check_contents
 from openaffect.reports.page import render_page
 from openaffect.reports.rows import ScoredRows
 from openaffect.storage import atomic_folder, read_folder
 from openaffect.tables import read_parquet, write_table
 
-SCHEMA = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Contents):
     """What was scored and how it came out; made by `evaluate` or `open_report`.
 
+    `report.categorical.accuracy.orig.value` reads a number.
+
     Attributes:
-        data: exactly what `report.json` holds; undefined numbers are None.
         table: truth and prediction of every scored row, sorted by face_id; None when only
             `report.json` is there.
-
-    `report["categorical"]["accuracy"]["orig"]["value"]` reads a number.
     """
 
-    data: dict[str, Any]
     table: pa.Table | None = field(default=None, compare=False, repr=False)
-
-    def __getitem__(self, key: str) -> Any:
-        return self.data[key]
 
     @property
     def rows(self) -> ScoredRows:
@@ -62,17 +52,17 @@ class Report:
                 "this report has no rows.parquet beside its report.json; keep the whole folder, "
                 "or evaluate again"
             )
-        return ScoredRows.from_table(self.table, self["protocol"]["labels"], "rows.parquet")
+        return ScoredRows.from_table(self.table, self.protocol.labels, "rows.parquet")
 
     def to_json(self) -> str:
         """The text of `report.json`, strict JSON."""
-        return json.dumps(self.data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_html(self, dataset: Dataset | None = None, pictures: bool | None = None) -> str:
         """The text of `report.html`; see `save`."""
         if pictures and dataset is None:
             raise InputError("pictures of faces are wanted, but no dataset was given to take them")
-        return render_page(self.data, self.rows, dataset, pictures)
+        return render_page(self, self.rows, dataset, pictures)
 
     def save(
         self,
@@ -120,31 +110,13 @@ def _read_report(path: Path) -> Report:
         raise FormatError(
             f"expected a report at {path}, but there is none; make one with `openaffect evaluate`"
         )
-    text, where = read_bytes(path, "a report"), str(path)
-    check_layout(decode_versioned(text, Layout, SCHEMA, where), where)
-    data = decode_json(text, dict[str, Any], where)
+    contents = decode_versioned(read_bytes(path, "a report"), Contents, SCHEMA, str(path))
+    check_contents(contents, str(path))
     rows = path.with_name("rows.parquet")
     table = read_parquet(rows, "the rows of a report") if rows.exists() else None
-    return Report(data, table)
+    return Report(**{f.name: getattr(contents, f.name) for f in fields(contents)}, table=table)
 
 
 def made_by() -> str:
     """The openaffect that writes."""
     return f"openaffect {openaffect.__version__}"
-
-
-def to_json_value(value: Any) -> Any:
-    """A value as strict JSON can hold it: numpy numbers become plain, NaN and infinity null.
-
-    >>> to_json_value({"a": float("nan"), "b": (np.int64(1), 2.5)})
-    {'a': None, 'b': [1, 2.5]}
-    """
-    if isinstance(value, dict):
-        return {str(key): to_json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json_value(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -4,7 +4,7 @@
 
     Problem
     ├── BadRequest             400 bad_request
-    ├── Unauthorized           401 unauthorised
+    ├── Unauthorized           401 unauthorized
     ├── Forbidden              403 forbidden
     ├── RequestTimeout         408 too_slow
     ├── PayloadTooLarge        413 too_many_bytes, too_many_files
@@ -47,7 +47,7 @@ class BadRequest(Problem):
 class Unauthorized(Problem):
     """No token, or another one than the server's."""
 
-    status, code = 401, "unauthorised"
+    status, code = 401, "unauthorized"
 
 
 class Forbidden(Problem):

@@ -23,6 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import openaffect
+from openaffect.pages import color_variables
 from openaffect.web.browser import API_PAGE, STATIC, is_installed
 from openaffect.web.metrics import Registry
 from openaffect.web.origins import OwnOrigin, check_origin
@@ -160,6 +161,11 @@ def _common_routes(
     async def get_page() -> FileResponse:
         """The page to try it."""
         return FileResponse(static / "index.html")
+
+    @router.api_route("/static/colors.css", methods=["GET", "HEAD"], include_in_schema=False)
+    async def get_colors() -> Response:
+        """The colors of the expressions, as on every other page."""
+        return Response(color_variables(), media_type="text/css")
 
     @router.get("/docs", include_in_schema=False)
     async def get_api_page() -> Response:

@@ -30,28 +30,28 @@ from openaffect.analysis.overlay.shapes import (
 )
 from openaffect.faces.boxes import Box
 from openaffect.images import Pixels, read_image
-from openaffect.labels import Expression
+from openaffect.labels import COLORS
 from openaffect.recognition import NO_FACE_FOUND
 
 Row: TypeAlias = Mapping[str, Any]
 
-COLORS: dict[Expression, Color] = {
-    Expression.NEUTRAL: (196, 205, 214),
-    Expression.HAPPY: (250, 196, 72),
-    Expression.SAD: (104, 160, 224),
-    Expression.SURPRISE: (247, 148, 92),
-    Expression.FEAR: (170, 136, 228),
-    Expression.DISGUST: (138, 190, 104),
-    Expression.ANGER: (236, 98, 92),
-    Expression.CONTEMPT: (222, 132, 178),
-}
-"""The color of each expression, RGB; the others are `GRAY`."""
+GRAY: Color = (128, 134, 142)
+"""The color of a face without an answer, RGB."""
 
-GRAY: Color = (176, 182, 190)
 INK: Color = (18, 22, 28)
 WHITE: Color = (255, 255, 255)
 
 _SMALLEST = 320  # the long side below which a picture is enlarged: less has no room for text
+
+
+def color_of(expression: str) -> Color:
+    """The color of an expression, RGB: that of dark pages, as bright lines stand out on a photo.
+
+    >>> color_of("happy")
+    (240, 181, 47)
+    """
+    red, green, blue = bytes.fromhex(COLORS[expression][1].removeprefix("#"))
+    return red, green, blue
 
 
 def overlay_image(image: Pixels, rows: Sequence[Row]) -> Pixels:
@@ -113,7 +113,7 @@ class _Drawn:
         points = row["landmarks"]
         color = GRAY
         if row["expression"] is not None:
-            color = COLORS.get(Expression(row["expression"]), GRAY)
+            color = color_of(row["expression"])
         elif row["confidence"] is None and row["valence"] is not None:
             color = WHITE  # a model without classes
         scaled = None if points is None else np.reshape(points, (-1, 2)).astype(np.float32) * factor

@@ -10,7 +10,7 @@ from openaffect.inference import Verdicts, sorted_labels
 from openaffect.model import Card
 from openaffect.recognition import ERROR, NO_FACE_FOUND, OK, Row, begin_rows, fill_row
 from openaffect.texts import shorten_float32
-from openaffect.web.analysis.preprocessing import AnalyzeParams, Look
+from openaffect.web.analysis.preprocessing import AnalyzeParams, Detections
 
 
 class ModelFacts(BaseModel):
@@ -108,17 +108,17 @@ _LAST_COLUMNS: dict[str, Any] = {
 
 
 def fill_rows(
-    look: Look, verdicts: Verdicts | None, detector: str, params: AnalyzeParams
+    found: Detections, verdicts: Verdicts | None, detector: str, params: AnalyzeParams
 ) -> list[Row]:
     """The rows of a picture.
 
     Args:
-        look: what was seen.
+        found: what was found in it.
         verdicts: of those of its crops that could be cut out, in order; None if there are none.
         detector: the name of the one that looked.
         params: of the request.
     """
-    rows = begin_rows(look.name, look.faces, look.crops, detector=detector, error=look.error)
+    rows = begin_rows(found.name, found.faces, found.crops, detector=detector, error=found.error)
     judged = [row for row in rows if row["status"] == OK]
     if verdicts is not None:
         for number, row in enumerate(judged):

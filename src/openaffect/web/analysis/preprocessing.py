@@ -33,8 +33,8 @@ class AnalyzeParams:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What was seen in a picture before the model looks.
+class Detections:
+    """What was found in a picture before the model sees it.
 
     Attributes:
         name: of the picture.
@@ -63,9 +63,9 @@ def is_huge(upload: Upload) -> bool:
     return size is None or size[0] * size[1] > _HUGE
 
 
-def look_at(
+def detect_and_crop(
     upload: Upload, card: Card, detector: str, params: AnalyzeParams, max_pixels: int
-) -> Look:
+) -> Detections:
     """Read a picture, find its faces and cut them out.
 
     Args:
@@ -78,11 +78,13 @@ def look_at(
     try:
         pixels = read_image(upload.file.read(), max_pixels=max_pixels, where=upload.name)
     except ImageError as error:
-        return Look(upload.name, error=str(error))
+        return Detections(upload.name, error=str(error))
     size = (pixels.shape[1], pixels.shape[0])
     if params.crops:
-        return Look(upload.name, None, size, 1, (None,), tuple(cut_faces(pixels, (None,), card)))
+        return Detections(
+            upload.name, None, size, 1, (None,), tuple(cut_faces(pixels, (None,), card))
+        )
     faces = find_faces(pixels, detector, min_score=params.min_score)
     kept = faces[: params.max_faces]
     crops = tuple(cut_faces(pixels, kept, card))
-    return Look(upload.name, None, size, len(faces), kept, crops)
+    return Detections(upload.name, None, size, len(faces), kept, crops)

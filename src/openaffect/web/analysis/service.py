@@ -20,9 +20,14 @@ from openaffect.model import Model, open_model
 from openaffect.web.analysis.admission import AdmissionQueue
 from openaffect.web.analysis.answers import ModelEntry, ModelFacts, ModelList, fill_rows
 from openaffect.web.analysis.batching import Batcher
+from openaffect.web.analysis.fair_semaphore import FairSemaphore
 from openaffect.web.analysis.metrics import Metrics
-from openaffect.web.analysis.preprocessing import AnalyzeParams, Look, is_huge, look_at
-from openaffect.web.analysis.turns import Turns
+from openaffect.web.analysis.preprocessing import (
+    AnalyzeParams,
+    Detections,
+    detect_and_crop,
+    is_huge,
+)
 from openaffect.web.analysis.uploads import HeldBytes, Upload
 from openaffect.web.browser import RUNTIME, is_installed
 from openaffect.web.limits import Limits
@@ -71,16 +76,16 @@ class Service:
             wait_s=limits.batch_wait_ms / 1000,
             seen=self.metrics.count_batch,
         )
-        # One decoded picture per turn is in memory. Huge ones have one turn between them, and
+        # One decoded picture per slot is in memory. Huge ones have one slot between them, and
         # a thread, so that small ones never wait for them.
-        self._lookers = ThreadPoolExecutor(limits.threads + 1, "openaffect-look")
-        self._turns = {False: Turns(limits.threads), True: Turns(1)}
+        self._detectors = ThreadPoolExecutor(limits.threads + 1, "openaffect-detect")
+        self._slots = {False: FairSemaphore(limits.threads), True: FairSemaphore(1)}
         self._batcher.start()
         try:
             yield
         finally:
             await self._batcher.close()
-            self._lookers.shutdown()
+            self._detectors.shutdown()
 
     async def analyze(self, uploads: list[Upload], params: AnalyzeParams) -> dict[str, Any]:
         """The answer for the pictures of a request; JSON-ready but for NaN, which it never has."""
@@ -92,30 +97,30 @@ class Service:
         self, upload: Upload, params: AnalyzeParams, request: object
     ) -> dict[str, Any]:
         verdicts = None
-        async with self._turns[is_huge(upload)].take(request):
-            look = await asyncio.get_running_loop().run_in_executor(
-                self._lookers, self._look, upload, params
+        async with self._slots[is_huge(upload)].acquire(request):
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._detectors, self._detect, upload, params
             )
-            crops = [crop for crop in look.crops if not isinstance(crop, str)]
+            crops = [crop for crop in found.crops if not isinstance(crop, str)]
             if len(crops) > self.limits.batch:  # a crowd: no more crops meanwhile
                 verdicts = await self._batcher.predict(crops)
         if crops and verdicts is None:
             verdicts = await self._batcher.predict(crops)
-        rows = fill_rows(look, verdicts, self.detector, params)
+        rows = fill_rows(found, verdicts, self.detector, params)
         self.metrics.images.labels(rows[0]["status"]).inc()
-        self.metrics.faces.inc(len(look.faces))
-        width, height = look.size or (None, None)
+        self.metrics.faces.inc(len(found.faces))
+        width, height = found.size or (None, None)
         return {
-            "source": look.name,
+            "source": found.name,
             "width": width,
             "height": height,
-            "faces_found": look.found,
+            "faces_found": found.found,
             "rows": rows,
         }
 
-    def _look(self, upload: Upload, params: AnalyzeParams) -> Look:
+    def _detect(self, upload: Upload, params: AnalyzeParams) -> Detections:
         card, pixels = self.model.card, self.limits.max_pixels
-        return look_at(upload, card, self.detector, params, pixels)
+        return detect_and_crop(upload, card, self.detector, params, pixels)
 
     def _predict(self, crops: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> Verdicts:
         return predict_crops(self.model, crops, batch_size=self.limits.batch)

@@ -60,7 +60,7 @@ async function showResult(file, answer, place, means) {
   const [picture] = answer.images;
   const faces = picture.rows.filter((row) => row.status === "ok");
   const head = make("h3", "", file.name);
-  const told = tell(picture, faces);
+  const summary = summarize(picture, faces);
   const bad = picture.rows.filter((row) => row.status === "error");
   const problems = bad.map((row) => make("p", "problem", row.error));
   if (!picture.width) {
@@ -69,11 +69,11 @@ async function showResult(file, answer, place, means) {
   }
   const canvas = make("canvas");
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `${file.name}: ${told}`);
+  canvas.setAttribute("aria-label", `${file.name}: ${summary}`);
   const body = make("div", "columns");
   const side = make("div", "side");
   body.append(canvas, side);
-  place.replaceChildren(head, make("p", "muted", told), ...problems, body);
+  place.replaceChildren(head, make("p", "muted", summary), ...problems, body);
   if (faces.length) {
     if (answer.model.affect) {
       const circumplex = makeCircumplex(means);
@@ -85,7 +85,7 @@ async function showResult(file, answer, place, means) {
   await paint(canvas, file, picture, faces);
 }
 
-function tell(picture, faces) {
+function summarize(picture, faces) {
   if (!picture.width) return "not readable";
   if (!picture.faces_found) return "no face found";
   const found = picture.faces_found === 1 ? "one face" : `${picture.faces_found} faces`;

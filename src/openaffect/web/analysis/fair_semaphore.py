@@ -1,4 +1,4 @@
-"""Turns: which request has its next picture worked on when a thread is free."""
+"""A fair semaphore: which request has its next picture worked on when a thread is free."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class FairSemaphore:
     """A number of slots, given to requests in turn, whatever the number of their pictures.
 
     A request of a hundred pictures and one of a single picture that comes later take turns:
@@ -20,7 +20,7 @@ class Turns:
         self._waiting: dict[object, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
-    async def take(self, request: object) -> AsyncIterator[None]:
+    async def acquire(self, request: object) -> AsyncIterator[None]:
         """Hold a slot; `request` is anything that stands for the request."""
         if self._free:
             self._free -= 1
