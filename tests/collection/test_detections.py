@@ -18,12 +18,13 @@ import sqlalchemy as sa
 from openaffect.collection import add_dataset, add_images, detect_faces, detections
 from openaffect.collection.detections import DetectSummary, Task, search_image
 from openaffect.dataset import Dataset
-from openaffect.errors import UnknownName
+from openaffect.errors import StoreError, UnknownName
 from openaffect.faces import Box, Face, find_faces
 from openaffect.faces.measures import find_pose, measure_light
 from openaffect.faces.signatures import HASH_VERSION, dhash
 from openaffect.images import encode_image, read_image
-from openaffect.project import Project, counters, open_project
+from openaffect.parallel import ENGINES
+from openaffect.project import Project, counters, create_project, open_project
 from openaffect.project import work as queue
 from openaffect.project.rows import find_images as read_images
 from openaffect.project.schema import faces, images, work
@@ -171,6 +172,45 @@ def test_processes_find_what_one_finds(project: Project, photos: Path) -> None:
     summary = detect_faces(project, workers=2, engine="processes")
     assert (summary.images, summary.failed.total()) == (11, 1)
     check_counters(project)
+
+
+@pytest.mark.slow
+def test_every_engine_finds_the_same_rows(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason='Ray is not installed: the extra "scale" brings it')
+    monkeypatch.chdir(tmp_path)  # a worker of Ray has a folder of its own
+    found = {}
+    for engine in ENGINES:
+        with create_project(engine) as made:
+            add_images(made, photos)
+            summary = detect_faces(made, workers=2, engine=engine)
+            assert (summary.images, summary.failed.total()) == (11, 1)
+            check_counters(made)
+            found[engine] = [
+                [
+                    tuple(value for key, value in row._asdict().items() if key != "at")
+                    for row in table
+                ]
+                for table in (rows(made, images), rows(made, faces))
+            ]
+    assert len(found["threads"][1]) >= 5
+    assert found["ray"] == found["threads"] == found["processes"]
+
+
+def test_a_store_that_is_not_there_fails_no_image(project: Project, photos: Path) -> None:
+    add_images(project, photos)
+    away = project.path / "away"
+    project.store.folder.rename(away)
+    for make in (lambda: None, project.store.folder.mkdir):  # an unmounted disk is empty
+        make()
+        with pytest.raises(StoreError, match="images of the project"):
+            detect_faces(project, workers=1)
+        assert project.status()["steps"]["detect"] == {"pending": 12, "done": 0, "failed": {}}
+        check_counters(project)
+    project.store.folder.rmdir()
+    away.rename(project.store.folder)
+    assert detect_faces(project, workers=1).images == 11
 
 
 def test_two_calls_share_the_work(project: Project, photos: Path) -> None:

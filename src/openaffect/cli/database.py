@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, Overwrite, Workers, app
+from openaffect.cli.options import AsJson, Overwrite, app
 from openaffect.errors import InputError
 from openaffect.texts import counted
 
@@ -16,7 +16,22 @@ if TYPE_CHECKING:
     from collections import Counter
 
 ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
-Engine = Annotated[str, typer.Option(help="processes or threads.")]
+Engine = Annotated[str, typer.Option(help="processes, threads or ray.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Of a Ray cluster to join, or auto; by default the one that RAY_ADDRESS names, or a new one.",
+    ),
+]
+Crew = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Number of workers (default: one per CPU core, or per core of the cluster).",
+        min=1,
+    ),
+]
 
 
 @app.command()
@@ -153,8 +168,9 @@ def add(
 @app.command()
 def detect(
     project: ProjectPath,
-    workers: Workers = None,
+    workers: Crew = None,
     engine: Engine = "processes",
+    ray_address: RayAddress = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Search images again that have failed.")
     ] = False,
@@ -163,18 +179,28 @@ def detect(
     """Find and measure the faces of the images that were not searched yet.
 
     Detector, landmarks and the smallest face are keys of project.toml under [detect]. Several calls
-    share the work, and one that was interrupted is given again.
+    share the work, and one that was interrupted is given again. With --engine ray the workers are those
+    of a Ray cluster: its computers read the images from the store themselves.
 
     Example: openaffect detect faces
     """
+    from openaffect import parallel
     from openaffect.collection import detect_faces
     from openaffect.project import open_project
 
+    parallel.check_engine(engine, ray_address)
+    if engine == "ray":
+        console.note(parallel.RAY_NOTICE)
     with open_project(project) as opened:
         pending = opened.status()["steps"]["detect"]["pending"]
         with console.progress_bar("searching images", pending) as progress:
             done = detect_faces(
-                opened, workers=workers, engine=engine, retry_failed=retry_failed, progress=progress
+                opened,
+                workers=workers,
+                engine=engine,
+                ray_address=ray_address,
+                retry_failed=retry_failed,
+                progress=progress,
             )
     facts = {
         "images": done.images,

@@ -9,7 +9,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from openaffect.errors import ImageError, InputError, reason
+from openaffect.errors import ImageError, InputError, StoreError, reason
 from openaffect.image_headers import sniff_format
 from openaffect.images import MAX_BYTES
 from openaffect.storage import atomic_file, open_file
@@ -53,14 +53,27 @@ class Store:
 
         Raises:
             ImageError: there is no such file, it cannot be read, or it is not what its name says.
+            StoreError: there is no store, or an empty one, as where a shared disk is not mounted.
         """
         path = self.path(sha256, suffix)
-        data = read_file(path)
+        try:
+            data = read_file(path)
+        except ImageError:
+            self._check_there()
+            raise
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ImageError(
                 f"damaged image in the store: the content of {path} does not fit its name; add the image again"
             )
         return data
+
+    def _check_there(self) -> None:
+        if not self.folder.is_dir() or next(self.folder.iterdir(), None) is None:
+            what = "is empty" if self.folder.is_dir() else "is not there"
+            raise StoreError(
+                f"expected the images of the project in {self.folder}, but this folder {what} on "
+                "this computer; several computers need a store that all of them see under one path"
+            )
 
 
 def read_file(path: Path) -> bytes:
