@@ -141,7 +141,13 @@ def compare_ray(photos: Path) -> None:
         print("  Ray is not installed")
         return
     start = time.perf_counter()
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     print(f"  start of a cluster of Ray {time.perf_counter() - start:.1f} s")
     # Turn and turn about, for the machine may be busier at one time than at another.
     seconds: dict[str, list[float]] = {"processes": [], "ray": []}

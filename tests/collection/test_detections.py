@@ -29,7 +29,7 @@ from openaffect.project import work as queue
 from openaffect.project.rows import find_images as read_images
 from openaffect.project.schema import faces, images, work
 from openaffect.project.settings import DetectSettings
-from openaffect.project.store import Store
+from openaffect.project.store import FolderStore
 from openaffect.synthetic import synthesize_face
 
 
@@ -130,7 +130,7 @@ def test_the_keys_of_detect_decide_what_is_kept(project: Project, photos: Path) 
 def test_the_largest_faces_are_kept(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces_found = tuple(Face(Box(5, 5, 60 - k, 60), 0.9, "haar") for k in range(4))
     monkeypatch.setattr(detections, "find_faces", lambda *_, **__: faces_found)
-    store = Store(photos.parent / "store")
+    store = FolderStore(photos.parent / "store")
     sha256, suffix = store.put((photos / "0.png").read_bytes())
     settings = DetectSettings(max_faces=3)
     found = search_image(Task(7, str(store.folder), sha256, suffix, (), settings))

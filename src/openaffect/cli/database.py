@@ -42,7 +42,11 @@ def new(
         typer.Option(metavar="URL", help="postgresql://user@host/name, without a password."),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Another folder for the images.")
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Where the images go: another folder, or s3://bucket/prefix without a key.",
+        ),
     ] = None,
     contact: Annotated[
         str, typer.Option(metavar="ADDRESS", help="How operators of servers can reach you.")
@@ -54,7 +58,8 @@ def new(
     """Make a project: the folder in which a database of faces grows.
 
     Rows go to SQLite in the folder, or to the PostgreSQL database of a team. Its password comes from
-    OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass.
+    OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass; the keys of a bucket are those that AWS's own
+    tools find.
 
     Example: openaffect new faces --contact lab@example.org
     """
@@ -290,7 +295,7 @@ def backup(
             images = backup_project(
                 opened, file, with_store=with_store, overwrite=overwrite, progress=progress
             )
-        place = opened.store.folder
+        place = opened.store.location
     said = f"{counted(images, 'image')} in it" if with_store else f"the images stay in {place}"
     console.note(f"backup: {file}, {said}")
 

@@ -7,6 +7,7 @@ boxes. Every image gives its signature on the way, for it is decoded here.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,10 +28,11 @@ from openaffect.parallel import map_in_order
 from openaffect.project import Project, counters, rows, schema, work
 from openaffect.project.rows import StoredFace
 from openaffect.project.settings import DetectSettings
-from openaffect.project.store import Store
+from openaffect.project.store import open_store
 from openaffect.storage import process_name
 
 STEP = "detect"
+_open_store = functools.lru_cache(4)(open_store)  # finding the credentials of S3 takes a while
 _CLAIM = 32  # images that are claimed at a time, and lie ready while results are written
 _BATCH = 32  # results of one transaction
 
@@ -166,7 +168,7 @@ def search_image(task: Task) -> Found:
         MissingWeights, MissingExtra: the detector or the landmarker is not on this computer.
     """
     try:
-        data = Store(task.store).read(task.sha256, task.suffix)
+        data = _open_store(task.store).read(task.sha256, task.suffix)
     except ImageError as error:
         return Found(task.image_id, error=str(error))
     try:
@@ -229,8 +231,8 @@ class _Claims:
             )
             for face in image["faces"]
         )
-        folder = str(self._project.store.folder.absolute())  # a worker of Ray is elsewhere
-        return Task(image["id"], folder, image["sha256"], image["suffix"], faces, self._settings)
+        store = self._project.store.location  # whole: a worker of Ray has another folder
+        return Task(image["id"], store, image["sha256"], image["suffix"], faces, self._settings)
 
 
 def _write(project: Project, owner: str, results: list[Found], summary: DetectSummary) -> None:
