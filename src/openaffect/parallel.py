@@ -181,12 +181,13 @@ def _map_by_ray(
     first = list(itertools.islice(rest, 1))
     if not first:
         return  # nothing to start a cluster for
-    with _cluster(workers, address) as count:
+    with _cluster(workers, address) as (count, is_ours):
         crew = _Crew(function, count, ahead)
         try:
             yield from crew.results(itertools.chain(first, rest))
         finally:
-            crew.dismiss()
+            if not is_ours:  # else leaving the cluster ends them, and with less noise
+                crew.dismiss()
 
 
 class _Crew(Generic[_Item, _Result]):
@@ -270,11 +271,15 @@ class _Crew(Generic[_Item, _Result]):
 
 
 @contextlib.contextmanager
-def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
-    """Join a cluster or start one, and leave it at the end; the number of workers."""
+def _cluster(workers: int | None, address: str | None) -> Iterator[tuple[int, bool]]:
+    """Join a cluster or start one, and leave it at the end.
+
+    Yields:
+        The number of workers, and whether the cluster is left: not where the caller had joined it.
+    """
     ray = _import_ray()
     if ray.is_initialized():  # by whoever called us: theirs to leave
-        yield _count_workers(ray, workers)
+        yield _count_workers(ray, workers), False
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -295,7 +300,7 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
             "RAY_AUTH_MODE=token where the cluster asks for its token"
         ) from error
     try:
-        yield _count_workers(ray, workers)
+        yield _count_workers(ray, workers), True
     finally:
         ray.shutdown()
 

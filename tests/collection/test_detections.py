@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import os
 import signal
 import subprocess
@@ -196,6 +198,68 @@ def test_every_engine_finds_the_same_rows(
             ]
     assert len(found["threads"][1]) >= 5
     assert found["ray"] == found["threads"] == found["processes"]
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def find_ray_workers() -> list[int]:
+    """The actors of the cluster that this process has started, busy or not."""
+    titles = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            titles[int(path.parent.name)] = path.read_bytes()
+    return [
+        pid
+        for pid, title in titles.items()
+        if title.startswith(b"ray::_Worker") and parent_of(parent_of(pid)) == os.getpid()
+    ]
+
+
+@pytest.mark.slow
+def test_the_command_joins_a_cluster_and_survives_a_killed_worker(
+    photos: Path, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason='Ray is not installed: the extra "scale" brings it')
+    many = tmp_path / "many"
+    many.mkdir()
+    image = read_image(photos / "two.png")
+    for number in range(200):
+        image[0, 0] = number
+        (many / f"{number}.png").write_bytes(encode_image(image))
+    with create_project(tmp_path / "faces") as project:
+        add_images(project, many)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        try:
+            address = ray.get_runtime_context().gcs_address
+            command = [sys.executable, "-m", "openaffect", "detect", str(project.path), "--json"]
+            process = subprocess.Popen(
+                [*command, "--engine", "ray", "--ray-address", address],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"RAY_AUTH_MODE": "token"},
+                text=True,
+            )
+            deadline = time.monotonic() + 120
+            while project.status()["steps"]["detect"]["done"] < 32:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.kill(find_ray_workers()[0], signal.SIGKILL)
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            assert "network interface" in err
+            found = json.loads(out)  # what Ray says of the killed worker is not among it
+            assert (found["images"], found["failed"]) == (200, {})
+            assert found["faces"] == len(rows(project, faces)) >= 200
+            check_counters(project)
+            assert ray.is_initialized()
+        finally:
+            ray.shutdown()
 
 
 def test_a_store_that_is_not_there_fails_no_image(project: Project, photos: Path) -> None:

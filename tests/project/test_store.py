@@ -93,6 +93,17 @@ def test_what_is_put_is_read_once_and_whole(store: Store) -> None:
         store.put(b"text")
 
 
+def test_images_are_listed_in_order_and_other_files_are_passed_over(store: Store) -> None:
+    names = [
+        f"{start}{'0' * (64 - len(start))}" for start in ("ff", "abcd1", "abcd3", "abcd2", "0")
+    ]
+    for name in names:
+        store._write(name, "png", b"x")
+    store._write(names[1], "partial", b"x")
+    store._write("abcd", "png", b"x")
+    assert list(store.iterate()) == [(name, "png") for name in sorted(names)]
+
+
 def test_what_does_not_fit_its_name_is_told_and_mended(store: Store) -> None:
     data = picture(1)
     sha256, suffix = store.put(data)
@@ -146,6 +157,7 @@ def test_an_address_with_a_key_is_refused_and_not_repeated(address: str, tmp_pat
     with pytest.raises(InputError) as caught:
         create_project(tmp_path / "p", store=address)
     assert "geheim" not in str(caught.value).lower()
+    assert ("AWS_PROFILE" in str(caught.value)) == address.startswith("s3:")
     assert not (tmp_path / "p").exists()
     create_project(tmp_path / "q").close()
     toml = tmp_path / "q" / "project.toml"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -196,7 +198,9 @@ def detect(
     parallel.check_engine(engine, ray_address)
     if engine == "ray":
         console.note(parallel.RAY_NOTICE)
-    with open_project(project) as opened:
+    # Ray prints on stdout what becomes of its workers; there belong results alone.
+    quiet = contextlib.redirect_stdout(sys.stderr) if engine == "ray" else contextlib.nullcontext()
+    with open_project(project) as opened, quiet:
         pending = opened.status()["steps"]["detect"]["pending"]
         with console.progress_bar("searching images", pending) as progress:
             done = detect_faces(

@@ -188,7 +188,10 @@ class S3Store(Store):
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreError(self._explain(reason(error))) from error
+            said = reason(error).rpartition("AWS Error ")[
+                2
+            ]  # before it: which key, of which bucket
+            raise StoreError(self._explain(said)) from error
 
     def _explain(self, text: str) -> str:
         place = f"s3://{self._bucket}"
@@ -201,7 +204,7 @@ class S3Store(Store):
             )
         if "NETWORK_CONNECTION" in text:
             return (
-                f"no connection to {place}: see to the network, and to endpoint_override in the "
-                f"address of the store or AWS_ENDPOINT_URL ({text})"
+                f"no connection to {place}: see to the network, and to endpoint_override and scheme "
+                f"in the address of the store, or AWS_ENDPOINT_URL ({text})"
             )
         return f"{place} does not do what it is asked for; is its region right? ({text})"
