@@ -4,8 +4,10 @@
 
 Rows are generated: no image of them exists. Prints the seconds that generating took, the median
 time of `Project.status()` and of claiming 32 images in a warm process, the time of the command
-`openaffect status`, and the ratio of detection by two processes to that by one, over synthetic
-images, each with one thread. `--database` takes an empty PostgreSQL database instead of SQLite.
+`openaffect status`; the ratio of detection by two processes to that by one, over synthetic images,
+each with one thread; and, where Ray is installed, the time of two workers of Ray to that of two
+processes, on a cluster of two cores whose start is printed apart. `--database` takes an empty
+PostgreSQL database instead of SQLite.
 """
 
 from __future__ import annotations
@@ -50,7 +52,11 @@ def main() -> None:
             run = lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: E731
             print(f"  command  {median(run, 5):8.2f} s")
         if options.database is None:
-            print(f"  two processes / one: {compare(Path(folder), options.images):.2f} ×")
+            photos = draw(Path(folder) / "photos", options.images)
+            one, two = (detect(photos, workers, "processes") for workers in (1, 2))
+            print(f"  one {one:.1f} s, two {two:.1f} s for {options.images} images of 512 × 512")
+            print(f"  two processes / one: {one / two:.2f} ×")
+            compare_ray(photos)
 
 
 def generate(project: Project, count: int) -> None:
@@ -105,24 +111,53 @@ def median(function: object, times: int = 21) -> float:
     return statistics.median(seconds)
 
 
-def compare(folder: Path, count: int) -> float:
-    """The time of one process with one thread over that of two, start included."""
-    photos = folder / "photos"
-    photos.mkdir()
+def draw(folder: Path, count: int) -> Path:
+    folder.mkdir()
     shots = [synthesize_face("happy", seed=seed, size=512).image for seed in range(20)]
     for number in range(count):
         image = shots[number % 20].copy()
-        image[0, 0] = number % 256, number // 256, 0
-        (photos / f"{number}.jpg").write_bytes(encode_image(image, ".jpg"))
-    seconds = {}
-    for workers in (1, 2):
-        with create_project(folder / f"detect-{workers}") as project:
-            add_images(project, photos)
-            start = time.perf_counter()
-            detect_faces(project, workers=workers, engine="processes")
-            seconds[workers] = time.perf_counter() - start
-    print(f"  one {seconds[1]:.1f} s, two {seconds[2]:.1f} s for {count} images of 512 × 512")
-    return seconds[1] / seconds[2]
+        image[:8, :8] = number % 256, number // 256, 0
+        (folder / f"{number}.png").write_bytes(encode_image(image))
+    return folder
+
+
+def detect(photos: Path, workers: int, engine: str) -> float:
+    """Seconds of a detection; the start of the workers is included, that of a cluster is not."""
+    with (
+        tempfile.TemporaryDirectory(dir=photos.parent) as folder,
+        create_project(Path(folder) / "faces") as project,
+    ):
+        add_images(project, photos)
+        start = time.perf_counter()
+        done = detect_faces(project, workers=workers, engine=engine)
+        assert done.images == len(list(photos.iterdir()))
+        return time.perf_counter() - start
+
+
+def compare_ray(photos: Path) -> None:
+    try:
+        import ray
+    except ModuleNotFoundError:
+        print("  Ray is not installed")
+        return
+    start = time.perf_counter()
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    print(f"  start of a cluster of Ray {time.perf_counter() - start:.1f} s")
+    # Turn and turn about, for the machine may be busier at one time than at another.
+    seconds: dict[str, list[float]] = {"processes": [], "ray": []}
+    for _ in range(3):
+        for engine, taken in seconds.items():
+            taken.append(detect(photos, 2, engine))
+    ray.shutdown()
+    processes, by_ray = (statistics.median(taken) for taken in seconds.values())
+    print(f"  two processes {processes:.1f} s, two workers of Ray {by_ray:.1f} s")
+    print(f"  Ray / processes: {by_ray / processes:.2f} × the time")
 
 
 if __name__ == "__main__":

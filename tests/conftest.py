@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 from hypothesis import settings
 
+import moto
 import postgres
 
 pytest_plugins = ["project_fixtures"]
@@ -66,7 +67,14 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     postgres.drop_database(postgresql_server, url)
 
 
+@pytest.fixture(scope="session")
+def s3_server(pytestconfig: pytest.Config) -> str:
+    """The address of a server that speaks the protocol of S3, or a skip that says what is missing."""
+    return moto.server(_shared(pytestconfig))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop what the workers have started."""
     if not hasattr(session.config, "workerinput") and hasattr(session.config, "_tmp_path_factory"):
         postgres.stop(_shared(session.config))
+        moto.stop(_shared(session.config))

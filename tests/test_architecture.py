@@ -122,6 +122,11 @@ def test_only_training_knows_torch() -> None:
     assert users == {"training", "outside_models"}
 
 
+def test_one_room_speaks_to_a_cluster() -> None:
+    users = [path for path in MODULES if any(n.split(".")[0] == "ray" for n in imports(path))]
+    assert [room(path) for path in users] == ["parallel"]
+
+
 @pytest.mark.parametrize(
     "module", ["openaffect", "openaffect.cli", "openaffect.analysis", "openaffect.reports"]
 )
@@ -130,7 +135,7 @@ def test_the_core_loads_no_heavy_library(module: str) -> None:
         f"import sys, {module}\n"
         "import openaffect\n"
         "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'timm',"
-        " 'accelerate', 'dlib', 'av', 'optuna', 'fastapi', 'sqlalchemy', 'alembic', 'jinja2'}\n"
+        " 'accelerate', 'dlib', 'av', 'optuna', 'fastapi', 'sqlalchemy', 'alembic', 'jinja2', 'ray'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -145,7 +150,7 @@ class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.split('.')[0] in {{'torch', 'torchvision', 'accelerate', 'timm', 'onnx', 'onnxscript',
                                   'sklearn', 'scipy', 'pandas', 'dlib', 'filelock', 'sqlalchemy',
-                                  'alembic', 'psycopg'}}:
+                                  'alembic', 'psycopg', 'ray'}}:
             raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
 sys.meta_path.insert(0, Missing())
 from openaffect.cli import main

@@ -33,7 +33,7 @@ from openaffect.errors import ImageError, InputError
 from openaffect.face_row import FaceRow, RejectRow, check_row, normalize_soft_label
 from openaffect.faces.crops import CropRule
 from openaffect.fingerprints import ContentHash, RowsHash
-from openaffect.image_headers import content_name
+from openaffect.image_headers import content_path, suffix_of_format
 from openaffect.image_links import check_links, record_link
 from openaffect.images import check_header, encode_image, image_size, read_image_file
 from openaffect.storage import atomic_folder
@@ -394,7 +394,7 @@ def _read_picture(row: FaceRow, picture: Path | bytes) -> bytes:
     """The bytes of a picture; names it by them in its row."""
     try:
         data = picture if isinstance(picture, bytes) else read_image_file(picture)
-        row.image = content_name(hashlib.sha256(data).hexdigest(), data[:32])
+        row.image = content_path(hashlib.sha256(data).hexdigest(), suffix_of_format(data[:32]))
     except ImageError as error:
         raise RejectRow(f"missing or unreadable picture: {error}") from error
     return data

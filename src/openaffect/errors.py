@@ -14,6 +14,8 @@
     ├── MissingExtra           an optional part of openaffect is not installed
     ├── MissingWeights         a weights file is not on this machine
     ├── DatabaseError          the database of a project does not answer, or is full or damaged
+    ├── StoreError             the images of a project cannot be reached
+    ├── WorkerError            a process that shares the work ended without an answer
     └── TrainingError          a training that cannot go on (its last checkpoint is whole)
 
 A message says what was expected, what came, where, and what to do.
@@ -26,6 +28,7 @@ import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 _MAX_NAME = 100  # characters of a foreign name
 _MAX_REASON = 300  # characters of a foreign message that are repeated in ours
@@ -33,6 +36,19 @@ _MAX_REASON = 300  # characters of a foreign message that are repeated in ours
 
 class OpenAffectError(Exception):
     """The base of all errors that openaffect raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error crosses from a worker as what it says; its `__init__`, which composes that, is
+        # not called again.
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(
+    kind: type[OpenAffectError], args: tuple[Any, ...], state: dict[str, Any]
+) -> OpenAffectError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(OpenAffectError):
@@ -129,6 +145,14 @@ class MissingWeights(OpenAffectError):  # noqa: N818
 
 class DatabaseError(OpenAffectError):
     """The database of a project does not answer, is locked, full or damaged; what was finished is kept."""
+
+
+class StoreError(OpenAffectError):
+    """The images of a project cannot be reached, all of them and not one."""
+
+
+class WorkerError(OpenAffectError):
+    """A process that shares the work ended without an answer; what was finished is kept."""
 
 
 class TrainingError(OpenAffectError):

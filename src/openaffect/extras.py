@@ -20,6 +20,7 @@ MODULES = {
     "video": ("av",),
     "project": ("sqlalchemy", "alembic"),
     "postgres": ("psycopg",),
+    "scale": ("ray",),
     "web": (
         *("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn"),
         "prometheus_client",

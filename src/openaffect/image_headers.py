@@ -68,23 +68,29 @@ def sniff_format(head: bytes) -> str | None:
     return "avif" if _brands(head) & {*_AVIF_BRANDS} else None
 
 
-def content_name(sha256: str, head: bytes) -> str:
-    """The name of an image by its content, `ab/cd/<sha256>.<suffix>`.
-
-    Args:
-        sha256: of its bytes, 64 hexadecimal digits.
-        head: its first 32 bytes.
+def suffix_of_format(head: bytes) -> str:
+    r"""The suffix, without a point, of an image by its first 32 bytes.
 
     Raises:
         ImageError: they are of no known format.
 
-    >>> content_name("abcd" + 60 * "0", b"BM" + bytes(10))[:12]
-    'ab/cd/abcd00'
+    >>> suffix_of_format(b"II*\0" + bytes(10))
+    'tif'
     """
     kind = sniff_format(head)
     if kind is None:
         raise ImageError("not a picture (unknown first bytes)")
-    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{_SUFFIXES.get(kind, kind)}"
+    return _SUFFIXES.get(kind, kind)
+
+
+def content_path(sha256: str, suffix: str) -> str:
+    """Where an image lies by its content, below the folder of all: `ab/cd/<sha256>.<suffix>`.
+
+    Args:
+        sha256: of its bytes, 64 hexadecimal digits.
+        suffix: from `suffix_of_format`.
+    """
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{suffix}"
 
 
 def foreign_format(head: bytes) -> str | None:

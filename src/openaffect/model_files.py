@@ -13,6 +13,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from openaffect.errors import FormatError, InputError, UnknownName, reason
+from openaffect.parallel import is_worker
 from openaffect.storage import open_file
 
 # onnxruntime's errors share no base class but Exception. RuntimeError, ValueError: of its Python part.
@@ -119,7 +120,8 @@ def open_session(
         data: from `read_model_file`.
         where: its name, for messages.
         device: one of `DEVICES`.
-        threads: for one prediction on the CPU; 0 leaves the choice to onnxruntime.
+        threads: for one prediction on the CPU; 0 leaves the choice to onnxruntime, and is 1 in a
+            worker of `parallel`.
 
     Raises:
         FormatError: onnxruntime cannot open it.
@@ -128,7 +130,7 @@ def open_session(
     """
     providers = _providers(device)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or int(is_worker())
     options.log_severity_level = 3
     # Never onnxruntime's own format, which `check_graph` cannot read.
     options.add_session_config_entry("session.load_model_format", "ONNX")

@@ -21,7 +21,7 @@ from openaffect.images import encode_image
 from openaffect.labels import Expression
 from openaffect.project import Project, counters
 from openaffect.project.schema import annotations, annotators, faces, images, work
-from openaffect.project.store import Store
+from openaffect.project.store import FolderStore
 
 
 def read(project: Project, *columns: Any) -> list[tuple[Any, ...]]:
@@ -276,7 +276,7 @@ def test_nothing_to_add_is_told(project: Project, tmp_path: Path) -> None:
 
 
 def test_the_store_keeps_each_image_once_and_whole(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = FolderStore(tmp_path)
     data = encode_image(np.zeros((8, 8, 3), np.uint8))
     sha256, suffix = store.put(data)
     path = store.path(sha256, suffix)

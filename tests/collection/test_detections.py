@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import os
 import signal
 import subprocess
@@ -18,17 +20,18 @@ import sqlalchemy as sa
 from openaffect.collection import add_dataset, add_images, detect_faces, detections
 from openaffect.collection.detections import DetectSummary, Task, search_image
 from openaffect.dataset import Dataset
-from openaffect.errors import UnknownName
+from openaffect.errors import StoreError, UnknownName
 from openaffect.faces import Box, Face, find_faces
 from openaffect.faces.measures import find_pose, measure_light
 from openaffect.faces.signatures import HASH_VERSION, dhash
 from openaffect.images import encode_image, read_image
-from openaffect.project import Project, counters, open_project
+from openaffect.parallel import ENGINES
+from openaffect.project import Project, counters, create_project, open_project
 from openaffect.project import work as queue
 from openaffect.project.rows import find_images as read_images
 from openaffect.project.schema import faces, images, work
 from openaffect.project.settings import DetectSettings
-from openaffect.project.store import Store
+from openaffect.project.store import FolderStore
 from openaffect.synthetic import synthesize_face
 
 
@@ -129,7 +132,7 @@ def test_the_keys_of_detect_decide_what_is_kept(project: Project, photos: Path) 
 def test_the_largest_faces_are_kept(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces_found = tuple(Face(Box(5, 5, 60 - k, 60), 0.9, "haar") for k in range(4))
     monkeypatch.setattr(detections, "find_faces", lambda *_, **__: faces_found)
-    store = Store(photos.parent / "store")
+    store = FolderStore(photos.parent / "store")
     sha256, suffix = store.put((photos / "0.png").read_bytes())
     settings = DetectSettings(max_faces=3)
     found = search_image(Task(7, str(store.folder), sha256, suffix, (), settings))
@@ -149,9 +152,7 @@ def test_what_a_claim_that_has_ended_brought_is_not_written(
     with project.database.write() as connection:
         ids = queue.claim(connection, "detect", "late", 1)
         image = read_images(connection, ids)[0]
-    task = Task(
-        image["id"], str(project.store.folder), image["sha256"], "png", (), DetectSettings()
-    )
+    task = Task(image["id"], project.store.location, image["sha256"], "png", (), DetectSettings())
     late = search_image(task)
     assert late.faces
     after = datetime.datetime.now(datetime.UTC) + 2 * queue.LEASE
@@ -171,6 +172,107 @@ def test_processes_find_what_one_finds(project: Project, photos: Path) -> None:
     summary = detect_faces(project, workers=2, engine="processes")
     assert (summary.images, summary.failed.total()) == (11, 1)
     check_counters(project)
+
+
+@pytest.mark.slow
+def test_every_engine_finds_the_same_rows(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason='Ray is not installed: the extra "scale" brings it')
+    monkeypatch.chdir(tmp_path)  # a worker of Ray has a folder of its own
+    found = {}
+    for engine in ENGINES:
+        with create_project(engine) as made:
+            add_images(made, photos)
+            summary = detect_faces(made, workers=2, engine=engine)
+            assert (summary.images, summary.failed.total()) == (11, 1)
+            check_counters(made)
+            found[engine] = [
+                [
+                    tuple(value for key, value in row._asdict().items() if key != "at")
+                    for row in table
+                ]
+                for table in (rows(made, images), rows(made, faces))
+            ]
+    assert len(found["threads"][1]) >= 5
+    assert found["ray"] == found["threads"] == found["processes"]
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def find_ray_workers() -> list[int]:
+    """The actors of the cluster that this process has started, busy or not."""
+    titles = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            titles[int(path.parent.name)] = path.read_bytes()
+    return [
+        pid
+        for pid, title in titles.items()
+        if title.startswith(b"ray::_Worker") and parent_of(parent_of(pid)) == os.getpid()
+    ]
+
+
+@pytest.mark.slow
+def test_the_command_joins_a_cluster_and_survives_a_killed_worker(
+    photos: Path, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason='Ray is not installed: the extra "scale" brings it')
+    many = tmp_path / "many"
+    many.mkdir()
+    image = read_image(photos / "two.png")
+    for number in range(200):
+        image[0, 0] = number
+        (many / f"{number}.png").write_bytes(encode_image(image))
+    with create_project(tmp_path / "faces") as project:
+        add_images(project, many)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        try:
+            address = ray.get_runtime_context().gcs_address
+            command = [sys.executable, "-m", "openaffect", "detect", str(project.path), "--json"]
+            process = subprocess.Popen(
+                [*command, "--engine", "ray", "--ray-address", address],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"RAY_AUTH_MODE": "token"},
+                text=True,
+            )
+            deadline = time.monotonic() + 120
+            while project.status()["steps"]["detect"]["done"] < 32:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.kill(find_ray_workers()[0], signal.SIGKILL)
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            assert "network interface" in err
+            found = json.loads(out)  # what Ray says of the killed worker is not among it
+            assert (found["images"], found["failed"]) == (200, {})
+            assert found["faces"] == len(rows(project, faces)) >= 200
+            check_counters(project)
+            assert ray.is_initialized()
+        finally:
+            ray.shutdown()
+
+
+def test_a_store_that_is_not_there_fails_no_image(project: Project, photos: Path) -> None:
+    add_images(project, photos)
+    away = project.path / "away"
+    Path(project.store.location).rename(away)
+    for make in (lambda: None, Path(project.store.location).mkdir):  # an unmounted disk is empty
+        make()
+        with pytest.raises(StoreError, match="images of the project"):
+            detect_faces(project, workers=1)
+        assert project.status()["steps"]["detect"] == {"pending": 12, "done": 0, "failed": {}}
+        check_counters(project)
+    Path(project.store.location).rmdir()
+    away.rename(Path(project.store.location))
+    assert detect_faces(project, workers=1).images == 11
 
 
 def test_two_calls_share_the_work(project: Project, photos: Path) -> None:
@@ -230,8 +332,8 @@ def test_an_object_of_the_store_that_does_not_fit_its_name_fails(
     add_images(project, photos / "0.png")
     add_images(project, photos / "1.png")
     first, second = rows(project, images)
-    project.store.path(first.sha256, "png").write_bytes((photos / "2.png").read_bytes())
-    project.store.path(second.sha256, "png").unlink()
+    Path(project.store.place(first.sha256, "png")).write_bytes((photos / "2.png").read_bytes())
+    Path(project.store.place(second.sha256, "png")).unlink()
     failed = detect_faces(project, workers=1).failed
     assert failed == {"damaged image in the store": 1, "missing or unreadable image": 1}
     add_images(project, photos / "0.png")  # adding it again mends the store

@@ -48,7 +48,9 @@ def test_a_backup_is_restored_on_either_database_row_for_row(
         assert rows_of(restored) == rows_of(filled)
         assert len(rows_of(restored)["faces"]) == 8
         assert restored.status() == filled.status() | {"database": to}
-        assert (restored.store.folder == filled.store.folder.absolute()) is not with_store
+        assert (
+            Path(restored.store.location) == Path(filled.store.location).absolute()
+        ) is not with_store
         for _, sha256, suffix, *_ in rows_of(restored)["images"]:
             assert restored.store.read(sha256, suffix) == filled.store.read(sha256, suffix)
         # It goes on: new rows get numbers of their own.
@@ -89,7 +91,7 @@ def test_an_image_that_is_damaged_or_gone_stops_a_backup_with_images(
     filled: Project, tmp_path: Path
 ) -> None:
     _, sha256, suffix, *_ = rows_of(filled)["images"][3]
-    path = filled.store.path(sha256, suffix)
+    path = Path(filled.store.place(sha256, suffix))
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ImageError, match="damaged"):
         backup_project(filled, tmp_path / "b.zip", with_store=True)
@@ -105,7 +107,7 @@ def test_an_image_that_is_damaged_or_gone_stops_a_backup_with_images(
 
 def test_a_store_that_is_gone_is_asked_for(filled: Project, tmp_path: Path) -> None:
     backup_project(filled, tmp_path / "b.zip")
-    filled.store.folder.rename(tmp_path / "moved")
+    Path(filled.store.location).rename(tmp_path / "moved")
     with pytest.raises(InputError, match="--store"):
         restore_project(tmp_path / "b.zip", tmp_path / "again")
     assert not (tmp_path / "again").exists()

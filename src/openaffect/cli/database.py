@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, Overwrite, Workers, app
+from openaffect.cli.options import AsJson, Overwrite, app
 from openaffect.errors import InputError
 from openaffect.texts import counted
 
@@ -16,7 +18,22 @@ if TYPE_CHECKING:
     from collections import Counter
 
 ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
-Engine = Annotated[str, typer.Option(help="processes or threads.")]
+Engine = Annotated[str, typer.Option(help="processes, threads or ray.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Of a Ray cluster to join, or auto; by default the one that RAY_ADDRESS names, or a new one.",
+    ),
+]
+Crew = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Number of workers (default: one per CPU core, or per core of the cluster).",
+        min=1,
+    ),
+]
 
 
 @app.command()
@@ -27,7 +44,11 @@ def new(
         typer.Option(metavar="URL", help="postgresql://user@host/name, without a password."),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Another folder for the images.")
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Where the images go: another folder, or s3://bucket/prefix without a key.",
+        ),
     ] = None,
     contact: Annotated[
         str, typer.Option(metavar="ADDRESS", help="How operators of servers can reach you.")
@@ -39,7 +60,8 @@ def new(
     """Make a project: the folder in which a database of faces grows.
 
     Rows go to SQLite in the folder, or to the PostgreSQL database of a team. Its password comes from
-    OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass.
+    OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass; the keys of a bucket are those that AWS's own
+    tools find.
 
     Example: openaffect new faces --contact lab@example.org
     """
@@ -153,8 +175,9 @@ def add(
 @app.command()
 def detect(
     project: ProjectPath,
-    workers: Workers = None,
+    workers: Crew = None,
     engine: Engine = "processes",
+    ray_address: RayAddress = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Search images again that have failed.")
     ] = False,
@@ -163,18 +186,30 @@ def detect(
     """Find and measure the faces of the images that were not searched yet.
 
     Detector, landmarks and the smallest face are keys of project.toml under [detect]. Several calls
-    share the work, and one that was interrupted is given again.
+    share the work, and one that was interrupted is given again. With --engine ray the workers are those
+    of a Ray cluster: its computers read the images from the store themselves.
 
     Example: openaffect detect faces
     """
+    from openaffect import parallel
     from openaffect.collection import detect_faces
     from openaffect.project import open_project
 
-    with open_project(project) as opened:
+    parallel.check_engine(engine, ray_address)
+    if engine == "ray":
+        console.note(parallel.RAY_NOTICE)
+    # Ray prints on stdout what becomes of its workers; there belong results alone.
+    quiet = contextlib.redirect_stdout(sys.stderr) if engine == "ray" else contextlib.nullcontext()
+    with open_project(project) as opened, quiet:
         pending = opened.status()["steps"]["detect"]["pending"]
         with console.progress_bar("searching images", pending) as progress:
             done = detect_faces(
-                opened, workers=workers, engine=engine, retry_failed=retry_failed, progress=progress
+                opened,
+                workers=workers,
+                engine=engine,
+                ray_address=ray_address,
+                retry_failed=retry_failed,
+                progress=progress,
             )
     facts = {
         "images": done.images,
@@ -264,7 +299,7 @@ def backup(
             images = backup_project(
                 opened, file, with_store=with_store, overwrite=overwrite, progress=progress
             )
-        place = opened.store.folder
+        place = opened.store.location
     said = f"{counted(images, 'image')} in it" if with_store else f"the images stay in {place}"
     console.note(f"backup: {file}, {said}")
 

@@ -78,6 +78,7 @@ def add_dataset(
 
     Raises:
         DatabaseError: the database does not answer.
+        StoreError: the store cannot be reached.
     """
     source = name or dataset.info.name
     summary = AddSummary()
@@ -129,6 +130,7 @@ def add_images(
     Raises:
         InputError: there is no such folder, or it holds no image.
         DatabaseError: the database does not answer.
+        StoreError: the store cannot be reached.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -242,7 +244,7 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
 
 def _keep(store: Store, paths: Sequence[Path]) -> list[_Kept | str]:
     """Copy images into the store, on disk when this returns; why one cannot be kept."""
-    return list(map_in_order(partial(_keep_one, store), paths))
+    return list(map_in_order(partial(_keep_one, store), paths, workers=store.workers))
 
 
 def _keep_one(store: Store, path: Path) -> _Kept | str:

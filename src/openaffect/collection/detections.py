@@ -7,14 +7,13 @@ boxes. Every image gives its signature on the way, for it is decoded here.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,10 +28,11 @@ from openaffect.parallel import map_in_order
 from openaffect.project import Project, counters, rows, schema, work
 from openaffect.project.rows import StoredFace
 from openaffect.project.settings import DetectSettings
-from openaffect.project.store import Store
+from openaffect.project.store import open_store
 from openaffect.storage import process_name
 
 STEP = "detect"
+_open_store = functools.lru_cache(4)(open_store)  # finding the credentials of S3 takes a while
 _CLAIM = 32  # images that are claimed at a time, and lie ready while results are written
 _BATCH = 32  # results of one transaction
 
@@ -96,6 +96,7 @@ def detect_faces(
     *,
     workers: int | None = None,
     engine: str = "processes",
+    ray_address: str | None = None,
     retry_failed: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> DetectSummary:
@@ -106,14 +107,17 @@ def detect_faces(
 
     Args:
         project: an open project.
-        workers: number of workers; None for one per CPU core.
+        workers: number of workers; None for one per CPU core of this computer, or of the cluster.
         engine: see `parallel.ENGINES`.
+        ray_address: of a Ray cluster to join; see `parallel.map_in_order`.
         retry_failed: search those again that have failed.
         progress: called with the number of images done so far.
 
     Raises:
         UnknownName: no such detector, landmarker or engine.
-        MissingWeights, MissingExtra: the detector or landmarker is not on this machine.
+        MissingWeights, MissingExtra: the detector, the landmarker or Ray is not on this computer.
+        StoreError: a worker cannot reach the images at all.
+        WorkerError: a worker was killed; its images are searched by the next call.
         DatabaseError: the database does not answer.
     """
     settings = dataclasses.replace(
@@ -130,7 +134,12 @@ def detect_faces(
     waiting: list[Found] = []
     try:
         found_in_order = map_in_order(
-            search_image, claims.tasks(), workers=workers, ahead=_CLAIM, engine=engine
+            search_image,
+            claims.tasks(),
+            workers=workers,
+            ahead=_CLAIM,
+            engine=engine,
+            ray_address=ray_address,
         )
         for found in found_in_order:
             waiting.append(found)
@@ -152,11 +161,14 @@ def detect_faces(
 
 
 def search_image(task: Task) -> Found:
-    """What a worker does with an image; it never raises for what is wrong with the image."""
-    if multiprocessing.parent_process() is not None:
-        cv2.setNumThreads(1)  # the other cores have workers of their own
+    """What a worker does with an image; it never raises for what is wrong with the image.
+
+    Raises:
+        StoreError: no image can be reached from this computer.
+        MissingWeights, MissingExtra: the detector or the landmarker is not on this computer.
+    """
     try:
-        data = Store(task.store).read(task.sha256, task.suffix)
+        data = _open_store(task.store).read(task.sha256, task.suffix)
     except ImageError as error:
         return Found(task.image_id, error=str(error))
     try:
@@ -219,8 +231,8 @@ class _Claims:
             )
             for face in image["faces"]
         )
-        folder = str(self._project.store.folder)
-        return Task(image["id"], folder, image["sha256"], image["suffix"], faces, self._settings)
+        store = self._project.store.location  # whole: a worker of Ray has another folder
+        return Task(image["id"], store, image["sha256"], image["suffix"], faces, self._settings)
 
 
 def _write(project: Project, owner: str, results: list[Found], summary: DetectSummary) -> None:

@@ -22,6 +22,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from openaffect.errors import DatabaseError, FormatError, InputError, reason
+from openaffect.image_headers import content_path
+from openaffect.parallel import map_in_order
 from openaffect.project import schema, upgrading
 from openaffect.project.database import Database, check_file, file_url
 from openaffect.project.project import (
@@ -33,6 +35,7 @@ from openaffect.project.project import (
 )
 from openaffect.project.rows import record_event
 from openaffect.project.settings import Settings, read_settings, write_settings
+from openaffect.project.store import is_address
 from openaffect.storage import atomic_file, open_file
 
 _BATCH = 2_000  # rows
@@ -58,12 +61,13 @@ def backup_project(
     Raises:
         DestinationExists: the file exists and `overwrite` is false.
         ImageError: an image of the store is missing or damaged.
+        StoreError: the store cannot be reached.
         DatabaseError: the database does not answer.
     """
     settings = dataclasses.replace(
         project.settings,
         database="",
-        store=Settings().store if with_store else str(project.store.folder.absolute()),
+        store=Settings().store if with_store else project.store.location,
     )
     count = 0
     with (
@@ -76,9 +80,13 @@ def backup_project(
         write_settings(settings, Path(folder) / TOML)
         archive.write(Path(folder) / TOML, TOML)
         archive.write(rows, DATABASE, zipfile.ZIP_DEFLATED)
-        for sha256, suffix in _stored(rows) if with_store else ():
-            name = f"store/{sha256[:2]}/{sha256[2:4]}/{sha256}.{suffix}"
-            archive.writestr(name, project.store.read(sha256, suffix))
+        stored = _stored(rows) if with_store else []
+        read = map_in_order(
+            lambda name: project.store.read(*name), stored, workers=project.store.workers
+        )
+        for (sha256, suffix), data in zip(stored, read, strict=True):
+            name = f"store/{content_path(sha256, suffix)}"
+            archive.writestr(name, data)
             count += 1
             if progress is not None:
                 progress(count)
@@ -103,7 +111,7 @@ def restore_project(
     Raises:
         FormatError: no backup, or a damaged one.
         NewerSchema: a newer openaffect has made it.
-        DestinationExists, InputError, DatabaseError: as `create_project`.
+        DestinationExists, InputError, DatabaseError, StoreError: as `create_project`.
     """
     file, path = Path(file), Path(path)
     if not file.is_file():
@@ -249,8 +257,10 @@ def _fill(
 ) -> None:
     """The images and rows of a backup into a project that is being made."""
     with _reading(file) as archive:
-        for name in images:
-            sha256, _ = project.store.put(archive.read(name))
+        put = map_in_order(
+            project.store.put, map(archive.read, images), workers=project.store.workers
+        )
+        for name, (sha256, _) in zip(images, put, strict=True):
             if sha256 != Path(name).stem:
                 raise FormatError(f"{file} is damaged: the content of {name} does not fit its name")
     try:
@@ -301,5 +311,5 @@ _is_image = re.compile(r"store/([0-9a-f]{2})/([0-9a-f]{2})/\1\2[0-9a-f]{60}\.[a-
 
 
 def _is_there(store: str) -> bool:
-    """Whether a store that a backup refers to by its whole path is a folder."""
-    return Path(store).is_absolute() and Path(store).is_dir()
+    """Whether the store that a backup refers to is there; one at an address is asked by `prepare`."""
+    return is_address(store) or (Path(store).is_absolute() and Path(store).is_dir())

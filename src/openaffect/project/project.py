@@ -28,7 +28,7 @@ from openaffect.project import counters, schema, upgrading
 from openaffect.project.database import Database, check_file, file_url, parse_url
 from openaffect.project.rows import record_event
 from openaffect.project.settings import Settings, read_settings, write_settings
-from openaffect.project.store import Store
+from openaffect.project.store import Store, is_address, open_store
 from openaffect.storage import is_temporary
 
 TOML, DATABASE = "project.toml", "project.db"
@@ -137,14 +137,16 @@ def create_project(
         database: `postgresql://user@host/name` of an empty database, without a password (which
             comes from OPENAFFECT_DATABASE_PASSWORD, PGPASSWORD or ~/.pgpass); by default a
             SQLite file in the folder.
-        store: another folder for the images; by default `store` in the project.
+        store: where the images go: another folder, or `s3://bucket/prefix` without a key; by
+            default `store` in the project.
         contact: an address of the operator, told to the servers that `collect` asks.
         settings: other keys of project.toml.
 
     Raises:
-        InputError: the folder holds something; an address that is none of PostgreSQL's, or holds a password; or a database
-            that holds tables already.
+        InputError: the folder holds something; an address that is none of PostgreSQL's or of S3,
+            or holds a password or a key; or a database that holds tables already.
         DatabaseError: the database does not answer.
+        StoreError: the bucket is not there, or cannot be reached.
         MissingExtra: SQLAlchemy, or psycopg for PostgreSQL, is not installed.
     """
     return make_project(
@@ -181,10 +183,12 @@ def make_project(
         name=settings.name or path.absolute().name,
         id=str(uuid.uuid4()),
         database=str(parse_url(database).set(drivername="postgresql")) if database else "",
-        store=str(Path(store).absolute()) if store is not None else settings.store,
+        store=_locate(store) if store is not None else settings.store,
         contact=contact or settings.contact,
     )
+    images = open_store(made.store, path)
     place = Database(parse_url(database)) if database else None
+    known = path.exists()
     try:
         if place is None:
             path.mkdir(parents=True, exist_ok=True)
@@ -192,8 +196,8 @@ def make_project(
         else:
             _check_empty(place)  # before anything is written
             path.mkdir(parents=True, exist_ok=True)
-        project = Project(path, made, place, Store(path / made.store))
-        project.store.folder.mkdir(parents=True, exist_ok=True)
+        project = Project(path, made, place, images)
+        images.prepare()
         with place.write() as connection:
             upgrading.upgrade_tables(connection)
             fill(project, connection)
@@ -206,8 +210,14 @@ def make_project(
         if place is not None:
             place.close()
         (path / TOML).unlink(missing_ok=True)
+        if not known and path.exists() and not any(path.iterdir()):
+            path.rmdir()
         raise
     return project
+
+
+def _locate(store: str | Path) -> str:
+    return str(store) if is_address(store) else str(Path(store).absolute())
 
 
 def _check_empty(place: Database) -> None:
@@ -271,7 +281,8 @@ def open_project(path: str | Path) -> Project:
         FormatError: no project, or a project.toml or database that is damaged.
         UnknownName: a key of project.toml that does not exist.
         NewerSchema: a newer openaffect has written it.
-        InputError: its tables are of an older version.
+        InputError: its tables are of an older version, or its store is at an address that cannot be
+            one.
         MismatchError: the database belongs to another project.
         DatabaseError: the database does not answer.
         MissingExtra: SQLAlchemy, or psycopg for PostgreSQL, is not installed.
@@ -297,12 +308,13 @@ def connect_project(path: Path) -> Project:
             + "; make one with `openaffect new`"
         )
     settings = read_settings(path / TOML)
+    images = open_store(settings.store, path)
     if settings.database:
         database = Database(parse_url(settings.database))
     else:
         check_file(path / DATABASE)
         database = Database(file_url(path / DATABASE))
-    return Project(path, settings, database, Store(path / settings.store))
+    return Project(path, settings, database, images)
 
 
 def _note_changes(project: Project, connection: sa.Connection) -> None:

@@ -119,7 +119,11 @@ class Settings:
         ),
     ] = ""
     store: Annotated[
-        str, Meta(description="where the images lie: a folder, relative to this file")
+        str,
+        Meta(
+            description="where the images lie: a folder, relative to this file, or "
+            "s3://bucket/prefix, never with a key"
+        ),
     ] = "store"
     contact: Annotated[
         str, Meta(description="an address of the operator, told to the servers that are asked")

@@ -1,66 +1,216 @@
 """The images of a project, each under the SHA-256 of its bytes: `ab/cd/<sha256>.<suffix>`.
 
-A file is whole and on disk under its name before a row names it.
+They lie in a folder, or in a bucket of S3 or of a server that speaks its protocol. An image is
+whole under its name before a row names it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 
-from openaffect.errors import ImageError, InputError, reason
-from openaffect.image_headers import sniff_format
+from openaffect.errors import ImageError, InputError, StoreError, reason
+from openaffect.image_headers import content_path, suffix_of_format
 from openaffect.images import MAX_BYTES
 from openaffect.storage import atomic_file, open_file
 
-_SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
+parse_name = re.compile(r"([0-9a-f]{64})\.([a-z]{3,4})").fullmatch
+"""The name of an image in a store: its SHA-256 and its suffix."""
 
 
-class Store:
-    """A folder of images, each named by its content.
+class Store(ABC):
+    """Images, each named by its content; made by `open_store`.
 
     Attributes:
-        folder: where they lie.
+        location: where they lie, for `open_store` in another process, and for messages.
+        workers: threads that are worth while for reading and writing; None for one per CPU core.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def path(self, sha256: str, suffix: str) -> Path:
-        """Where an image lies, or would lie."""
-        return self.folder / sha256[:2] / sha256[2:4] / f"{sha256}.{suffix}"
+    location: str
+    workers: int | None
 
     def put(self, data: bytes) -> tuple[str, str]:
         """Keep the bytes of an image; its SHA-256 in hexadecimal digits and its suffix.
 
+        One that is there already is left alone; a damaged one is replaced.
+
         Raises:
             ImageError: the bytes are of no known image format.
+            StoreError: the store cannot be reached, or takes nothing.
         """
-        kind = sniff_format(data[:32])
-        if kind is None:
-            raise ImageError("not a picture (unknown first bytes)")
-        suffix = _SUFFIXES.get(kind, kind)
+        suffix = suffix_of_format(data[:32])
         sha256 = hashlib.sha256(data).hexdigest()
-        path = self.path(sha256, suffix)
-        if not _holds(path, sha256):
-            with atomic_file(path) as temporary:
-                temporary.write_bytes(data)
+        if self.size(sha256, suffix) != len(data) or not self._holds(sha256, suffix):
+            self._write(sha256, suffix, data)
         return sha256, suffix
 
     def read(self, sha256: str, suffix: str) -> bytes:
         """The bytes of an image.
 
         Raises:
-            ImageError: there is no such file, it cannot be read, or it is not what its name says.
+            ImageError: there is no such image, it cannot be read, or it is not what its name says.
+            StoreError: the store cannot be reached, or is empty.
         """
-        path = self.path(sha256, suffix)
-        data = read_file(path)
+        data = self._read(sha256, suffix)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ImageError(
-                f"damaged image in the store: the content of {path} does not fit its name; add the image again"
+                "damaged image in the store: the content of "
+                f"{self.place(sha256, suffix)} does not fit its name; add the image again"
             )
         return data
+
+    def exists(self, sha256: str, suffix: str) -> bool:
+        """Whether an image is there, whole or not.
+
+        Raises:
+            StoreError: the store cannot be reached.
+        """
+        return self.size(sha256, suffix) is not None
+
+    @abstractmethod
+    def place(self, sha256: str, suffix: str) -> str:
+        """Where an image lies, or would lie, for messages."""
+
+    @abstractmethod
+    def size(self, sha256: str, suffix: str) -> int | None:
+        """The number of bytes of an image, or None where there is none.
+
+        Raises:
+            StoreError: the store cannot be reached.
+        """
+
+    @abstractmethod
+    def delete(self, sha256: str, suffix: str) -> bool:
+        """Remove an image; whether there was one.
+
+        Raises:
+            StoreError: the store cannot be reached, or lets nobody delete.
+        """
+
+    @abstractmethod
+    def iterate(self) -> Iterator[tuple[str, str]]:
+        """SHA-256 and suffix of every image, sorted; other files are passed over.
+
+        Raises:
+            StoreError: the store cannot be reached.
+        """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the store of a new project.
+
+        Raises:
+            StoreError: it cannot be reached.
+        """
+
+    @abstractmethod
+    def _read(self, sha256: str, suffix: str) -> bytes:
+        """The bytes, whatever they are; errors as of `read`."""
+
+    @abstractmethod
+    def _write(self, sha256: str, suffix: str, data: bytes) -> None:
+        """Put the bytes there in one step, over whatever is there; errors as of `put`."""
+
+    def _holds(self, sha256: str, suffix: str) -> bool:
+        """Whether an image is whole: a power cut may have left its name with other bytes."""
+        try:
+            return hashlib.sha256(self._read(sha256, suffix)).hexdigest() == sha256
+        except ImageError:
+            return False
+
+
+def open_store(location: str | Path, base: Path = Path()) -> Store:
+    """The store at a place; nothing is asked of a server yet.
+
+    Args:
+        location: a folder, or `s3://bucket/prefix` as `s3_store.parse_address` reads it.
+        base: what a relative folder is relative to.
+
+    Raises:
+        InputError: an address of another kind, or one that holds a key or a password. The message
+            does not repeat the address.
+    """
+    if not is_address(location):
+        return FolderStore(base / location)
+    from openaffect.project.s3_store import S3Store
+
+    return S3Store(str(location))
+
+
+def is_address(location: str | Path) -> bool:
+    """Whether a place is no folder but an address such as `s3://bucket`."""
+    return isinstance(location, str) and "://" in location
+
+
+class FolderStore(Store):
+    """A store in a folder.
+
+    Attributes:
+        folder: where the images lie.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.location = str(self.folder.absolute())
+        self.workers = None
+
+    def path(self, sha256: str, suffix: str) -> Path:
+        """Where an image lies, or would lie."""
+        return self.folder / content_path(sha256, suffix)
+
+    def place(self, sha256: str, suffix: str) -> str:
+        """The path of an image."""
+        return str(self.path(sha256, suffix))
+
+    def size(self, sha256: str, suffix: str) -> int | None:
+        """As the system has it."""
+        try:
+            return self.path(sha256, suffix).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def delete(self, sha256: str, suffix: str) -> bool:
+        """Its folders stay."""
+        try:
+            self.path(sha256, suffix).unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def iterate(self) -> Iterator[tuple[str, str]]:
+        """One folder after the other."""
+        for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]")):
+            for entry in sorted(folder.iterdir()):
+                if found := parse_name(entry.name):
+                    yield found[1], found[2]
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _read(self, sha256: str, suffix: str) -> bytes:
+        try:
+            return read_file(self.path(sha256, suffix))
+        except ImageError:
+            self._check_there()
+            raise
+
+    def _write(self, sha256: str, suffix: str, data: bytes) -> None:
+        with atomic_file(self.path(sha256, suffix)) as temporary:
+            temporary.write_bytes(data)
+
+    def _check_there(self) -> None:
+        if not self.folder.is_dir() or next(self.folder.iterdir(), None) is None:
+            what = "is empty" if self.folder.is_dir() else "is not there"
+            raise StoreError(
+                f"expected the images of the project in {self.folder}, but this folder {what} on "
+                "this computer; several computers need a store that all of them see under one "
+                "path, or one in s3://"
+            )
 
 
 def read_file(path: Path) -> bytes:
@@ -71,11 +221,7 @@ def read_file(path: Path) -> bytes:
     """
     try:
         with open_file(path, "an image") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_BYTES:
-                raise ImageError(
-                    f"too large: {path} has {size:,} bytes; the limit is {MAX_BYTES:,}"
-                )
+            check_size(os.fstat(file.fileno()).st_size, path)
             return file.read()
     except ImageError:
         raise
@@ -85,9 +231,11 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"missing or unreadable image: {path}: {reason(error)}") from error
 
 
-def _holds(path: Path, sha256: str) -> bool:
-    """Whether a file is there and whole: a power cut may have left its name with other bytes."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except FileNotFoundError:
-        return False
+def check_size(size: int, place: object) -> None:
+    """Refuse an image of more bytes than are read.
+
+    Raises:
+        ImageError: it has more than `images.MAX_BYTES`.
+    """
+    if size > MAX_BYTES:
+        raise ImageError(f"too large: {place} has {size:,} bytes; the limit is {MAX_BYTES:,}")
