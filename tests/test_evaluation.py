@@ -289,6 +289,9 @@ def test_failed_rows_count_as_wrong_and_are_left_out_of_score_metrics(tmp_path: 
     assert report.protocol.n_failed == report.protocol.n_failed_affect == 1
     assert report.confusion.columns[-1] == "failed"
     assert report.confusion.counts[0][-1] == 1
+    happy, neutral = report.per_class["happy"], report.per_class["neutral"]
+    assert (happy.support, happy.predicted, happy.failed) == (2, 1, 0)
+    assert (neutral.support, neutral.predicted, neutral.failed) == (2, 2, 1)
     assert report.dimensional.valence.rmse.n == 3
     assert any(line.startswith("1 of 4 faces have no prediction") for line in report.warnings)
 

@@ -23,6 +23,7 @@ from openaffect.replication.experiment_data import (
     compare_rows,
     count_classes,
     outcome_to_dict,
+    setup_to_dict,
     write_files,
 )
 from openaffect.replication.experiments import (
@@ -49,11 +50,8 @@ from openaffect.reports.published import (
     Subject,
     differences,
 )
-from openaffect.reports.report import made_by
 from openaffect.reports.rows import select_rows
 from openaffect.training import Recipe
-
-SCHEMA = 1
 
 ROWS = (
     Row("imbalanced", "Imbalanced", "alexnet-imbalanced", published="AlexNet, imbalanced"),
@@ -115,17 +113,8 @@ class AffectNet2017:
 
     def to_dict(self) -> dict[str, Any]:
         """What `affectnet2017.json` holds; strict JSON."""
-        info = self.setup.dataset.info
         data = {
-            "schema": SCHEMA,
-            "made_by": made_by(),
-            "dataset": {
-                "name": info.name,
-                "source": info.source,
-                "license": info.license,
-                "fingerprint": self.setup.fingerprint,
-            },
-            "split": self.setup.split,
+            **setup_to_dict(self.setup),
             "labels": [label.value for label in self.labels],
             "faces": self.faces,
             "learned": self.learned,

@@ -94,11 +94,7 @@ def _validation(replication: AffectNet2017) -> dict[str, Any]:
         "differences": replication.differences(VALIDATION),
         "systems": [name for name, _, _ in systems],
         "lines": [_line(systems, metric, METRIC_NAMES[metric]) for metric in VALIDATION.metrics],
-        "doubts": [
-            f"{METRIC_NAMES[metric]} of {row.name}: {why}"
-            for row in VALIDATION.rows
-            for metric, why in (row.doubtful or {}).items()
-        ],
+        "doubts": VALIDATION.doubts,
     }
 
 

@@ -10,10 +10,14 @@ from typing import Any
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.labels import Expression
-from openaffect.replication.experiments import Outcome
+from openaffect.replication.experiments import Outcome, Setup
 from openaffect.reports import Comparison, Report, compare
 from openaffect.reports.contents import to_data
+from openaffect.reports.report import made_by
 from openaffect.storage import atomic_file, is_temporary
+
+SCHEMA = 1
+"""Version of the JSON files of the tables."""
 
 
 def claim_folder(folder: Path, manifest: str) -> None:
@@ -42,6 +46,22 @@ def write_files(folder: Path, name: str, page: str, data: Mapping[str, Any]) -> 
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_file(folder / f"{name}.json") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def setup_to_dict(setup: Setup) -> dict[str, Any]:
+    """What all tables say of themselves first, as JSON-ready data."""
+    info = setup.dataset.info
+    return {
+        "schema": SCHEMA,
+        "made_by": made_by(),
+        "dataset": {
+            "name": info.name,
+            "source": info.source,
+            "license": info.license,
+            "fingerprint": setup.fingerprint,
+        },
+        "split": setup.split,
+    }
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:

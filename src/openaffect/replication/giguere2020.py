@@ -27,6 +27,7 @@ from openaffect.replication.experiment_data import (
     compare_rows,
     count_classes,
     outcome_to_dict,
+    setup_to_dict,
     write_files,
 )
 from openaffect.replication.experiment_page import span
@@ -58,9 +59,6 @@ from openaffect.replication.giguere2020_tables import (
 )
 from openaffect.reports import Comparison
 from openaffect.reports.contents import to_json_value
-from openaffect.reports.report import made_by
-
-SCHEMA = 1
 
 ROWS = (
     Row("transfer", "ResNet-50 transfer", "resnet50-transfer"),
@@ -112,17 +110,8 @@ class Giguere2020:
 
     def to_dict(self) -> dict[str, Any]:
         """What `giguere2020.json` holds; strict JSON."""
-        info = self.setup.dataset.info
         data = {
-            "schema": SCHEMA,
-            "made_by": made_by(),
-            "dataset": {
-                "name": info.name,
-                "source": info.source,
-                "license": info.license,
-                "fingerprint": self.setup.fingerprint,
-            },
-            "split": self.setup.split,
+            **setup_to_dict(self.setup),
             "protocol": list(self.protocol),
             "counts": self.counts,
             "settings": list(self.setup.settings),

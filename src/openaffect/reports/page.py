@@ -12,8 +12,9 @@ from typing import Any
 from openaffect.dataset import Dataset
 from openaffect.pages import render
 from openaffect.pages.text import wide
-from openaffect.reports import beside, figures
+from openaffect.reports import figures
 from openaffect.reports.contents import NO_SCORE, Confusion, Contents, Protocol
+from openaffect.reports.published import show_published
 from openaffect.reports.rows import ScoredRows
 
 _ABOUT = {
@@ -63,7 +64,7 @@ def render_page(
         circumplex=figures.circumplex(report, rows),
         reliability=figures.reliability(report),
         mistakes=figures.mistakes(report, rows, dataset, pictures),
-        published=beside.published(report),
+        published=show_published(report),
         protocol=_protocol(protocol),
     )
 

@@ -211,7 +211,7 @@ def _disc(frame: Frame) -> list[Element]:
 
 
 def _beside(
-    x: float, y: float, width: float, points: Sequence[tuple[float, float]], names: Sequence[_Place]
+    x: float, y: float, width: float, dots: Sequence[tuple[float, float]], names: Sequence[_Place]
 ) -> _Place:
     """A place for a name near a point, on as few points and other names as can be."""
     spots = [
@@ -220,20 +220,22 @@ def _beside(
         for side, shift in ((1, 0), (-1, 0), (1, -10), (-1, -10), (1, 11), (-1, 11))
     ] + [(x - width / 2, y - 10), (x - width / 2, y + 19), (x - width / 2, y - 18)]
 
-    def cost(spot: tuple[float, float]) -> float:
-        left, base = spot
-        on_points = sum(
-            left - 6 < px < left + width + 6 and base - 15 < py < base + 6 for px, py in points
-        )
+    def cost(place: _Place) -> float:
         on_names = sum(
-            max(0.0, min(left + width, n.x + n.width) - max(left, n.x) + 3)
+            max(0.0, min(place.x + width, n.x + n.width) - max(place.x, n.x) + 3)
             for n in names
-            if abs(n.y - base) < 13
+            if abs(n.y - place.y) < 13
         )
-        return 8.0 * on_points + on_names
+        return 8.0 * _covered(place, np.array(dots), 6, 15, 6) + on_names
 
-    left, base = min(spots, key=cost)
-    return _Place(left, base, width)
+    return min((_Place(left, base, width) for left, base in spots), key=cost)
+
+
+def _covered(place: _Place, dots: Floats, beside: float, above: float, below: float) -> int:
+    """How many points lie under a name, or nearer to it than so much."""
+    x, y = dots[:, 0] - place.x, dots[:, 1] - place.y
+    under = (x > -beside) & (x < place.width + beside) & (y > -above) & (y < below)
+    return int(under.sum())
 
 
 def _place_names(lines: Sequence[Line], frame: Frame) -> list[_Place]:
@@ -258,14 +260,8 @@ def _name_cost(place: _Place, crowd: Floats, names: Sequence[_Place], frame: Fra
         frame.x.start + 3 <= x <= frame.x.end - width - 2
         and frame.y.end + 10 <= y <= frame.y.start - 4
     )
-    within = (
-        (crowd[:, 0] > x - 4)
-        & (crowd[:, 0] < x + width + 4)
-        & (crowd[:, 1] > y - 13)
-        & (crowd[:, 1] < y + 5)
-    )
     hits = sum(abs(y - n.y) < 13 and x < n.x + n.width + 6 and n.x < x + width + 6 for n in names)
-    return float(within.sum()) + 1000.0 * hits + (0.0 if inside else 1e5)
+    return _covered(place, crowd, 4, 13, 5) + 1000.0 * hits + (0.0 if inside else 1e5)
 
 
 def _even(path: Floats, count: int) -> Floats:
