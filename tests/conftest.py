@@ -19,6 +19,20 @@ import postgres
 
 pytest_plugins = ["project_fixtures"]
 
+
+def pytest_configure() -> None:
+    """Nothing waits for the disk in the processes of pytest: no test pulls the plug.
+
+    That a file is on disk before it has its name is shown by `test_storage`, which sees the calls;
+    the processes that tests start, to kill them, wait as a user's.
+    """
+
+    def accept(number: int) -> None:
+        os.fstat(number)  # an error where nothing is open, as the real one
+
+    pytest.MonkeyPatch().setattr(os, "fsync", accept)
+
+
 # A shared or busy machine must not turn a slow example into a failure.
 settings.register_profile("openaffect", deadline=None, derandomize=True)
 settings.load_profile("openaffect")

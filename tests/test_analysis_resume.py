@@ -297,12 +297,16 @@ def _told(pictures, read):
     return told
 
 
+@pytest.fixture(scope="module")
+def whole(folder, model, tmp_path_factory):
+    return run(folder, model, tmp_path_factory.mktemp("whole") / "whole.parquet")
+
+
 @pytest.mark.parametrize("emptied", [0, 1, 2])
 @pytest.mark.parametrize("keep", [0, 40])
 def test_parts_that_a_power_cut_has_damaged_are_made_again(
-    folder, model, tmp_path, monkeypatch, emptied, keep
+    folder, model, whole, tmp_path, monkeypatch, emptied, keep
 ):
-    whole = run(folder, model, tmp_path / "whole.parquet")
     add = kill_after(monkeypatch, 6)
     with pytest.raises(Killed):
         run(folder, model, tmp_path / "cut.parquet")

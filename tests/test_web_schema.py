@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from builders import tiny_model
 from openaffect.web import make_app
@@ -15,6 +12,11 @@ from openaffect.web import make_app
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:schemathesis", "ignore::ResourceWarning")
 def test_every_answer_is_one_that_the_openapi_describes(tmp_path):
+    # Only this one test needs it, and its import takes a second.
+    import schemathesis
+    from schemathesis.core.result import Ok
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     app = make_app(tiny_model(tmp_path / "tiny.onnx"), detector="haar", token="t")
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     tried = []

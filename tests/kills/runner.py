@@ -82,11 +82,17 @@ class Killed:
         assert self._whole, f"{name} wrote nothing"
 
     def _clear(self) -> None:
-        shutil.rmtree(self._folder / "out", ignore_errors=True)
-        (self._folder / "out").mkdir()
+        out, kept = self._folder / "out", self._folder / "before" / self.name
+        shutil.rmtree(out, ignore_errors=True)
+        if kept.exists():
+            shutil.copytree(kept, out, symlinks=True)
+            return
+        out.mkdir()
         for arguments in self._before:
             ended = self._forker.run(self._folder, arguments)
             assert ended.status == 0, ended.said
+        if self._before:
+            shutil.copytree(out, kept, symlinks=True)
 
     def choose(self, count: int, seed: int) -> list[int]:
         """Events to be killed at: the last, and others at random."""

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import math
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,7 +44,7 @@ from openaffect.training.samples import (
     plan_epoch,
 )
 from openaffect.training.schedule import learning_rate, make_optimizer
-from training.faces import THREE, fast_recipe, make_faces
+from training.faces import THREE, fast_recipe, make_faces, save_weights
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -132,11 +133,15 @@ def test_what_happened_before_in_the_process_changes_nothing(faces, tmp_path):
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.fixture
-def uninterrupted(faces, tmp_path) -> Path:
-    train(faces, tmp_path / "uninterrupted", fast_recipe(**RANDOM, checkpoint_steps=2))
-    assert len(log_of(tmp_path / "uninterrupted")) == 2
-    return tmp_path / "uninterrupted"
+@pytest.fixture(scope="module")
+def uninterrupted(faces, tmp_path_factory) -> Path:
+    """A whole run, which nobody changes."""
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "export_model", save_weights)
+        train(faces, run, fast_recipe(**RANDOM, checkpoint_steps=2))
+    assert len(log_of(run)) == 2
+    return run
 
 
 @pytest.mark.parametrize("steps", [1, 4, 7])
@@ -210,13 +215,18 @@ def test_resuming_where_nothing_is_starts(faces, tmp_path):
 # What is refused, and leaves all as it was.
 
 
-@pytest.fixture
-def begun(faces, tmp_path) -> Path:
-    """A run with a checkpoint, interrupted in its second epoch."""
-    run = tmp_path / "begun"
+@pytest.fixture(scope="module")
+def interrupted(faces, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("interrupted") / "run"
     with pytest.raises(Stop):
         train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(6))
     return run
+
+
+@pytest.fixture
+def begun(interrupted, tmp_path) -> Path:
+    """A run with a checkpoint, interrupted in its second epoch; a copy for each test."""
+    return shutil.copytree(interrupted, tmp_path / "begun")
 
 
 def test_resuming_with_another_recipe_is_refused(faces, begun):
