@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openaffect.errors import FormatError, InputError, UnknownName
-from openaffect.training.recipe import CHOICES, Recipe, load_recipe, make_recipe, recipe_names
+from openaffect.training.recipe import KEYS, Recipe, load_recipe, make_recipe, recipe_names
 from training.faces import fast_recipe
 
 NAME = "resnet-small-imbalanced"
@@ -51,18 +51,18 @@ def test_missing_keys_are_named():
         ("learning_rate", float("inf"), "a finite number"),
         ("learning_rate", float("nan"), "a finite number"),
         ("learning_rate", 10**400, "a finite number"),
-        ("mean", 0.5, "a list of finite numbers"),
-        ("mean", ["a", "b", "c"], "a list of finite numbers"),
-        ("mean", [True, True, True], "a list of finite numbers"),
-        ("std", [0.1, 0.1, float("inf")], "a list of finite numbers"),
-        ("std", {"r": 1}, "a list of finite numbers"),
+        ("mean", 0.5, "a list of three finite numbers"),
+        ("mean", ["a", "b", "c"], "a list of three finite numbers"),
+        ("mean", [True, True, True], "a list of three finite numbers"),
+        ("std", [0.1, 0.1, float("inf")], "a list of three finite numbers"),
+        ("std", {"r": 1}, "a list of three finite numbers"),
         ("recalled", "epochs", "a list of texts"),
         ("labels", ["happy", "sad"], "text"),
         ("labels", 7.5, "text"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(key, value, wanted):
-    with pytest.raises(InputError, match=f"recipe key '{key}' to be {wanted}, but got"):
+    with pytest.raises(InputError, match=f"recipe key '{key}' to be {wanted}.*, but got"):
         make(**{key: value})
 
 
@@ -103,11 +103,51 @@ def test_a_value_out_of_range_is_refused(key, value):
         make(**{key: value})
 
 
+CHOICES = {name: key.choices for name, key in KEYS.items() if key.choices}
+
+
 @pytest.mark.parametrize("key", sorted(CHOICES))
 def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
     right = CHOICES[key][0]
     with pytest.raises(UnknownName, match=f"key '{key}' '{right}x'; did you mean '{right}'"):
         make(**{key: right + "x"})
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "outside", "wanted"),
+    [
+        ("zoom", (0, 0.999), (-1e-9, 1), "a finite number in [0, 1)"),
+        ("gray", (0, 1), (-1e-9, 1.001), "a finite number in [0, 1]"),
+        ("unfrozen", (1e-9, 1), (0, 1.001), "a finite number in (0, 1]"),
+        ("stop_on", (1e-9, 0.499), (0, 0.5), "a finite number in (0, 0.5)"),
+        ("learning_rate", (1e-9,), (0, -1), "a finite number above 0"),
+        ("weight_decay", (0,), (-1e-9,), "a finite number of at least 0"),
+        ("batch_size", (2,), (1,), "a whole number of at least 2"),
+        ("seed", (0, 2**32 - 1), (-1, 2**32), "a whole number in [0, 4294967296)"),
+        ("mean", ([0, 0, 0],), ([0, 0], [0, 0, 0, 0]), "a list of three finite numbers"),
+        ("std", ([1e-9] * 3,), ([1, 0, 1],), "a list of three finite numbers above 0"),
+        ("flip", (True,), (0,), "true or false"),
+        ("strategy", ("up-sampling",), (True,), "one of imbalanced, down-sampling, up-sampling"),
+    ],
+)
+def test_the_bounds_of_a_key_are_those_that_its_message_names(key, inside, outside, wanted):
+    for value in inside:
+        make(**{key: value})
+    told = []
+    for value in outside:
+        with pytest.raises(InputError) as caught:
+            make(**{key: value})
+        told.append(str(caught.value))
+    assert len(told) == len(outside) > 0
+    assert all(f"recipe key '{key}' to be {wanted}" in text for text in told)
+
+
+def test_a_recipe_made_in_code_has_the_types_of_its_keys_too():
+    recipe = Recipe("mine", "a test", backbone="resnet-small", zoom=0, mean=[1, 0, 0.5], labels=7)  # type: ignore[arg-type]
+    assert (recipe.zoom, recipe.mean, recipe.labels) == (0.0, (1.0, 0.0, 0.5), "7")
+    assert isinstance(recipe.zoom, float)
+    with pytest.raises(InputError, match="'epochs' to be a whole number"):
+        dataclasses.replace(recipe, epochs=1.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +204,9 @@ def test_settings_are_read_as_toml_or_else_as_text(setting, key, value):
 def test_a_wrong_value_in_a_file_is_told_with_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(load_recipe(NAME).to_toml().replace("batch_size = 128", "batch_size = 3.5"))
-    with pytest.raises(InputError, match=r"a whole number, but got 3.5, in .*mine\.toml$"):
+    with pytest.raises(
+        InputError, match=r"a whole number of at least 2, but got 3.5, in .*mine\.toml$"
+    ):
         load_recipe(path)
 
 

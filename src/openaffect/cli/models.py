@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from openaffect import console
 from openaffect.cli.options import (
@@ -23,7 +24,24 @@ from openaffect.errors import InputError
 from openaffect.texts import counted
 
 
-@app.command()
+class _TrainCommand(TyperCommand):
+    """`train`, whose help ends with the keys of a recipe."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's own types
+        from openaffect.training.recipe import KEYS
+
+        rows = [
+            (f"{name}={key.default_text}", f"{key.description} ({key.expected})")
+            for name, key in KEYS.items()
+            if key.default is not None
+        ]
+        with formatter.section("Keys of a recipe, for --set, with their defaults"):
+            formatter.write_dl(
+                [(key.replace('"', ""), text.replace("`", "")) for key, text in rows]
+            )
+
+
+@app.command(cls=_TrainCommand)
 def train(
     dataset: DatasetPath,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder to make.")],
