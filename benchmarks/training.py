@@ -49,7 +49,13 @@ def make_faces(folder: Path, size: int, count: int) -> Dataset:
 
 def recipe(**settings: object) -> Recipe:
     """The small net at 224 px without any change of the picture but those that are named."""
-    values = {"resize": 224, "size": 224, "batch_size": 64, "flip": True, "stop_on": 0.1}
+    values = {
+        "resize": 224,
+        "size": 224,
+        "batch_size": 64,
+        "flip": True,
+        "early_stopping_fraction": 0.1,
+    }
     return Recipe(name="b", source="a benchmark", backbone="resnet-small", **(values | settings))
 
 

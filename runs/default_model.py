@@ -49,9 +49,9 @@ SECOND = {
     "zoom": 0.12,
     "shift": 0.08,
     "blur": 0.1,
-    "coarse": 0.1,
-    "compress": 0.1,
-    "erase": 0.15,
+    "downscale": 0.1,
+    "jpeg": 0.1,
+    "random_erasing": 0.15,
     "dropout": 0.2,
 }
 """What the second training changes of the recipe: the first ended with a larger loss on the changed
@@ -196,7 +196,7 @@ _LARGE = 1000  # numbers; smaller tensors are not worth a node
 def split_train(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
     """The faces that were learned from, and those held out of train."""
     targets = choose_targets(dataset, recipe)
-    learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+    learned, held = hold_out(dataset, targets, recipe.early_stopping_fraction, recipe.seed)
     return dataset.select(learned.rows.tolist()), dataset.select(held.rows.tolist())
 
 

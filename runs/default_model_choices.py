@@ -52,7 +52,9 @@ def main() -> None:
     first, model, given = (
         open_model(folder / name) for name in ("first", "half.onnx", "default.onnx")
     )
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    learned, held = hold_out(
+        dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     shares = learned.shares.mean(axis=0)
     sets: list[tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]] = []
 

@@ -34,7 +34,9 @@ def main() -> None:
     options = parser.parse_args()
     dataset = prepare(options.archive, options.folder)
     recipe = load_recipe(RECIPE)
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    learned, held = hold_out(
+        dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     hashes = np.unique([pixel_hash(dataset.image(int(row))) for row in learned.rows])
     text = Card.encode_learned(hashes)
 

@@ -48,7 +48,7 @@ def recipe_of(**changes: Any) -> Recipe:
         "resize": SIZE,
         "components": 10,
         "svm_c": 0.1,
-        "stop_on": 0.2,
+        "early_stopping_fraction": 0.2,
     }
     return Recipe(**(values | changes))
 
@@ -219,7 +219,7 @@ def test_number_of_features(size, count):
 def sklearn_pipeline(dataset: Dataset, recipe: Recipe, last: Any) -> tuple[Any, Any, Any]:
     """Scikit-learn's own pipeline on the same faces; it, the learned and the held faces."""
     targets = choose_targets(dataset, recipe)
-    learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+    learned, held = hold_out(dataset, targets, recipe.early_stopping_fraction, recipe.seed)
     # The random directions are part of what is exported; how good they are another test tells.
     pca = PCA(recipe.components, svd_solver="randomized", random_state=recipe.seed)
     pipeline = make_pipeline(pca, last)
@@ -376,7 +376,7 @@ def test_strategies_take_each_face_once_and_weigh_it(pictures):
     learned = choose_targets(pictures, recipe_of())
     learned = learned.select(np.flatnonzero((learned.classes != 2) | (learned.rows < 30)))
     assert np.bincount(learned.classes).tolist() == [30, 30, 10]
-    down, weights = run._weigh(recipe_of(strategy="down-sampling", down_to=12), learned)
+    down, weights = run._weigh(recipe_of(strategy="down-sampling", max_per_class=12), learned)
     assert np.bincount(down.classes).tolist() == [12, 12, 10]
     assert {*weights.tolist()} == {1.0}
     up, weights = run._weigh(recipe_of(strategy="up-sampling"), learned)
@@ -589,7 +589,9 @@ def test_features_stay_with_their_faces_in_parts_and_around_broken_pictures(tmp_
 def test_without_a_readable_picture_the_training_says_so(tmp_path, which, message):
     faces = make_faces(tmp_path / "data", 20, size=SIZE)
     recipe = recipe_of()
-    _, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    _, held = hold_out(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     for number in held.rows if which == "held" else range(20):
         faces.image_paths[number].write_bytes(b"")
     with pytest.raises(InputError, match=message):

@@ -46,7 +46,7 @@ RANDOM = {
     "resize": 20,
     "crops": "random",
     "rotate": 10.0,
-    "light": 0.2,
+    "brightness_contrast": 0.2,
     "dropout": 0.3,
     "optimizer": "adamw",
     "learning_rate": 0.005,
@@ -374,14 +374,14 @@ def test_a_run_whose_loss_became_no_number_goes_on_with_a_lower_rate(faces, tmp_
     checkpoint = read_checkpoint(run / "checkpoint.pt")
     assert checkpoint["state"]["total_steps"] == 5  # not 6, whose weights are ruined
     assert max(float(w.abs().max()) for w in checkpoint["weights"].values()) < 1e6
-    clipped = dataclasses.replace(recipe, clip=1.0)
+    clipped = dataclasses.replace(recipe, grad_clip_norm=1.0)
     with pytest.raises(MismatchError, match=r"learning_rate = 1e\+30, but the recipe now has 0.02"):
         train(faces, run, clipped, resume=True)
-    train(faces, run, clipped, resume=True, change=["learning_rate", "clip"])
+    train(faces, run, clipped, resume=True, change=["learning_rate", "grad_clip_norm"])
     assert len(log_of(run)) == 3
-    with pytest.raises(MismatchError, match=r"clip = 1.0, but"):  # it is finished
-        train(faces, run, recipe, resume=True, change=["clip"])
-    assert load_recipe(run / "recipe.toml").clip == 1.0
+    with pytest.raises(MismatchError, match=r"grad_clip_norm = 1.0, but"):  # it is finished
+        train(faces, run, recipe, resume=True, change=["grad_clip_norm"])
+    assert load_recipe(run / "recipe.toml").grad_clip_norm == 1.0
 
 
 def test_a_network_that_is_ruined_by_the_last_step_of_an_epoch_is_not_kept(faces, tmp_path):
@@ -406,7 +406,11 @@ def unlabeled_faces(folder: Path) -> Dataset:
 
 
 def test_the_loss_falls_and_the_classes_are_learned(faces, tmp_path):
-    train(faces, tmp_path / "run", fast_recipe(epochs=6, learning_rate=0.05, stop_on=0.3))
+    train(
+        faces,
+        tmp_path / "run",
+        fast_recipe(epochs=6, learning_rate=0.05, early_stopping_fraction=0.3),
+    )
     log = log_of(tmp_path / "run")
     assert float(log[-1]["loss"]) < 0.3 * float(log[0]["loss"])
     assert max(float(row["stop_accuracy"]) for row in log) > 0.9
@@ -490,7 +494,7 @@ def test_neither_other_splits_nor_the_held_share_are_learned_from(tmp_path, monk
 
 def test_down_sampling_draws_other_faces_each_epoch(faces, tmp_path, monkeypatch):
     rows = record_rows(monkeypatch)
-    train(faces, tmp_path / "run", fast_recipe(strategy="down-sampling", down_to=6))
+    train(faces, tmp_path / "run", fast_recipe(strategy="down-sampling", max_per_class=6))
     assert len(rows) == 2 * 3 * 6
     assert {*rows[:18]} != {*rows[18:]}
 
@@ -704,7 +708,7 @@ def test_optimizers_have_the_recipes_values(name, kind, settings):
 
 def test_clipping_bounds_the_step(faces, tmp_path):
     """Plain SGD moves the weights by rate · gradient, and the gradient has a norm of 0.001."""
-    recipe = fast_recipe(clip=0.001, momentum=0.0, learning_rate=1.0, checkpoint_steps=1)
+    recipe = fast_recipe(grad_clip_norm=0.001, momentum=0.0, learning_rate=1.0, checkpoint_steps=1)
     with pytest.raises(Stop):
         train(faces, tmp_path / "run", recipe, show=stop_at(2))
     torch.manual_seed(0)
@@ -777,7 +781,12 @@ def test_a_run_may_go_on_in_more_pieces(faces, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [{"ema": 0.9}, {"sam": 0.1}, {"mixup": 0.4}, {"label_smoothing": 0.1, "ema": 0.5, "sam": 0.05}],
+    [
+        {"ema_decay": 0.9},
+        {"sam": 0.1},
+        {"mixup": 0.4},
+        {"label_smoothing": 0.1, "ema_decay": 0.5, "sam": 0.05},
+    ],
 )
 def test_every_way_of_training_resumes_with_the_same_bits_and_changes_the_result(
     faces, tmp_path, settings
@@ -795,7 +804,7 @@ def test_every_way_of_training_resumes_with_the_same_bits_and_changes_the_result
 
 
 def test_the_average_is_what_is_judged_and_exported(faces, tmp_path):
-    recipe = fast_recipe(ema=0.8, stop_metric="last", epochs=2)
+    recipe = fast_recipe(ema_decay=0.8, stop_metric="last", epochs=2)
     train(faces, tmp_path / "run", recipe)
     average = {
         name.removeprefix("module."): value
@@ -890,7 +899,7 @@ def test_a_memory_that_is_full_while_judging_says_so_too(faces, tmp_path, monkey
         return real(self, image)
 
     monkeypatch.setattr(Network, "forward", forward)
-    held = fast_recipe(stop_on=0.4)
+    held = fast_recipe(early_stopping_fraction=0.4)
     with pytest.raises(TrainingError, match="the memory is full with batch_size 16 in 1 piece"):
         train(faces, tmp_path / "run", held)
     train(faces, tmp_path / "run", dataclasses.replace(held, accumulate=2), resume=True)

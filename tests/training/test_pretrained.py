@@ -28,7 +28,7 @@ from training.faces import fast_recipe
 PACKAGE = "openaffect.training.backbones"
 MODULES = {name: lookup.load(PACKAGE, name, "backbone") for name in lookup.names(PACKAGE)}
 LEARNED = [name for name, module in MODULES.items() if hasattr(module, "IMAGENET")]
-SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate": True}
+SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate_networks": True}
 
 
 def network_of(recipe: Recipe, seed: int = 0) -> Network:
@@ -279,13 +279,16 @@ def no_way(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unfrozen", "way"), [(1.0, "weights=random$"), (0.2, "weights=random --set unfrozen=1$")]
+    ("trainable_fraction", "way"),
+    [(1.0, "weights=random$"), (0.2, "weights=random --set trainable_fraction=1$")],
 )
 def test_what_cannot_be_fetched_is_told_with_its_address_and_the_ways_out(
-    unfrozen, way, kept, no_way
+    trainable_fraction, way, kept, no_way
 ):
     name = "efficientnet-b0"
-    recipe = fast_recipe(backbone=name, weights="imagenet", size=32, resize=32, unfrozen=unfrozen)
+    recipe = fast_recipe(
+        backbone=name, weights="imagenet", size=32, resize=32, trainable_fraction=trainable_fraction
+    )
     network = network_of(recipe)
     before = state_of(network)
     address = re.escape(str(imagenet_address(MODULES[name])))

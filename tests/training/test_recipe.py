@@ -56,7 +56,7 @@ def test_missing_keys_are_named():
         ("mean", [True, True, True], "a list of three finite numbers"),
         ("std", [0.1, 0.1, float("inf")], "a list of three finite numbers"),
         ("std", {"r": 1}, "a list of three finite numbers"),
-        ("recalled", "epochs", "a list of texts"),
+        ("unverified", "epochs", "a list of texts"),
         ("labels", ["happy", "sad"], "text"),
         ("labels", 7.5, "text"),
     ],
@@ -69,13 +69,13 @@ def test_a_value_of_the_wrong_type_is_refused(key, value, wanted):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("down_to", 0),
+        ("max_per_class", 0),
         ("affect_weight", 0.0),
         ("size", 7),
         ("rotate", 91.0),
         ("zoom", 1.0),
         ("shift", -0.1),
-        ("light", 1.0),
+        ("brightness_contrast", 1.0),
         ("mean", [0.5, 0.5]),
         ("std", [0.5, 0.0, 0.5]),
         ("dropout", 1.0),
@@ -87,9 +87,9 @@ def test_a_value_of_the_wrong_type_is_refused(key, value, wanted):
         ("step_every", 0),
         ("step_factor", 0.0),
         ("warmup", -1),
-        ("clip", -1.0),
-        ("stop_on", 0.0),
-        ("stop_on", 0.5),
+        ("grad_clip_norm", -1.0),
+        ("early_stopping_fraction", 0.0),
+        ("early_stopping_fraction", 0.5),
         ("patience", 0),
         ("checkpoint_steps", 0),
         ("seed", -1),
@@ -118,8 +118,8 @@ def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
     [
         ("zoom", (0, 0.999), (-1e-9, 1), "a finite number in [0, 1)"),
         ("gray", (0, 1), (-1e-9, 1.001), "a finite number in [0, 1]"),
-        ("unfrozen", (1e-9, 1), (0, 1.001), "a finite number in (0, 1]"),
-        ("stop_on", (1e-9, 0.499), (0, 0.5), "a finite number in (0, 0.5)"),
+        ("trainable_fraction", (1e-9, 1), (0, 1.001), "a finite number in (0, 1]"),
+        ("early_stopping_fraction", (1e-9, 0.499), (0, 0.5), "a finite number in (0, 0.5)"),
         ("learning_rate", (1e-9,), (0, -1), "a finite number above 0"),
         ("weight_decay", (0,), (-1e-9,), "a finite number of at least 0"),
         ("batch_size", (2,), (1,), "a whole number of at least 2"),
@@ -158,7 +158,7 @@ def test_a_recipe_made_in_code_has_the_types_of_its_keys_too():
         ({"labels": "happy"}, "two or more"),
         ({"labels": "happy,hapy"}, "unknown expression 'hapy'"),
         ({"labels": "9"}, "unknown label set '9'"),
-        ({"recalled": ["epoch"]}, "'epoch' in 'recalled'; did you mean 'epochs'"),
+        ({"unverified": ["epoch"]}, "'epoch' in 'unverified'; did you mean 'epochs'"),
         ({"target": "affect"}, "stop_metric 'f1' needs .* expressions; .* ccc or loss"),
         ({"target": "affect", "stop_metric": "accuracy"}, "needs a target with expressions"),
         (
@@ -166,7 +166,7 @@ def test_a_recipe_made_in_code_has_the_types_of_its_keys_too():
             "strategy 'weighted-loss' needs a target with expressions",
         ),
         ({"stop_metric": "ccc"}, "needs a target with affect"),
-        ({"none_rows": "affect"}, "none_rows 'affect' needs a target with affect"),
+        ({"none_faces": "affect"}, "none_faces 'affect' needs a target with affect"),
         (
             {"target": "both", "affect_loss": "ccc", "batch_size": 8, "accumulate": 5},
             r"at most half of 'batch_size' \(8\), but got 5",
@@ -192,7 +192,7 @@ def test_keys_that_do_not_go_together_are_refused(values, message):
         ("target=both", "target", "both"),
         ("warning=a = b", "warning", "a = b"),
         ("warning=", "warning", ""),
-        ('recalled=["epochs"]', "recalled", ("epochs",)),
+        ('unverified=["epochs"]', "unverified", ("epochs",)),
     ],
 )
 def test_settings_are_read_as_toml_or_else_as_text(setting, key, value):
@@ -210,13 +210,13 @@ def test_a_wrong_value_in_a_file_is_told_with_the_file(tmp_path):
         load_recipe(path)
 
 
-def test_a_value_that_is_set_otherwise_is_no_longer_recalled():
+def test_a_value_that_is_set_otherwise_is_no_longer_unverified():
     before = load_recipe("alexnet-imbalanced")
     same = load_recipe("alexnet-imbalanced", [f"epochs={before.epochs}", "learning_rate=1e-2"])
     assert same == before
     changed = load_recipe("alexnet-imbalanced", ["epochs=3", "patience=3"])
-    assert "epochs" in before.recalled
-    assert changed.recalled == tuple(key for key in before.recalled if key != "epochs")
+    assert "epochs" in before.unverified
+    assert changed.unverified == tuple(key for key in before.unverified if key != "epochs")
 
 
 def test_a_warning_of_the_labels_goes_with_them():
@@ -296,13 +296,13 @@ recipes = st.builds(
     source=texts,
     warning=texts,
     backbone=st.sampled_from(["alexnet", "resnet-small"]),
-    recalled=st.lists(st.sampled_from(["epochs", "size", "flip"]), max_size=3).map(tuple),
+    unverified=st.lists(st.sampled_from(["epochs", "size", "flip"]), max_size=3).map(tuple),
     labels=st.sampled_from(["7", "8", "11", "happy, Sad"]),
     soft_labels=st.booleans(),
     learning_rate=st.floats(1e-300, 1e300),
     mean=st.tuples(shares, shares, shares),
     zoom=shares,
-    clip=st.floats(0, 1e300),
+    grad_clip_norm=st.floats(0, 1e300),
     epochs=st.integers(1, 10**12),
     seed=st.integers(0, 2**32 - 1),
 )

@@ -107,7 +107,7 @@ def test_affect_alone_needs_no_expression(tmp_path):
     )
     alone = {"target": "affect", "stop_metric": "ccc"}
     assert choose_targets(dataset, fast_recipe(**alone)).rows.tolist() == [0]
-    targets = choose_targets(dataset, fast_recipe(**alone, none_rows="affect"))
+    targets = choose_targets(dataset, fast_recipe(**alone, none_faces="affect"))
     assert targets.rows.tolist() == [0, 2]
     assert targets.shares.shape == (2, 0)
     assert np.allclose(targets.affect, [[0.1, 0.1], [0.3, 0.3]])
@@ -120,7 +120,7 @@ def test_faces_labeled_none_are_learned_for_their_affect_alone_if_asked(tmp_path
     )
     both = {"target": "both", "strategy": "up-sampling"}
     assert choose_targets(dataset, fast_recipe(**both)).rows.tolist() == [0, 2]
-    targets = choose_targets(dataset, fast_recipe(**both, none_rows="affect"))
+    targets = choose_targets(dataset, fast_recipe(**both, none_faces="affect"))
     assert targets.rows.tolist() == [0, 1, 2]
     assert targets.shares.sum(axis=1).tolist() == [1, 0, 1]
     assert targets.classes.tolist() == [2, 3, 1]  # a class of its own, beyond the labels
@@ -256,7 +256,7 @@ def test_the_seed_decides_which_faces_are_held_out():
 
 @pytest.mark.parametrize("groups", [["one"] * 40, [None] * 5])
 def test_too_few_faces_or_groups_are_refused(groups):
-    with pytest.raises(InputError, match=r"cannot hold out 5% of .*stop_on"):
+    with pytest.raises(InputError, match=r"cannot hold out 5% of .*early_stopping_fraction"):
         held_ids([0] * len(groups), groups, 0.05, 0, list(range(len(groups))))
 
 
@@ -275,7 +275,7 @@ CHANGED = {
     "rotate": 10.0,
     "zoom": 0.1,
     "shift": 0.1,
-    "light": 0.2,
+    "brightness_contrast": 0.2,
 }
 
 
@@ -385,7 +385,7 @@ def test_every_epoch_has_as_many_steps(classes, strategy):
     targets = Targets(
         np.arange(len(classes)), classes, np.eye(3)[classes], np.zeros((len(classes), 2))
     )
-    recipe = fast_recipe(strategy=strategy, down_to=5, batch_size=4)
+    recipe = fast_recipe(strategy=strategy, max_per_class=5, batch_size=4)
     assert len({len(plan_epoch(recipe, targets, epoch)) for epoch in range(4)}) == 1
 
 

@@ -207,7 +207,9 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
     checkpoint = read_checkpoint(finished / "checkpoint.pt")
     network = Network(recipe)
     network.load_state_dict(checkpoint["best_weights"])
-    learned, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    learned, held = hold_out(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     crops = np.stack([faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows])
     pixels = torch.from_numpy(crops[:, 2:18, 2:18].transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
@@ -232,7 +234,9 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
 def test_the_temperature_is_that_of_the_averaged_views(faces, tmp_path):
     recipe = fast_recipe(resize=20, size=16, views="ten", stop_metric="last")
     model = open_model(loop.train(faces, tmp_path / "run", recipe))
-    _, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    _, held = hold_out(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     network = Network(recipe)
     network.load_state_dict(read_checkpoint(tmp_path / "run" / "checkpoint.pt")["best_weights"])
     crops = [faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows]
@@ -260,7 +264,9 @@ def test_scores_of_raters_shares_are_calibrated_against_the_labels(faces, tmp_pa
     soft = faces.with_column("soft_label", [shares[order.index(name)].tolist() for name in names])
     recipe = fast_recipe(soft_labels=True, stop_metric="last")
     model = open_model(loop.train(soft, tmp_path / "run", recipe))
-    _, held = hold_out(soft, choose_targets(soft, recipe), recipe.stop_on, recipe.seed)
+    _, held = hold_out(
+        soft, choose_targets(soft, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     assert held.shares.max() < 0.9
     outputs = model.predict([soft.crop(int(r), recipe.crop_rule, (16, 16)) for r in held.rows])
     logits = torch.from_numpy(np.log(outputs.probabilities)) * model.card.temperature
@@ -330,7 +336,9 @@ def test_a_run_knows_the_images_that_it_learned_from(finished, faces):
     model = open_model(finished)
     made = predict_dataset(model, faces)
     recipe = load_recipe(finished / "recipe.toml")
-    learned, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    learned, held = hold_out(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     assert np.flatnonzero(made.learned).tolist() == sorted(learned.rows.tolist())
     assert len(held.rows) > 0
     assert made.learned_warning() is not None

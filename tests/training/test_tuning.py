@@ -129,7 +129,11 @@ def test_a_space_on_the_command_line():
         ("optimizer=sgd..adam", UnknownName, "sgd..adam"),
         ("flip=0..1", InputError, "true or false"),
         ("mean=0.1,0.2", InputError, "its value is a list"),
-        ("stop_on=0.1..0.2", InputError, "'stop_on' cannot be searched"),
+        (
+            "early_stopping_fraction=0.1..0.2",
+            InputError,
+            "'early_stopping_fraction' cannot be searched",
+        ),
         ("seed=1..100", InputError, "'seed' cannot be searched"),
     ],
 )
@@ -253,9 +257,9 @@ def test_the_best_recipe_trains_to_the_best_value(found, faces, tmp_path, withou
 
 
 @pytest.mark.slow
-def test_searched_keys_are_no_longer_recalled(found):
-    study = replace(found, recipe=replace(ONE, recalled=("dropout", "momentum")))
-    assert study.best_recipe().recalled == ("momentum",)
+def test_searched_keys_are_no_longer_unverified(found):
+    study = replace(found, recipe=replace(ONE, unverified=("dropout", "momentum")))
+    assert study.best_recipe().unverified == ("momentum",)
 
 
 @pytest.mark.slow
@@ -548,7 +552,16 @@ def drawn(tmp_path_factory) -> Path:
     return path
 
 
-TINY = ["--set", "epochs=1", "--set", "resize=16", "--set", "size=16", "--set", "stop_on=0.3"]
+TINY = [
+    "--set",
+    "epochs=1",
+    "--set",
+    "resize=16",
+    "--set",
+    "size=16",
+    "--set",
+    "early_stopping_fraction=0.3",
+]
 
 
 @pytest.mark.slow

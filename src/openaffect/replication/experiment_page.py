@@ -178,8 +178,8 @@ def _made_by(outcome: Outcome) -> str:
 
 
 def _source(recipe: Recipe) -> str:
-    recalled = f". Recalled: {', '.join(recipe.recalled)}" if recipe.recalled else ""
-    return f"{recipe.source}{recalled}"
+    unverified = f". Recalled: {', '.join(recipe.unverified)}" if recipe.unverified else ""
+    return f"{recipe.source}{unverified}"
 
 
 def _link(outcome: Outcome) -> str:

@@ -11,7 +11,7 @@ from openaffect.training.recipe import Recipe
 
 _RATE_ADVICE = (
     "the last checkpoint is from before: go on from it with a lower rate, "
-    "--resume --set learning_rate=…, or with --set clip=1"
+    "--resume --set learning_rate=…, or with --set grad_clip_norm=1"
 )
 
 

@@ -65,8 +65,8 @@ class Learner:
             # As the pictures are, and so the gradients: else torch copies them and warns of it.
             self._network.to(memory_format=torch.channels_last)
         self._wrapped, self._optimizer = self._accelerator.prepare(self._network, self._optimizer)
-        if self._recipe.ema:
-            self._average = average_weights(self._plain(), self._recipe.ema)
+        if self._recipe.ema_decay:
+            self._average = average_weights(self._plain(), self._recipe.ema_decay)
             if self._loaded.get("average") is not None:
                 self._average.load_state_dict(self._loaded["average"])
         scaler = self._accelerator.scaler
@@ -119,8 +119,10 @@ class Learner:
         if self._recipe.sam:
             with climb(self._plain(), self._recipe.sam):
                 self._pass(batch, faces)
-        if self._recipe.clip:
-            self._accelerator.clip_grad_norm_(self._wrapped.parameters(), self._recipe.clip)
+        if self._recipe.grad_clip_norm:
+            self._accelerator.clip_grad_norm_(
+                self._wrapped.parameters(), self._recipe.grad_clip_norm
+            )
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._plain())

@@ -167,7 +167,7 @@ class _Loop:
         self.accelerator, self.show = accelerator, show
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
         self.targets, self.held = hold_out(
-            dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed
+            dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
         )
         self._check_classes()
         self.reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)

@@ -30,12 +30,12 @@ class Network(nn.Module):
         self.backbone: nn.Module
         self.backbone, features = module.build(recipe.size)
         self.dropout = nn.Dropout(recipe.dropout)
-        outputs = 1 if recipe.separate else 2
+        outputs = 1 if recipe.separate_networks else 2
         self.expression = nn.Linear(features, len(recipe.label_set)) if recipe.label_set else None
         self.affect = nn.Linear(features, outputs) if recipe.learns_affect else None
         self.arousal_backbone: nn.Module | None = None
         self.arousal: nn.Linear | None = None
-        if recipe.separate:
+        if recipe.separate_networks:
             self.arousal_backbone = module.build(recipe.size)[0]
             self.arousal = nn.Linear(features, 1)
         if hasattr(module, "initialize"):
@@ -43,12 +43,12 @@ class Network(nn.Module):
                 if head is not None:
                     module.initialize(head)
         for backbone in self.backbones.values():
-            _freeze(backbone, list_layers(module, backbone), recipe.unfrozen)
+            _freeze(backbone, list_layers(module, backbone), recipe.trainable_fraction)
         self.register_buffer("mean", 255 * torch.tensor(recipe.mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(recipe.std).view(1, 3, 1, 1))
         self.mean: Tensor
         self.std: Tensor
-        self.gray, self.own_center = recipe.colors == "gray", recipe.centering == "picture"
+        self.gray, self.own_center = recipe.input_color == "gray", recipe.per_image_norm
         # ITU-R BT.601, as OpenCV and Pillow have it; not a weight of older runs.
         luminance = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         self.register_buffer("luminance", luminance, persistent=False)
@@ -161,12 +161,14 @@ def list_layers(module: ModuleType, backbone: nn.Module) -> Sequence[nn.Module |
     ]
 
 
-def _freeze(backbone: nn.Module, layers: Sequence[nn.Module | None], unfrozen: float) -> None:
-    """Freeze all but the last layers, `unfrozen` of their number, at least one."""
-    if unfrozen == 1:
+def _freeze(
+    backbone: nn.Module, layers: Sequence[nn.Module | None], trainable_fraction: float
+) -> None:
+    """Freeze all but the last layers, `trainable_fraction` of their number, at least one."""
+    if trainable_fraction == 1:
         return
     backbone.requires_grad_(False)
-    number = max(1, round(unfrozen * len(layers)))
+    number = max(1, round(trainable_fraction * len(layers)))
     for layer in layers[-number:]:
         if layer is not None:
             layer.requires_grad_(True)

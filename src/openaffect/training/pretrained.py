@@ -95,7 +95,7 @@ def _fetch_imagenet(module: ModuleType, recipe: Recipe) -> tuple[str, dict[str, 
 def _ways_out(recipe: Recipe) -> str:
     text = "give a file of weights, --set weights=FILE, or begin with random ones, --set weights=random"
     # Layers that stay random would be of no use.
-    return text if recipe.unfrozen == 1 else text + " --set unfrozen=1"
+    return text if recipe.trainable_fraction == 1 else text + " --set trainable_fraction=1"
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from openaffect.training.recipe_keys import Key, read_keys, to_toml
 
 PACKAGE = "openaffect.training.recipes"
 
-RESCUING = ("learning_rate", "clip")
+RESCUING = ("learning_rate", "grad_clip_norm")
 """The keys that may be set otherwise for a run whose loss became no number."""
 
 _Chance = Annotated[float, Meta(ge=0, le=1)]
@@ -62,7 +62,7 @@ class Recipe:
             "torchvision; if that fails the training does not start) or the path of a file"
         ),
     ] = "random"
-    unfrozen: Annotated[
+    trainable_fraction: Annotated[
         float,
         Meta(
             gt=0,
@@ -70,14 +70,14 @@ class Recipe:
             description="share of the backbone's layers, counted from its end, that are trained",
         ),
     ] = 1.0
-    separate: Annotated[
+    separate_networks: Annotated[
         bool, Meta(description="whether valence and arousal get a backbone each")
     ] = False
-    recalled: Annotated[
+    unverified: Annotated[
         tuple[str, ...],
         Meta(
-            description="keys whose values are recalled from the publication, not read in it; a "
-            "key that is set otherwise leaves the list"
+            description="keys whose values are recalled from the publication and not verified in "
+            "it; a key that is set otherwise leaves the list"
         ),
     ] = ()
     warning: Annotated[
@@ -94,7 +94,7 @@ class Recipe:
     labels: Annotated[str, Meta(description="the label set: 7, 8, 11, or names between commas")] = (
         "8"
     )
-    none_rows: Annotated[
+    none_faces: Annotated[
         Literal["drop", "affect"],
         Meta(
             description="faces labeled `none`, where the label set lacks it: `drop` leaves them "
@@ -109,13 +109,13 @@ class Recipe:
         Literal["imbalanced", "down-sampling", "up-sampling", "weighted-loss", "class-balanced"],
         Meta(
             description="against class imbalance: `imbalanced` does nothing; `down-sampling` keeps "
-            "at most `down_to` faces per class; `up-sampling` repeats each class to the size of "
+            "at most `max_per_class` faces per class; `up-sampling` repeats each class to the size of "
             "the largest; `weighted-loss` multiplies the loss of class i by f_min / f_i; "
             "`class-balanced` by (1 − β) / (1 − β^n_i), divided by the mean over the classes (Cui "
             "et al. 2019)"
         ),
     ] = "imbalanced"
-    down_to: Annotated[
+    max_per_class: Annotated[
         _Count,
         Meta(
             description="faces per class that down-sampling keeps at most, sampled again each epoch"
@@ -148,7 +148,7 @@ class Recipe:
             "one of `five` (center and corners), or a rectangle of any size `resized` to it"
         ),
     ] = "center"
-    least_area: Annotated[
+    min_area: Annotated[
         float,
         Meta(
             gt=0,
@@ -171,22 +171,20 @@ class Recipe:
     rotate: Annotated[float, Meta(ge=0, le=90, description="largest angle in degrees")] = 0.0
     zoom: Annotated[_Change, Meta(description="largest change of size, as a share")] = 0.0
     shift: Annotated[_Change, Meta(description="largest change of place, as a share")] = 0.0
-    light: Annotated[
+    brightness_contrast: Annotated[
         _Change, Meta(description="largest change of brightness and of contrast, as a share")
     ] = 0.0
-    color: Annotated[
+    color_jitter: Annotated[
         _Change, Meta(description="largest change of each channel's gain, as a share")
     ] = 0.0
     gray: Annotated[_Chance, Meta(description="chance of a picture to lose its colors")] = 0.0
     blur: Annotated[_Chance, Meta(description="chance of a picture to be blurred")] = 0.0
-    coarse: Annotated[
+    downscale: Annotated[
         _Chance,
         Meta(description="chance of a picture to be brought to a lower resolution and back"),
     ] = 0.0
-    compress: Annotated[
-        _Chance, Meta(description="chance of a picture to be compressed as JPEG")
-    ] = 0.0
-    erase: Annotated[
+    jpeg: Annotated[_Chance, Meta(description="chance of a picture to be compressed as JPEG")] = 0.0
+    random_erasing: Annotated[
         _Chance,
         Meta(description="chance of a picture to lose a rectangle (Zhong et al. 2020)"),
     ] = 0.0
@@ -198,17 +196,20 @@ class Recipe:
             "mixed (Zhang et al. 2018); 0 mixes none",
         ),
     ] = 0.0
-    colors: Annotated[
+    input_color: Annotated[
         Literal["rgb", "gray"],
         Meta(
             description="what the network sees: `rgb`, or the luminance alone (`gray`), which "
             "makes a net that learned from gray pictures see colored ones alike"
         ),
     ] = "rgb"
-    centering: Annotated[
-        Literal["fixed", "picture"],
-        Meta(description="by the `fixed` mean and std below, or by each `picture`'s own"),
-    ] = "fixed"
+    per_image_norm: Annotated[
+        bool,
+        Meta(
+            description="whether each image is normalized by its own mean and standard deviation, "
+            "not by `mean` and `std`"
+        ),
+    ] = False
     mean: Annotated[_Three, Meta(description="mean of each channel, on a scale of 0 to 1")] = (
         0.5,
         0.5,
@@ -236,7 +237,7 @@ class Recipe:
             "two passes per step; 0 is off",
         ),
     ] = 0.0
-    ema: Annotated[
+    ema_decay: Annotated[
         float,
         Meta(
             ge=0,
@@ -272,10 +273,10 @@ class Recipe:
     warmup: Annotated[
         int, Meta(ge=0, description="steps over which the learning rate rises from zero")
     ] = 0
-    clip: Annotated[
+    grad_clip_norm: Annotated[
         float, Meta(ge=0, description="largest norm of the gradient; 0 sets no limit")
     ] = 0.0
-    stop_on: Annotated[
+    early_stopping_fraction: Annotated[
         float,
         Meta(
             gt=0,
@@ -293,7 +294,8 @@ class Recipe:
         _Count, Meta(description="epochs without a better value before the training stops")
     ] = 5
     temperature: Annotated[
-        bool, Meta(description="whether to calibrate the scores on the `stop_on` share")
+        bool,
+        Meta(description="whether to calibrate the scores on the `early_stopping_fraction` share"),
     ] = True
     checkpoint_steps: Annotated[_Count, Meta(description="steps between checkpoints")] = 200
     precision: Annotated[
@@ -395,10 +397,10 @@ def _without_claims(recipe: Recipe, published: dict[str, Any]) -> Recipe:
     def is_kept(key: str) -> bool:
         return key not in published or getattr(recipe, key) == KEYS[key].convert(published[key])
 
-    recalled = tuple(key for key in recipe.recalled if is_kept(key))
+    unverified = tuple(key for key in recipe.unverified if is_kept(key))
     stale = recipe.warning == published.get("warning", "") and not is_kept("labels")
     warning = "" if stale else recipe.warning
-    return dataclasses.replace(recipe, recalled=recalled, warning=warning)
+    return dataclasses.replace(recipe, unverified=unverified, warning=warning)
 
 
 def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
@@ -445,9 +447,9 @@ def _check_together(recipe: Recipe) -> None:
         raise InputError("'sam' needs gradients that are not scaled: set precision to bf16 or no")
     if recipe.method == "hog" and recipe.target == "both":
         raise InputError("method 'hog' learns one target: expression or affect")
-    if recipe.none_rows == "affect" and not recipe.learns_affect:
+    if recipe.none_faces == "affect" and not recipe.learns_affect:
         raise InputError(
-            "none_rows 'affect' needs a target with affect: set target to affect or both"
+            "none_faces 'affect' needs a target with affect: set target to affect or both"
         )
     ccc = recipe.learns_affect and recipe.affect_loss == "ccc"
     if ccc and 2 * recipe.accumulate > recipe.batch_size:
@@ -455,11 +457,11 @@ def _check_together(recipe: Recipe) -> None:
             "affect_loss 'ccc' compares the faces of a piece, so 'accumulate' can be at most half of "
             f"'batch_size' ({recipe.batch_size}), but got {recipe.accumulate}"
         )
-    if recipe.separate and recipe.target != "affect":
-        raise InputError("'separate' nets for valence and arousal need target 'affect'")
-    for key in recipe.recalled:
+    if recipe.separate_networks and recipe.target != "affect":
+        raise InputError("'separate_networks' for valence and arousal need target 'affect'")
+    for key in recipe.unverified:
         if key not in KEYS:
-            raise UnknownName("recipe key", key, KEYS, "'recalled'")
+            raise UnknownName("recipe key", key, KEYS, "'unverified'")
     parse_labels(recipe.labels)
     CropRule(margin=recipe.margin)
     if recipe.target == "affect" and recipe.stop_metric in ("f1", "accuracy"):

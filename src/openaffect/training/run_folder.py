@@ -40,7 +40,7 @@ _DAMAGE = (
 )
 
 
-_FREE = ("epochs", "accumulate", "source", "recalled", "warning", "extended_from")
+_FREE = ("epochs", "accumulate", "source", "unverified", "warning", "extended_from")
 """What a run may go on with otherwise: how long, in how much memory, and what is told of it."""
 
 

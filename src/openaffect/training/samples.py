@@ -22,7 +22,7 @@ from openaffect.faces.crops import crop
 from openaffect.images import pixel_hash, read_image
 from openaffect.labels import EMOTIONS, Expression, parse_labels
 from openaffect.parallel import map_in_order
-from openaffect.training.augmentation import augment, draw_changes
+from openaffect.training.augmentation import augment, sample_changes
 from openaffect.training.imbalance import epoch_rows
 from openaffect.training.recipe import Recipe
 
@@ -91,7 +91,7 @@ def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
     Those of the split `train` (all, if no row has a split) whose expression is in the label set,
     and, with soft labels, uncertain ones whose raters chose something in it; for a recipe of
     affect alone, those of the label set that have valence and arousal, and faces without an
-    expression. With `none_rows` = `affect`, faces labeled none are added for their affect.
+    expression. With `none_faces` = `affect`, faces labeled none are added for their affect.
 
     Raises:
         InputError: there are none; the message says why.
@@ -107,7 +107,7 @@ def choose_targets(dataset: Dataset, recipe: Recipe) -> Targets:
         shares = np.zeros((len(dataset), 0), np.float32)
         wanted = [-1, *(label.id for label in parse_labels(recipe.labels))]
         usable = in_train & np.isin(dataset.expression_ids, wanted) & ~np.isnan(affect[:, 0])
-    if recipe.none_rows == "affect":
+    if recipe.none_faces == "affect":
         none = dataset.expression_ids == Expression.NONE.id
         usable |= in_train & none & ~np.isnan(affect[:, 0])
     if not usable.any():
@@ -194,7 +194,7 @@ def hold_out(
     if not mask.any() or mask.all():
         raise InputError(
             f"cannot hold out {share:.0%} of {len(targets)} faces for stopping; "
-            "train on more faces or set another share: --set stop_on=0.2"
+            "train on more faces or set another share: --set early_stopping_fraction=0.2"
         )
     return targets.select(~mask), targets.select(mask)
 
@@ -324,7 +324,7 @@ def plan_epoch(recipe: Recipe, targets: Targets, epoch: int) -> list[NDArray[np.
     A last step of a single face joins the one before: batch normalization cannot do with one.
     """
     rng = np.random.default_rng((recipe.seed, epoch))
-    rows = epoch_rows(recipe.strategy, targets.classes, recipe.down_to, rng)
+    rows = epoch_rows(recipe.strategy, targets.classes, recipe.max_per_class, rng)
     steps = [rows[i : i + recipe.batch_size] for i in range(0, len(rows), recipe.batch_size)]
     if len(steps) > 1 and len(steps[-1]) == 1:
         last = steps.pop()
@@ -366,7 +366,7 @@ def _make_batch(
     world: int,
 ) -> Batch:
     rng = np.random.default_rng((recipe.seed, *place, 1))
-    changes = draw_changes(recipe, len(positions), rng)
+    changes = sample_changes(recipe, len(positions), rng)
     mine = slice(rank, None, world)
     chosen = targets.select(positions[mine])
     own = {key: values[mine] for key, values in changes.items()}

@@ -90,7 +90,7 @@ def train(
             return run / "model.onnx"
         # What makes the training impossible is told before a file is touched.
         targets = choose_targets(dataset, recipe)
-        learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+        learned, held = hold_out(dataset, targets, recipe.early_stopping_fraction, recipe.seed)
         if recipe.label_set:
             check_classes(learned.classes, recipe)
         prepare_folder(run, recipe, overwrite=overwrite)
@@ -241,7 +241,7 @@ def _reduce(
 def _weigh(recipe: Recipe, targets: Targets) -> tuple[Targets, NDArray[np.float64]]:
     """The faces that a strategy takes, each once, and what each counts: its repeats times H."""
     rng = np.random.default_rng((recipe.seed, 0))
-    rows = epoch_rows(recipe.strategy, targets.classes, recipe.down_to, rng)
+    rows = epoch_rows(recipe.strategy, targets.classes, recipe.max_per_class, rng)
     places, repeats = np.unique(rows, return_counts=True)
     counts = np.bincount(targets.classes, minlength=max(1, len(recipe.label_set)))
     weights = class_weights(recipe.strategy, counts, recipe.beta)

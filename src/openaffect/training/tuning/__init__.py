@@ -45,7 +45,7 @@ def tune(
     """Search the keys of a recipe that train best on a dataset's split `train`.
 
     Every trial trains on the same faces and is judged by the recipe's `stop_metric` on the same
-    `stop_on` share of them, never on the split that is scored. Trees of Parzen estimators choose
+    `early_stopping_fraction` share of them, never on the split that is scored. Trees of Parzen estimators choose
     the values (Bergstra et al. 2011). Called again on the same folder, the search goes on, and a
     trial that was cut off goes on from its last checkpoint.
 
@@ -86,7 +86,7 @@ def tune(
     with needs("tune", "parameter search"):
         from openaffect.training.tuning import search
     # Told before a file is made: a dataset that this recipe cannot learn from.
-    hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    hold_out(dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed)
     wanted = Study(
         folder=Path(folder),
         recipe=recipe,

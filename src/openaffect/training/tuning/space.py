@@ -24,8 +24,16 @@ from openaffect.training.recipe_keys import Key
 Value: TypeAlias = str | int | float | bool
 
 FIXED = (
-    *("name", "source", "recalled", "warning", "method"),
-    *("target", "labels", "none_rows", "soft_labels", "stop_on", "stop_metric", "seed"),
+    *("name", "source", "unverified", "warning", "method"),
+    *(
+        "target",
+        "labels",
+        "none_faces",
+        "soft_labels",
+        "early_stopping_fraction",
+        "stop_metric",
+        "seed",
+    ),
 )
 """Keys that decide what a trial is judged on: they must be the same for all trials of a study."""
 
