@@ -15,7 +15,6 @@ from openaffect.training.network import (
     Network,
     count_parameters,
     find_backbone,
-    list_layers,
     load_weights,
 )
 from openaffect.training.recipe import load_recipe
@@ -150,7 +149,7 @@ def test_resnet50_has_175_layers_of_which_the_share_is_rounded(share):
     with torch.device("meta"):
         recipe = load_recipe("resnet50-transfer", [f"trainable_fraction={share}"])
         network = Network(recipe)
-        assert len(list_layers(find_backbone(recipe), network.backbone)) == 175
+        assert len(find_backbone(recipe.backbone).list_layers(network.backbone)) == 175
     assert "backbone.layer3.5.bn3.weight" in trained_names(network)
     assert "backbone.layer3.5.conv3.weight" not in trained_names(network)
 

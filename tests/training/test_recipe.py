@@ -295,7 +295,7 @@ recipes = st.builds(
     name=texts,
     source=texts,
     warning=texts,
-    backbone=st.sampled_from(["alexnet", "resnet-small"]),
+    backbone=st.sampled_from(["torchvision/alexnet", "resnet-small"]),
     unverified=st.lists(st.sampled_from(["epochs", "size", "flip"]), max_size=3).map(tuple),
     labels=st.sampled_from(["7", "8", "11", "happy, Sad"]),
     soft_labels=st.booleans(),

@@ -7,13 +7,13 @@ import pickle
 import struct
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from openaffect.errors import FormatError, InputError
+from openaffect.training.backbones._backbone import Backbone
 from openaffect.training.network import Network, find_backbone
 from openaffect.training.recipe import Recipe
 
@@ -39,41 +39,30 @@ def load_pretrained(network: Network, recipe: Recipe) -> None:
     """
     if recipe.weights == "random":
         return
-    module = find_backbone(recipe)
+    source = find_backbone(recipe.backbone)
     if recipe.weights == "imagenet":
-        where, found = _fetch_imagenet(module, recipe)
+        where, found = _fetch_imagenet(source, recipe)
     else:
         where, found = f"the weights in {recipe.weights}", _read_file(Path(recipe.weights))
-    heads: tuple[str, ...] = getattr(module, "HEAD", ())
     states = {
-        name: _fit(_choose(found, name), backbone, heads, f"{where} do not fit {recipe.backbone}")
+        name: _fit(
+            _choose(found, name),
+            backbone,
+            tuple(f"{head}." for head in source.list_heads(backbone)),
+            f"{where} do not fit {recipe.backbone}",
+        )
         for name, backbone in network.backbones.items()
     }
     for name, backbone in network.backbones.items():
         backbone.load_state_dict(states[name])
 
 
-def imagenet_address(module: ModuleType) -> str | None:
-    """Where the weights are that a backbone's file names, or None if it names none."""
-    if not hasattr(module, "IMAGENET"):
-        return None
-    library, name = module.IMAGENET
-    if library == "torchvision":
-        from torchvision.models import get_weight
-
-        return str(get_weight(name).url)
-    import timm
-
-    known = timm.get_pretrained_cfg(name)
-    assert known is not None, f"timm has no {name}"
-    return str(known.url)
-
-
-def _fetch_imagenet(module: ModuleType, recipe: Recipe) -> tuple[str, dict[str, Any]]:
-    address = imagenet_address(module)
+def _fetch_imagenet(backbone: Backbone, recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    address = backbone.address
     if address is None:
         raise InputError(
-            f"backbone {recipe.backbone} has no weights learned on ImageNet; {_ways_out(recipe)}"
+            f"backbone {recipe.backbone} has no weights learned on ImageNet that can be fetched and "
+            f"checked by a hash; {_ways_out(recipe)}"
         )
     try:
         # The hash in the file's name is checked; the file is kept in torch's own folder.

@@ -20,6 +20,7 @@ from openaffect.documents import decode_toml, read_bytes
 from openaffect.errors import FormatError, InputError, UnknownName, shorten
 from openaffect.faces.crops import CropRule
 from openaffect.labels import Expression, parse_labels
+from openaffect.training.backbones import LIBRARIES
 from openaffect.training.recipe_keys import Key, read_keys, to_toml
 
 PACKAGE = "openaffect.training.recipes"
@@ -53,7 +54,11 @@ class Recipe:
         ),
     ] = "network"
     backbone: Annotated[
-        str, Meta(description="name of a file in `training/backbones`; only for networks")
+        str,
+        Meta(
+            description="`timm/NAME` or `torchvision/NAME`, such as `timm/efficientnet_b2.ra_in1k`, "
+            "or one of ours: `resnet-small`, `resnet-medium`, `vgg-study`; only for networks"
+        ),
     ] = ""
     weights: Annotated[
         str,
@@ -430,9 +435,8 @@ def _parse_value(text: str) -> Any:
 
 def _check_together(recipe: Recipe) -> None:
     """Refuse values that do not go together."""
-    backbones = lookup.names("openaffect.training.backbones")
-    if recipe.method == "network" and recipe.backbone not in backbones:
-        raise UnknownName("backbone", recipe.backbone, backbones)
+    if recipe.method == "network":
+        _check_backbone(recipe.backbone)
     if recipe.method == "network" and recipe.resize < recipe.size:
         raise InputError(
             f"expected recipe key 'resize' to be at least 'size' ({recipe.size}), "
@@ -473,3 +477,11 @@ def _check_together(recipe: Recipe) -> None:
         raise InputError(f"strategy '{recipe.strategy}' needs a target with expressions")
     if recipe.target == "expression" and recipe.stop_metric == "ccc":
         raise InputError("stop_metric 'ccc' needs a target with affect")
+
+
+def _check_backbone(name: str) -> None:
+    """Refuse a name that is none of ours; those of the libraries they know themselves."""
+    library, slash, rest = name.partition("/")
+    own = lookup.names("openaffect.training.backbones")
+    if name not in own and not (slash and rest and library in LIBRARIES):
+        raise UnknownName("backbone", name, [*own, *(f"{one}/NAME" for one in LIBRARIES)])

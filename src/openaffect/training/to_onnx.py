@@ -146,6 +146,7 @@ def make_card(recipe: Recipe, temperature: float, training: Training, parameters
             "affect_origin": _origins(training.dataset, "affect_origin"),
             "expression_origin": _origins(training.dataset, "expression_origin"),
             "parameters": parameters,
+            **({"backbone": recipe.backbone} if recipe.backbone else {}),
             "best_epoch": training.best_epoch,
         },
         scores={
