@@ -22,9 +22,10 @@ from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.labels import EMOTIONS
 from openaffect.synthetic import synthesize_face
 from openaffect.training import loop
+from openaffect.training.loader import CropReader, iterate_batches
 from openaffect.training.network import Network
 from openaffect.training.recipe import Recipe
-from openaffect.training.samples import CropReader, choose_targets, iterate_batches
+from openaffect.training.targets import choose_targets
 
 PICTURES = 3840  # an epoch long enough for its start not to count
 ROUNDS = 5

@@ -11,11 +11,12 @@ from openaffect import lookup
 from openaffect.errors import InputError, UnknownName
 from openaffect.model import open_model
 from openaffect.training import losses
+from openaffect.training.card import TrainingSummary
 from openaffect.training.network import ExportedNetwork, Network, find_backbone
+from openaffect.training.optimization import make_optimizer
 from openaffect.training.recipe import Recipe, load_recipe, recipe_names
-from openaffect.training.samples import choose_targets
-from openaffect.training.schedule import make_optimizer
-from openaffect.training.to_onnx import Training, export_model
+from openaffect.training.targets import choose_targets
+from openaffect.training.to_onnx import export_model
 from training.faces import fast_recipe, make_faces
 
 PACKAGE = "openaffect.training.backbones"
@@ -189,7 +190,9 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
         features = network.eval().backbone(normal)
         for head in (network.expression, network.affect):  # else all pictures give nearly the same
             head.weight.div_(4 * (features @ head.weight.T).std(dim=0, keepdim=True).T)
-    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, IMAGES)
+    facts = TrainingSummary(
+        faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, IMAGES
+    )
     export_model(network, recipe, 1.5, facts, tmp_path / "model.onnx")
     pictures = random_pictures(3, recipe.size).round()
     found = open_model(tmp_path / "model.onnx").predict(

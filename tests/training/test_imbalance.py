@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openaffect.training.imbalance import class_weights, epoch_rows
+from openaffect.training.imbalance import class_weights, sample_epoch
 
 # Faces of AffectNet's training.csv, neutral to contempt.
 TRAIN = np.array([74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750])
@@ -18,7 +18,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def rows_of(strategy: str, classes: np.ndarray, seed: int = 0, max_per_class: int = 15_000):
-    return epoch_rows(strategy, classes, max_per_class, np.random.default_rng(seed))
+    return sample_epoch(strategy, classes, max_per_class, np.random.default_rng(seed))
 
 
 def counts_of(classes: np.ndarray, rows: np.ndarray) -> dict[int, int]:

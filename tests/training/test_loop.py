@@ -27,16 +27,16 @@ from openaffect.errors import (
     TrainingError,
 )
 from openaffect.labels import Expression
-from openaffect.training import learner, loop
-from openaffect.training.failures import out_of_memory
-from openaffect.training.loop import train
+from openaffect.training import augmentation, loop, losses
+from openaffect.training.loader import CropReader, iterate_batches
+from openaffect.training.loop import out_of_memory, train
 from openaffect.training.losses import smooth_targets
 from openaffect.training.moment import Moment
 from openaffect.training.network import Network
+from openaffect.training.optimization import learning_rate, make_optimizer
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
-from openaffect.training.samples import CropReader, choose_targets, hold_out, iterate_batches
-from openaffect.training.schedule import learning_rate, make_optimizer
+from openaffect.training.targets import choose_targets, train_val_split
 from training.faces import THREE, fast_recipe, make_faces
 
 pytestmark = pytest.mark.usefixtures("without_export")
@@ -369,7 +369,7 @@ def test_a_run_whose_loss_became_no_number_goes_on_with_a_lower_rate(faces, tmp_
     moments: list[Moment] = []
     wild = dataclasses.replace(recipe, learning_rate=1e30)
     with pytest.raises(TrainingError, match="in epoch 2, step 3"):
-        train(faces, run, wild, resume=True, change=["learning_rate"], show=moments.append)
+        train(faces, run, wild, resume=True, overrides=["learning_rate"], show=moments.append)
     assert "the run goes on with learning_rate = 1e+30; it had 0.02" in [m.note for m in moments]
     checkpoint = read_checkpoint(run / "checkpoint.pt")
     assert checkpoint["state"]["total_steps"] == 5  # not 6, whose weights are ruined
@@ -377,10 +377,10 @@ def test_a_run_whose_loss_became_no_number_goes_on_with_a_lower_rate(faces, tmp_
     clipped = dataclasses.replace(recipe, grad_clip_norm=1.0)
     with pytest.raises(MismatchError, match=r"learning_rate = 1e\+30, but the recipe now has 0.02"):
         train(faces, run, clipped, resume=True)
-    train(faces, run, clipped, resume=True, change=["learning_rate", "grad_clip_norm"])
+    train(faces, run, clipped, resume=True, overrides=["learning_rate", "grad_clip_norm"])
     assert len(log_of(run)) == 3
     with pytest.raises(MismatchError, match=r"grad_clip_norm = 1.0, but"):  # it is finished
-        train(faces, run, recipe, resume=True, change=["grad_clip_norm"])
+        train(faces, run, recipe, resume=True, overrides=["grad_clip_norm"])
     assert load_recipe(run / "recipe.toml").grad_clip_norm == 1.0
 
 
@@ -440,7 +440,7 @@ def test_the_first_loss_is_the_published_formula(faces, tmp_path):
     train(faces, tmp_path / "run", recipe, show=moments.append)
     first = next(m for m in moments if m.phase == "training")
 
-    learned, _ = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    learned, _ = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     reader = CropReader(faces, recipe)
     batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
     reader.close()
@@ -482,7 +482,7 @@ def test_neither_other_splits_nor_the_held_share_are_learned_from(tmp_path, monk
     recipe = fast_recipe()
     rows = record_rows(monkeypatch)
     train(dataset, tmp_path / "run", recipe)
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    learned, held = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     assert {dataset.faces["split"][row].as_py() for row in rows} == {"train"}
     assert {*rows} == {*learned.rows.tolist()}
     assert len(held) > 3
@@ -526,7 +526,7 @@ def spoil(dataset: Dataset, rows: list[int]) -> None:
 def test_broken_pictures_are_counted_and_the_rest_is_learned(tmp_path, monkeypatch):
     dataset = make_faces(tmp_path / "data", 60)
     recipe = fast_recipe()
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    learned, held = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     broken = [int(learned.rows[3]), int(learned.rows[4]), int(held.rows[0])]
     spoil(dataset, broken)
     rows = record_rows(monkeypatch)
@@ -548,7 +548,7 @@ def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
     """Batch normalization on 1 × 1 features cannot learn from one face alone."""
     dataset = make_faces(tmp_path / "data", 60)
     recipe = fast_recipe(epochs=1)
-    learned, _ = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    learned, _ = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     first = loop.plan_epoch(recipe, learned, 0)[0]
     spoil(dataset, learned.rows[first[left:]].tolist())
     moments: list[Moment] = []
@@ -566,7 +566,7 @@ def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
 def test_no_readable_picture_is_refused(tmp_path, share, message):
     dataset = make_faces(tmp_path / "data", 40)
     recipe = fast_recipe()
-    _, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    _, held = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     spoil(dataset, held.rows.tolist() if share == "held" else list(range(40)))
     with pytest.raises(InputError, match=message):
         train(dataset, tmp_path / "run", recipe)
@@ -578,7 +578,7 @@ def test_no_readable_picture_is_refused(tmp_path, share, message):
 def with_scores(monkeypatch, values: list[float], key: str = "f1") -> None:
     """A judge that says what the test wants."""
     series = iter(values)
-    monkeypatch.setattr(loop._Loop, "_judge", lambda _: {key: next(series)})
+    monkeypatch.setattr(loop, "_validate", lambda _: {key: next(series)})
 
 
 @pytest.mark.slow
@@ -635,7 +635,7 @@ def test_an_interrupted_run_keeps_its_patience_and_its_best_epoch(faces, tmp_pat
 def test_the_scores_of_an_epoch_are_those_of_its_weights_on_the_held_share(faces, tmp_path):
     recipe = fast_recipe(epochs=1, target="both", resize=20)
     train(faces, tmp_path / "run", recipe)
-    _, held = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    _, held = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     network = Network(recipe)
     network.load_state_dict(read_checkpoint(tmp_path / "run" / "checkpoint.pt")["weights"])
     crops = np.stack([faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows])
@@ -822,7 +822,7 @@ def test_a_sharpness_aware_step_is_the_published_one(faces, tmp_path):
     recipe = fast_recipe(sam=0.3, momentum=0.0, checkpoint_steps=1, flip=False)
     with pytest.raises(Stop):
         train(faces, tmp_path / "run", recipe, show=stop_at(2))
-    learned, _ = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    learned, _ = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     reader = CropReader(faces, recipe)
     batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
     reader.close()
@@ -857,7 +857,7 @@ def test_mixtures_mix_pictures_and_targets_by_the_same_share():
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 2, 2)
     shares = torch.eye(6)
     truth = torch.stack([torch.arange(6.0) / 6, torch.full((6,), torch.nan)], dim=1)
-    mixed, targets, affect = learner._mix(0.5, images, shares, truth)
+    mixed, targets, affect = augmentation.mixup(0.5, images, shares, truth)
     numbers = torch.arange(6.0)
     np.testing.assert_allclose(targets.sum(1), np.ones(6), atol=1e-6)
     np.testing.assert_allclose(mixed[:, 0, 0, 0], targets @ numbers, atol=1e-5)
@@ -881,7 +881,7 @@ def test_a_full_memory_says_what_to_try(faces, tmp_path, monkeypatch):
     with pytest.raises(Stop):
         train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(2))
     with monkeypatch.context() as patch:
-        patch.setattr(learner.losses, "expression_loss", fill)
+        patch.setattr(losses, "expression_loss", fill)
         with pytest.raises(TrainingError, match="the memory is full with batch_size 16") as caught:
             train(faces, run, fast_recipe(checkpoint_steps=1), resume=True)
     assert "--resume --set accumulate=2" in str(caught.value)
@@ -921,7 +921,7 @@ def test_the_advice_of_a_full_memory_can_be_followed(settings, more):
 
 def test_the_last_epoch_is_kept_where_nothing_is_watched(faces, tmp_path, monkeypatch):
     values = iter([0.9, 0.1, 0.5])
-    monkeypatch.setattr(loop._Loop, "_judge", lambda _: {"f1": next(values)})
+    monkeypatch.setattr(loop, "_validate", lambda _: {"f1": next(values)})
     recipe = fast_recipe(stop_metric="last", epochs=3, patience=1, temperature=False)
     train(faces, tmp_path / "run", recipe)
     assert [row["best"] for row in log_of(tmp_path / "run")] == ["True"] * 3

@@ -10,6 +10,7 @@ from torch import nn
 from openaffect.errors import InputError, UnknownName
 from openaffect.model import open_model
 from openaffect.training import losses
+from openaffect.training.card import TrainingSummary
 from openaffect.training.network import (
     ExportedNetwork,
     Network,
@@ -18,8 +19,8 @@ from openaffect.training.network import (
     load_weights,
 )
 from openaffect.training.recipe import load_recipe
-from openaffect.training.samples import choose_targets
-from openaffect.training.to_onnx import Training, export_model
+from openaffect.training.targets import choose_targets
+from openaffect.training.to_onnx import export_model
 from training.faces import center_pieces, fast_recipe
 
 HASHES = np.array([3, 7], np.uint32)
@@ -301,7 +302,9 @@ def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
         for head in (network.expression, network.affect, network.arousal):
             if head is not None:
                 head.weight.mul_(10)
-    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, HASHES)
+    facts = TrainingSummary(
+        faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, HASHES
+    )
     export_model(network.eval(), recipe, 1.5, facts, tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (3, 21, 21, 3), dtype=np.uint8)
     found = open_model(tmp_path / "model.onnx").predict(images)
@@ -344,7 +347,7 @@ def test_gray_and_own_center_are_in_the_exported_graph(faces, tmp_path):
     recipe = fast_recipe(input_color="gray", per_image_norm=True)
     network = Network(recipe).eval()
     targets = choose_targets(faces, recipe)
-    training = Training(faces, "0" * 64, targets, 0, 0, 1, {}, HASHES)
+    training = TrainingSummary(faces, "0" * 64, targets, 0, 0, 1, {}, HASHES)
     export_model(network, recipe, 1.0, training, tmp_path / "m.onnx")
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
     found = open_model(tmp_path / "m.onnx").predict(crops).probabilities

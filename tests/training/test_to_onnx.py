@@ -21,11 +21,13 @@ from openaffect.labels import EMOTIONS
 from openaffect.model import Card, open_model
 from openaffect.synthetic import synthesize_face
 from openaffect.training import loop, to_onnx
+from openaffect.training.calibration import fit_temperature
+from openaffect.training.card import TrainingSummary, make_card
 from openaffect.training.network import ExportedNetwork, Network, count_parameters
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
-from openaffect.training.samples import choose_targets, hold_out
-from openaffect.training.to_onnx import Training, export_model, fit_temperature
+from openaffect.training.targets import choose_targets, train_val_split
+from openaffect.training.to_onnx import export_model
 from training.faces import fast_recipe, make_faces
 
 TEMPERATURE = 2.5
@@ -38,9 +40,11 @@ TARGETS = {
 IMAGES = np.array([3, 7], np.uint32)
 
 
-def training_of(dataset) -> Training:
+def training_of(dataset) -> TrainingSummary:
     targets = choose_targets(dataset, fast_recipe())
-    return Training(dataset, dataset.fingerprint(), targets, 12, 2, 3, {"stop_f1": 0.5}, IMAGES)
+    return TrainingSummary(
+        dataset, dataset.fingerprint(), targets, 12, 2, 3, {"stop_f1": 0.5}, IMAGES
+    )
 
 
 def network_of(recipe) -> Network:
@@ -158,13 +162,14 @@ def test_the_card_is_filled(exported, faces):
         "affect_origin": ["synthetic"],
         "expression_origin": ["synthetic"],
         "parameters": count_parameters(network),
+        "backbone": recipe.backbone,
         "best_epoch": 3,
     }
 
 
 def test_an_unknown_license_is_said_to_be_unknown(tmp_path):
-    card = to_onnx.make_card(fast_recipe(), 1.0, training_of(make_faces(tmp_path / "d", 9)), 1)
-    assert card.licenses["data"] == "not stated"
+    made = make_card(fast_recipe(), 1.0, training_of(make_faces(tmp_path / "d", 9)), 1)
+    assert made.licenses["data"] == "not stated"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +178,7 @@ def test_an_unknown_license_is_said_to_be_unknown(tmp_path):
 )
 def test_the_card_names_the_weights_that_the_training_began_with(faces, weights, told):
     recipe = fast_recipe(weights=weights)
-    license = to_onnx.make_card(recipe, 1.0, training_of(faces), 5).licenses["weights"]
+    license = make_card(recipe, 1.0, training_of(faces), 5).licenses["weights"]
     assert told in license
     assert "somewhere" not in license  # a path of this machine
 
@@ -207,7 +212,7 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
     checkpoint = read_checkpoint(finished / "checkpoint.pt")
     network = Network(recipe)
     network.load_state_dict(checkpoint["best_weights"])
-    learned, held = hold_out(
+    learned, held = train_val_split(
         faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
     )
     crops = np.stack([faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows])
@@ -234,7 +239,7 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
 def test_the_temperature_is_that_of_the_averaged_views(faces, tmp_path):
     recipe = fast_recipe(resize=20, size=16, views="ten", stop_metric="last")
     model = open_model(loop.train(faces, tmp_path / "run", recipe))
-    _, held = hold_out(
+    _, held = train_val_split(
         faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
     )
     network = Network(recipe)
@@ -264,7 +269,7 @@ def test_scores_of_raters_shares_are_calibrated_against_the_labels(faces, tmp_pa
     soft = faces.with_column("soft_label", [shares[order.index(name)].tolist() for name in names])
     recipe = fast_recipe(soft_labels=True, stop_metric="last")
     model = open_model(loop.train(soft, tmp_path / "run", recipe))
-    _, held = hold_out(
+    _, held = train_val_split(
         soft, choose_targets(soft, recipe), recipe.early_stopping_fraction, recipe.seed
     )
     assert held.shares.max() < 0.9
@@ -336,7 +341,7 @@ def test_a_run_knows_the_images_that_it_learned_from(finished, faces):
     model = open_model(finished)
     made = predict_dataset(model, faces)
     recipe = load_recipe(finished / "recipe.toml")
-    learned, held = hold_out(
+    learned, held = train_val_split(
         faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
     )
     assert np.flatnonzero(made.learned).tolist() == sorted(learned.rows.tolist())

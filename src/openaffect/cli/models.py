@@ -61,7 +61,7 @@ def train(
     Example: openaffect train fer run --recipe resnet-small-imbalanced --set epochs=8
     """
     from openaffect.dataset import open_dataset
-    from openaffect.training import RESCUING, load_recipe, train
+    from openaffect.training import RESUMABLE_OVERRIDES, load_recipe, train
 
     chosen = load_recipe(recipe, settings or [])
     opened = open_dataset(dataset)
@@ -78,7 +78,9 @@ def train(
             resume=resume,
             overwrite=overwrite,
             # Only what was asked for: a setting that was forgotten is told.
-            change=[key for key in RESCUING if any(s.startswith(key) for s in settings or ())],
+            overrides=[
+                key for key in RESUMABLE_OVERRIDES if any(s.startswith(key) for s in settings or ())
+            ],
             track=track or (),
             show=show,
         )

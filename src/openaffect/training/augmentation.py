@@ -1,4 +1,4 @@
-"""Changes of training pictures: drawn for a whole batch at once, then applied face by face."""
+"""Augmentation of training images: sampled for a whole batch at once, then applied face by face."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from openaffect.training.recipe import Recipe
 
@@ -162,3 +164,18 @@ def _erase(piece: Image, how: NDArray[np.float64]) -> Image:
     result = piece.copy()
     result[y : y + h, x : x + w] = 128
     return result
+
+
+def mixup(
+    alpha: float, images: Tensor, soft_targets: Tensor, affect: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each face mixed with another of the batch, by one share for all (Zhang et al. 2018).
+
+    Valence and arousal that one of the two lacks stay unknown.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    other = torch.randperm(len(images)).to(images.device)
+    first, second, third = (
+        share * x + (1 - share) * x[other] for x in (images, soft_targets, affect)
+    )
+    return first, second, third

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def epoch_rows(
+def sample_epoch(
     strategy: str, classes: NDArray[np.integer], max_per_class: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """The rows of one epoch, shuffled.

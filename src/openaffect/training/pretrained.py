@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import pickle
-import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from openaffect.errors import FormatError, InputError
+from openaffect.errors import FormatError, InputError, reason
 from openaffect.training.backbones._backbone import Backbone
 from openaffect.training.network import Network, find_backbone
 from openaffect.training.recipe import Recipe
+from openaffect.training.run_folder import DAMAGED_FILE
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
-
-# What torch's reader raises for damaged files.
-_DAMAGE = (
-    *(RuntimeError, EOFError, OSError, LookupError, ValueError),
-    *(pickle.PickleError, struct.error),
-)
 
 
 def load_pretrained(network: Network, recipe: Recipe) -> None:
@@ -73,10 +66,10 @@ def _fetch_imagenet(backbone: Backbone, recipe: Recipe) -> tuple[str, dict[str, 
             check_hash=True,
             weights_only=True,
         )
-    except (*_DAMAGE, http.client.HTTPException) as error:
+    except (*DAMAGED_FILE, http.client.HTTPException) as error:
         raise InputError(
             f"cannot fetch the ImageNet weights of {recipe.backbone} from {address} "
-            f"to {torch.hub.get_dir()}/checkpoints: {_reason(error)}; {_ways_out(recipe)}"
+            f"to {torch.hub.get_dir()}/checkpoints: {reason(error)}; {_ways_out(recipe)}"
         ) from error
     return f"the weights from {address}", state
 
@@ -103,11 +96,11 @@ def _read_file(path: Path) -> dict[str, Any]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise FormatError(f"cannot read the weights in {path}: {_reason(error)}") from error
+            raise FormatError(f"cannot read the weights in {path}: {reason(error)}") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        raise FormatError(f"cannot read the weights in {path}: {_reason(error)}") from error
+    except DAMAGED_FILE as error:
+        raise FormatError(f"cannot read the weights in {path}: {reason(error)}") from error
     if isinstance(state, dict) and isinstance(state.get("weights"), dict):  # a run's checkpoint
         state = state.get("best_weights") or state["weights"]
     if not isinstance(state, dict):
@@ -148,7 +141,3 @@ def _fit(
 
 def _shape(value: object) -> tuple[int, ...] | str:
     return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -25,7 +25,7 @@ from openaffect.training.recipe_keys import Key, read_keys, to_toml
 
 PACKAGE = "openaffect.training.recipes"
 
-RESCUING = ("learning_rate", "grad_clip_norm")
+RESUMABLE_OVERRIDES = ("learning_rate", "grad_clip_norm")
 """The keys that may be set otherwise for a run whose loss became no number."""
 
 _Chance = Annotated[float, Meta(ge=0, le=1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openaffect.errors import InputError, MissingExtra, UnknownName
-from openaffect.training import loop, tracking
+from openaffect.training import experiment_tracking, loop
 from training.faces import fast_recipe
 
 pytestmark = pytest.mark.usefixtures("without_export")
@@ -57,7 +57,7 @@ def test_a_tracker_that_does_not_start_is_told_in_one_line(faces, tmp_path, monk
 def test_a_tracker_that_there_is_not_is_told_before_anything_is_done(faces, tmp_path, monkeypatch):
     with pytest.raises(UnknownName, match="tensorboard"):
         loop.train(faces, tmp_path / "run", fast_recipe(), track=["tensorbord"])
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(experiment_tracking.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"\[track\]"):
         loop.train(faces, tmp_path / "run", fast_recipe(), track=["wandb"])
     assert not (tmp_path / "run").exists()
