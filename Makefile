@@ -8,7 +8,7 @@
 #   make kills              every command killed at each of its file events, and given again
 #   make mutants            which small faults in the code no test finds, in about half an hour
 #   make check              format, lint, types
-#   make docs               docs/cli.md from --help, the table of docs/project.md
+#   make docs               docs/cli.md from --help, the tables of keys in docs
 #   make web                the browser's part of `openaffect serve`, with npm
 #   make benchmarks         every figure of docs/benchmarks.md
 
@@ -62,6 +62,7 @@ check: install
 docs: install
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_project.py
+	$(BIN)/python docs/make_training.py
 
 web: install
 	@$(BIN)/python -m openaffect.web.browser

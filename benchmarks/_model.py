@@ -12,5 +12,7 @@ from openaffect.training import load_recipe, train
 def make_model(folder: Path) -> Path:
     """One epoch of the small net, expression and affect, on 64 synthetic faces; its model.onnx."""
     synthesize_dataset(folder / "drawn", {"train": even_counts(64)}, size=64)
-    recipe = load_recipe("resnet-small-imbalanced", ["epochs=1", "target=both", "stop_on=0.2"])
+    recipe = load_recipe(
+        "resnet-small-imbalanced", ["epochs=1", "target=both", "early_stopping_fraction=0.2"]
+    )
     return train(open_dataset(folder / "drawn"), folder / "run", recipe)

@@ -146,7 +146,6 @@ def compare_ray(photos: Path) -> None:
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
     )
     print(f"  start of a cluster of Ray {time.perf_counter() - start:.1f} s")
     # Turn and turn about, for the machine may be busier at one time than at another.

@@ -24,10 +24,11 @@ from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS
 from openaffect.synthetic import synthesize_face
 from openaffect.training import loop
+from openaffect.training.loader import CropReader, iterate_batches
 from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import Recipe
-from openaffect.training.samples import CropReader, choose_targets, iterate_batches
+from openaffect.training.targets import choose_targets
 
 PICTURES = 3840  # an epoch long enough for its start not to count
 ROUNDS = 5
@@ -57,7 +58,7 @@ def recipe(**settings: Any) -> Recipe:
         "size": 224,
         "batch_size": 64,
         "flip": True,
-        "stop_on": 0.1,
+        "early_stopping_fraction": 0.1,
     }
     return Recipe(name="b", source="a benchmark", backbone="resnet-small", **(values | settings))
 

@@ -7,22 +7,26 @@ from pathlib import Path
 
 from openaffect.project.settings import list_keys
 
-PAGE = Path(__file__).parent / "project.md"
 BEGIN, END = "<!-- keys -->\n", "<!-- end of keys -->\n"
 
 
-def main() -> int:
-    """Write the table, or say that it is old."""
-    text = PAGE.read_text(encoding="utf-8")
-    rows = ["| key | default | what it decides |", "|---|---|---|"]
-    for name, default, doc in list_keys():
-        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {doc} |")
+def write_table(page: Path, rows: list[str]) -> int:
+    """Put the rows between the marks of a page; with --check only say whether they differ."""
+    text = page.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     made = head + BEGIN + "\n".join(rows) + "\n" + END + rest.split(END)[1]
     if "--check" in sys.argv:
         return int(made != text)
-    PAGE.write_text(made, encoding="utf-8")
+    page.write_text(made, encoding="utf-8")
     return 0
+
+
+def main() -> int:
+    """Write the table, or say that it is old."""
+    rows = ["| key | default | what it decides |", "|---|---|---|"]
+    for name, default, doc in list_keys():
+        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {doc} |")
+    return write_table(Path(__file__).parent / "project.md", rows)
 
 
 if __name__ == "__main__":

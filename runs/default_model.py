@@ -38,8 +38,9 @@ from openaffect.reports import Report, evaluate
 from openaffect.reports.contents import to_data
 from openaffect.storage import atomic_file
 from openaffect.training import Recipe, load_recipe, train
-from openaffect.training.samples import choose_targets, hold_out, own_labels
-from openaffect.training.to_onnx import finish_file, fit_temperature
+from openaffect.training.calibration import fit_temperature
+from openaffect.training.card import attach_card
+from openaffect.training.targets import choose_targets, own_labels, train_val_split
 
 RECIPE = "resnet-medium-soft"
 SECOND = {
@@ -50,9 +51,9 @@ SECOND = {
     "zoom": 0.12,
     "shift": 0.08,
     "blur": 0.1,
-    "coarse": 0.1,
-    "compress": 0.1,
-    "erase": 0.15,
+    "downscale": 0.1,
+    "jpeg": 0.1,
+    "random_erasing": 0.15,
     "dropout": 0.2,
 }
 """What the second training changes of the recipe: the first ended with a larger loss on the changed
@@ -192,7 +193,7 @@ _LARGE = 1000  # numbers; smaller tensors are not worth a node
 def split_train(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset]:
     """The faces that were learned from, and those held out of train."""
     targets = choose_targets(dataset, recipe)
-    learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+    learned, held = train_val_split(dataset, targets, recipe.early_stopping_fraction, recipe.seed)
     return dataset.select(learned.rows.tolist()), dataset.select(held.rows.tolist())
 
 
@@ -287,7 +288,7 @@ def finish(model: Model, scores: dict[str, Any], path: Path) -> None:
 
     with atomic_file(path, overwrite=True) as temporary:
         shutil.copyfile(model.path, temporary)
-        finish_file(card, temporary, expected)
+        attach_card(card, temporary, expected)
     print(f"\nthe model: {path}")
 
 

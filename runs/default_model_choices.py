@@ -21,7 +21,7 @@ from openaffect.curation import derive_affect
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.model import Model, open_model
 from openaffect.training import load_recipe
-from openaffect.training.samples import choose_targets, hold_out, own_labels
+from openaffect.training.targets import choose_targets, own_labels, train_val_split
 
 POWERS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 Floats = NDArray[np.floating]
@@ -52,7 +52,9 @@ def main() -> None:
     first, model, given = (
         open_model(folder / name) for name in ("first", "half.onnx", "default.onnx")
     )
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    learned, held = train_val_split(
+        dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     shares = learned.shares.mean(axis=0)
     sets: list[tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]] = []
 

@@ -43,7 +43,7 @@ EPOCHS = {
     "class-balanced": 6,
 }
 FOLDS = 5
-SETTINGS = ("size=40", "crops=random", "stop_metric=last", "down_to=1000")
+SETTINGS = ("size=40", "crops=random", "stop_metric=last", "max_per_class=1000")
 METRICS = ("accuracy", "f1", "balanced_accuracy", "kappa", "alpha", "auc", "auc_pr", "ece")
 
 

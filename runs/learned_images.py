@@ -22,7 +22,7 @@ from openaffect.inference import predict_dataset
 from openaffect.model import CARD_KEY, Card, open_model
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe
-from openaffect.training.samples import choose_targets, hold_out
+from openaffect.training.targets import choose_targets, train_val_split
 
 
 def main() -> None:
@@ -34,7 +34,9 @@ def main() -> None:
     options = parser.parse_args()
     dataset = prepare(options.archive, options.folder)
     recipe = load_recipe(RECIPE)
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    learned, held = train_val_split(
+        dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     hashes = np.unique([pixel_hash(dataset.image(int(row))) for row in learned.rows])
     text = Card.encode_learned(hashes)
 

@@ -27,11 +27,18 @@ from training.faces import make_faces
 
 pytestmark = pytest.mark.slow
 
-FAST = ("resize=16", "size=16", "components=2", "stop_on=0.2", "batch_size=16", "epochs=2")
+FAST = (
+    "resize=16",
+    "size=16",
+    "components=2",
+    "early_stopping_fraction=0.2",
+    "batch_size=16",
+    "epochs=2",
+)
 # HOG learns in a moment; networks have their own, slower test below.
 TABLE = (
     Row("imbalanced", "Imbalanced", "hog-svm", ("strategy=imbalanced",), "AlexNet, imbalanced"),
-    Row("down", "Down-sampling", "hog-svm", ("down_to=6",), "AlexNet, down-sampling"),
+    Row("down", "Down-sampling", "hog-svm", ("max_per_class=6",), "AlexNet, down-sampling"),
     Row("svm", "SVM", "no-such-recipe", published="HOG and SVM"),
     Row("va", "Affect CNN", "hog-svr", published="AlexNet, one for each axis"),
 )
@@ -353,7 +360,7 @@ def test_the_papers_own_rows_are_recipes_that_exist() -> None:
     assert all(strategies[key] == key for key in list(strategies)[:4])
     assert [recipes[key].method for key in ("svm", "va-svr")] == ["hog", "hog"]
     assert {recipes[key].target for key in ("va-cnn", "va-svr")} == {"affect"}
-    assert recipes["va-cnn"].separate
+    assert recipes["va-cnn"].separate_networks
 
 
 @pytest.mark.slow
@@ -397,7 +404,7 @@ def test_the_command_names_failures_in_its_status(
         "--set",
         "components=2",
         "--set",
-        "stop_on=0.2",
+        "early_stopping_fraction=0.2",
     ]
     call += ["--draws", "5", "--rounds", "20"]
     assert main(call) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
 import re
@@ -10,24 +11,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import openaffect
 from openaffect import lookup
-from openaffect.cli import command_names
+from openaffect.cli import app, command_names
+from openaffect.training.recipe import KEYS, Recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 SOURCE = Path(openaffect.__file__).parent
 
 
-def test_the_command_line_page_is_what_help_says() -> None:
+@pytest.mark.parametrize("script", ["make_cli", "make_project", "make_training"])
+def test_what_is_made_of_the_code_is_up_to_date(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "make_cli.py", "--check"],
+        [sys.executable, ROOT / "docs" / f"{script}.py", "--check"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"make docs: {done.stderr}"
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -46,8 +50,15 @@ def test_every_recipe_is_documented() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     names = lookup.names("openaffect.training.recipes", ".toml")
     assert [n for n in names if f"`{n}`" not in text] == []
-    keys = re.findall(r"^    (\w+): .*=?", (SOURCE / "training/recipe.py").read_text(), re.M)
-    assert "learning_rate" in keys
+
+
+def test_every_key_of_a_recipe_is_described_and_in_the_help_of_train() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "training.md").read_text(), re.M)
+    assert table == [field.name for field in dataclasses.fields(Recipe)]
+    assert [name for name, key in KEYS.items() if not key.description] == []
+    text = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "100"}).output
+    told = re.findall(r"^  (\w+)=", text.partition("Keys of a recipe")[2], re.M)
+    assert told == [name for name in table if name not in ("name", "source")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

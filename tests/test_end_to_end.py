@@ -19,7 +19,7 @@ resize = 24
 size = 24
 batch_size = 16
 epochs = 2
-stop_on = 0.2
+early_stopping_fraction = 0.2
 learning_rate = 0.003
 optimizer = "adamw"
 """
@@ -101,7 +101,7 @@ def test_ferplus_from_the_archive_to_a_report(
 ) -> None:
     """Real data through the whole spine; one short epoch beats guessing the commonest class."""
     monkeypatch.chdir(tmp_path)
-    settings = ["epochs=1", "strategy=down-sampling", "down_to=400", "soft_labels=true"]
+    settings = ["epochs=1", "strategy=down-sampling", "max_per_class=400", "soft_labels=true"]
     sets = [part for setting in settings for part in ("--set", setting)]
     archive = str(test_data / "ferplus.zip")
     assert main(["import", "ferplus", archive, "fer", "--label", "majority"]) == 0

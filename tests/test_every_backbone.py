@@ -1,4 +1,4 @@
-"""What every backbone keeps to; a new file in `training/backbones` is tested here at once."""
+"""What every backbone of a recipe keeps to, ours and those of timm and torchvision."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from torch import nn
 
 from narrowing import known
 from openaffect import lookup
-from openaffect.errors import InputError
+from openaffect.errors import InputError, UnknownName
 from openaffect.model import open_model
 from openaffect.training import losses
-from openaffect.training.network import ExportedNetwork, Network, list_layers
+from openaffect.training.card import TrainingSummary
+from openaffect.training.network import ExportedNetwork, Network, find_backbone
+from openaffect.training.optimization import make_optimizer
 from openaffect.training.recipe import Recipe, load_recipe, recipe_names
-from openaffect.training.samples import choose_targets
-from openaffect.training.schedule import make_optimizer
-from openaffect.training.to_onnx import Training, export_model
+from openaffect.training.targets import choose_targets
+from openaffect.training.to_onnx import export_model
 from training.faces import fast_recipe, make_faces
 
 PACKAGE = "openaffect.training.backbones"
-NAMES = lookup.names(PACKAGE)
-SMALLEST = {"alexnet": 63, "resnet-medium": 1, "resnet-small": 1, "vgg-study": 46}
-"""The smallest picture in pixels; for others 32."""
+OWN = lookup.names(PACKAGE)
+ALEXNET, RESNET = "torchvision/alexnet", "torchvision/resnet50"
+RESNEXT = "torchvision/resnext50_32x4d"
+B0, B2 = "timm/efficientnet_b0.ra_in1k", "timm/efficientnet_b2.ra_in1k"
+NAMES = sorted({load_recipe(name).backbone for name in recipe_names()} - {""})
+SMALLEST = {ALEXNET: 63, "resnet-medium": 1, "resnet-small": 1, "vgg-study": 46}
+"""The smallest image in pixels; for others 32."""
 
-LARGE = {"alexnet", "resnet50", "resnext50"}
-DEEP = {"efficientnet-b0", "efficientnet-b2"}
+LARGE = {ALEXNET, RESNET, RESNEXT}
+DEEP = {B0, B2}
 
 IMAGES = np.array([3, 7], np.uint32)
 
@@ -46,7 +51,7 @@ def faces(tmp_path_factory):
 
 
 def build(name: str, size: int) -> tuple[nn.Module, int]:
-    return lookup.load(PACKAGE, name, "backbone").build(size)
+    return find_backbone(name).build(size)
 
 
 def smallest(name: str) -> int:
@@ -64,11 +69,8 @@ def random_pictures(count: int, size: int) -> torch.Tensor:
     return 255 * nn.functional.interpolate(small, size=size, mode="bilinear")
 
 
-def test_the_baselines_are_there():
-    assert {
-        *("alexnet", "efficientnet-b0", "efficientnet-b2", "resnet-small"),
-        *("resnet50", "resnext50", "vgg-study"),
-    } <= {*NAMES}
+def test_the_baselines_and_all_of_ours_are_those_of_a_recipe():
+    assert {*OWN, ALEXNET, RESNET, RESNEXT, B0, B2} == {*NAMES}
 
 
 @pytest.mark.parametrize("size", [64, pytest.param(97, marks=pytest.mark.slow)])
@@ -97,9 +99,7 @@ def test_the_seed_of_torch_decides_the_weights(name):
 @pytest.mark.parametrize("name", [n for n in NAMES if smallest(n) > 1])
 def test_refuses_pictures_that_are_too_small_and_takes_the_smallest(name):
     size = smallest(name)
-    with pytest.raises(
-        InputError, match=f"{name} needs .* at least {size} pixels, but got {size - 1}"
-    ):
+    with pytest.raises(InputError, match=f"backbone {name} .*{size - 1}"):
         build(name, size - 1)
     module, features = build(name, size)
     assert module.eval()(torch.zeros(1, 3, size, size)).shape == (1, features)
@@ -109,7 +109,7 @@ def test_refuses_pictures_that_are_too_small_and_takes_the_smallest(name):
 def test_counts_each_of_its_weights_in_one_of_its_layers(name):
     with torch.device("meta"):
         module, _ = build(name, 64)
-    layers = list_layers(lookup.load(PACKAGE, name, "backbone"), module)
+    layers = find_backbone(name).list_layers(module)
     own = [p for layer in layers if layer is not None for p in layer.parameters(recurse=False)]
     assert sorted(map(id, own)) == sorted(map(id, module.parameters()))
 
@@ -176,7 +176,7 @@ def test_takes_pictures_of_the_size_of_its_recipe(name):
 
 # EfficientNet-B2 is B0 with more of the same blocks, and its export takes the longest.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "efficientnet-b2"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != B2])
 def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
     size = max(64, smallest(name))
     recipe = recipe_of(name, target="both", resize=size, size=size, mean=(0.4, 0.5, 0.6))
@@ -192,7 +192,9 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
         # else all pictures give nearly the same
         for head in (known(network.expression), known(network.affect)):
             head.weight.div_(4 * (features @ head.weight.T).std(dim=0, keepdim=True).T)
-    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, IMAGES)
+    facts = TrainingSummary(
+        faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, IMAGES
+    )
     export_model(network, recipe, 1.5, facts, tmp_path / "model.onnx")
     pictures = random_pictures(3, recipe.size).round()
     found = open_model(tmp_path / "model.onnx").predict(
@@ -203,11 +205,6 @@ def test_its_exported_graph_computes_what_torch_computes(name, faces, tmp_path):
     assert np.abs(found.probabilities - expected[0].numpy()).max() <= 1e-4
     assert np.abs(found.affect - expected[1].numpy()).max() <= 1e-4
     assert float(np.ptp(expected[0].numpy(), axis=0).max()) > 0.02
-
-
-@every
-def test_a_recipe_uses_it(name):
-    assert name in {load_recipe(recipe).backbone for recipe in recipe_names()}
 
 
 def count_multiply_adds(module: nn.Module, size: int) -> int:
@@ -243,7 +240,7 @@ def test_resnet_small_takes_any_size(size):
 
 def test_alexnet_has_the_published_number_of_weights():
     with torch.device("meta"):
-        module, features = build("alexnet", 224)
+        module, features = build(ALEXNET, 224)
     # 61,100,840 with the 1,000-class layer of 4,097,000.
     assert sum(p.numel() for p in module.parameters()) == 61_100_840 - 4_097_000
     assert features == 4096
@@ -293,10 +290,10 @@ def test_vgg_study_has_the_layers_of_the_study_in_their_order():
 @pytest.mark.parametrize(
     ("name", "published", "classifier"),
     [
-        ("resnet50", 25_557_032, 2_049_000),
-        ("resnext50", 25_028_904, 2_049_000),
-        ("efficientnet-b0", 5_288_548, 1_281_000),
-        ("efficientnet-b2", 9_109_994, 1_409_000),
+        (RESNET, 25_557_032, 2_049_000),
+        (RESNEXT, 25_028_904, 2_049_000),
+        (B0, 5_288_548, 1_281_000),
+        (B2, 9_109_994, 1_409_000),
     ],
 )
 def test_has_the_published_number_of_weights_but_for_the_classifier(name, published, classifier):
@@ -304,3 +301,73 @@ def test_has_the_published_number_of_weights_but_for_the_classifier(name, publis
         module, features = build(name, 224)
     assert classifier == 1000 * (features + 1)
     assert sum(p.numel() for p in module.parameters()) == published - classifier
+
+
+# -- any net of the libraries --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "heads"),
+    [
+        ("torchvision/mobilenet_v3_small", 1024, ("classifier.3",)),
+        ("torchvision/densenet121", 1024, ("classifier",)),
+        ("torchvision/regnet_y_400mf", 440, ("fc",)),
+        ("timm/mobilenetv3_small_050", 1024, ("classifier",)),
+        ("timm/deit_tiny_distilled_patch16_224", 192, ("head", "head_dist")),
+    ],
+)
+def test_a_net_of_a_library_is_a_backbone_by_its_name(name, features, heads):
+    backbone = find_backbone(name)
+    module, count = backbone.build(32)
+    assert count == features
+    assert module.training
+    assert backbone.list_heads(module) == heads
+    assert module.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, features)
+
+
+def test_torchvisions_newer_weights_have_a_name_of_their_own():
+    addresses = [
+        find_backbone(RESNET + tag).address for tag in ("", ".IMAGENET1K_V1", ".IMAGENET1K_V2")
+    ]
+    assert addresses[0] == addresses[1] != addresses[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("timm/mobilenetv4_conv_small.e2400_r224_in1k", "timm gives no address"),
+        ("timm/convnext_tiny.fb_in22k", "the file's name has no hash"),
+        ("timm/vit_base_patch32_clip_224.openai", "learned from captions"),
+    ],
+)
+def test_weights_that_no_hash_checks_or_that_are_not_imagenets_have_no_address(name, why):
+    assert find_backbone(name).address is None, why
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("resnet-smal", "resnet-small"),
+        ("timm/efficientnet_b9", "efficientnet_b8"),
+        ("timm/efficientnet_b2.ra_in1", "ra_in1k"),
+        ("torchvision/alexnett", "alexnet"),
+        ("torchvision/googlenet", None),
+    ],
+)
+def test_an_unknown_net_or_tag_is_told_with_the_nearest_in_a_short_message(name, nearest):
+    with pytest.raises(UnknownName) as caught:
+        find_backbone(name)
+    assert len(str(caught.value)) < 400
+    if nearest is not None:
+        assert caught.value.nearest == nearest
+
+
+@pytest.mark.parametrize("name", ["alexnet", "timm", "torchvision/", "keras/vgg16", ""])
+def test_a_recipe_names_a_backbone_of_ours_or_one_of_a_library(name):
+    with pytest.raises(UnknownName, match=r"Known: .*resnet-small.*timm/NAME, torchvision/NAME"):
+        fast_recipe(backbone=name)
+
+
+def test_a_size_that_a_transformer_does_not_take_is_refused():
+    with pytest.raises(InputError, match="torchvision/vit_b_32 does not take images of 64 pixels"):
+        build("torchvision/vit_b_32", 64)

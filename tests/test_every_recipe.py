@@ -46,10 +46,10 @@ def test_is_named_as_its_file_and_says_where_it_comes_from(name):
 
 
 @every
-def test_recalled_keys_are_keys_each_once(name):
-    recalled = load_recipe(name).recalled
-    assert {*recalled} <= {field.name for field in dataclasses.fields(Recipe)}
-    assert len({*recalled}) == len(recalled)
+def test_unverified_keys_are_keys_each_once(name):
+    unverified = load_recipe(name).unverified
+    assert {*unverified} <= {field.name for field in dataclasses.fields(Recipe)}
+    assert len({*unverified}) == len(unverified)
 
 
 @every
@@ -69,7 +69,7 @@ def test_its_network_has_as_many_trainable_weights_as_stated(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_layers_are_frozen_only_where_something_was_learned_before(name):
     recipe = load_recipe(name)
-    assert recipe.unfrozen == 1 or recipe.weights != "random"
+    assert recipe.trainable_fraction == 1 or recipe.weights != "random"
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[object, object]]:
@@ -84,7 +84,7 @@ def test_strategies_of_the_small_net_differ_in_the_strategy_alone(strategy):
     assert differences(one, other) == {"strategy": ("imbalanced", strategy)}
 
 
-def test_strategies_of_alexnet_differ_in_the_strategy_and_what_is_recalled_of_its_schedule():
+def test_strategies_of_alexnet_differ_in_the_strategy_and_what_is_unverified_of_its_schedule():
     base = load_recipe("alexnet-imbalanced")
     found = {s: differences(base, load_recipe(f"alexnet-{s}")) for s in STRATEGIES[1:]}
     assert found == {
@@ -97,9 +97,9 @@ def test_strategies_of_alexnet_differ_in_the_strategy_and_what_is_recalled_of_it
         "down-sampling": {
             "strategy": ("imbalanced", "down-sampling"),
             # the epochs of this one are ours, the step is recalled
-            "recalled": (
-                base.recalled,
-                (*(key for key in base.recalled if key != "epochs"), "down_to"),
+            "unverified": (
+                base.unverified,
+                (*(key for key in base.unverified if key != "epochs"), "max_per_class"),
             ),
             "step_every": (10_000, 5_000),
             "epochs": (20, 33),
@@ -116,15 +116,20 @@ def test_the_rate_falls_twice_in_the_imbalanced_and_the_down_sampled_run():
         ("alexnet-down-sampling", sum(min(15_000, n) for n in train)),
     ):
         recipe = load_recipe(name)
-        steps = int(faces * (1 - recipe.stop_on)) // recipe.batch_size * recipe.epochs
+        steps = (
+            int(faces * (1 - recipe.early_stopping_fraction)) // recipe.batch_size * recipe.epochs
+        )
         assert steps // recipe.step_every == 2
 
 
 def test_one_net_for_affect_differs_from_two_in_that_and_in_the_loss():
     two, one = (load_recipe(f"alexnet-{n}") for n in ("valence-arousal", "affect-ccc"))
     found = differences(two, one)
-    assert found.pop("recalled") == (("separate", "affect_loss", *one.recalled), one.recalled)
-    assert found == {"separate": (True, False), "affect_loss": ("euclidean", "ccc")}
+    assert found.pop("unverified") == (
+        ("separate_networks", "affect_loss", *one.unverified),
+        one.unverified,
+    )
+    assert found == {"separate_networks": (True, False), "affect_loss": ("euclidean", "ccc")}
 
 
 def test_the_study_has_its_labels_and_its_loss():

@@ -37,9 +37,9 @@ SIX_LABELS = "labels=neutral,happy,sad,surprise,fear,anger"
 TABLE = (
     Row("transfer", "ResNet-50 transfer", "hog-svm", (FIVE,)),
     Row("vgg-unweighted", "VGG type, unweighted loss", "hog-svm", (SIX_LABELS, "strategy=imbalanced")),
-    Row("vgg", "VGG type, class-balanced loss", "hog-svm", (SIX_LABELS, "down_to=5")),
+    Row("vgg", "VGG type, class-balanced loss", "hog-svm", (SIX_LABELS, "max_per_class=5")),
 )  # fmt: skip
-FAST = ("resize=16", "components=6", "svm_c=10", "stop_on=0.2")
+FAST = ("resize=16", "components=6", "svm_c=10", "early_stopping_fraction=0.2")
 
 
 def run(faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any) -> Result:
@@ -124,8 +124,11 @@ def test_our_class_weights_differ_from_the_printed_ones_by_as_much_as_the_page_s
     done: Path,
 ) -> None:
     printed = [0.802518525, 0.802092228, 0.866721731, 1.045004055, 1.612773364, 0.870890096]
-    beta, stop_on = load_recipe("vgg-study").beta, load_recipe("vgg-study").stop_on
-    ours = class_weights("class-balanced", np.array(TRAINED) * (1 - stop_on), beta)
+    beta, early_stopping_fraction = (
+        load_recipe("vgg-study").beta,
+        load_recipe("vgg-study").early_stopping_fraction,
+    )
+    ours = class_weights("class-balanced", np.array(TRAINED) * (1 - early_stopping_fraction), beta)
     worst = np.abs(ours / np.array(printed) - 1).max()
     assert 0.05 < worst <= 0.06
     assert "on AffectNet they differ by 6 % at most" in section(done, "protocol")
@@ -286,9 +289,9 @@ def test_a_model_that_fails_is_named_and_ends_no_other(faces: Dataset, tmp_path:
 
 
 def test_the_advice_for_a_failed_model_is_for_it_alone(faces: Dataset, tmp_path: Path) -> None:
-    result = run(faces, tmp_path / "t", settings=(*FAST, "transfer:stop_on=0.0001"))
+    result = run(faces, tmp_path / "t", settings=(*FAST, "transfer:early_stopping_fraction=0.0001"))
     (failed,) = result.failed
-    assert failed.reason.endswith("--set transfer:stop_on=0.2")
+    assert failed.reason.endswith("--set transfer:early_stopping_fraction=0.2")
 
 
 def test_a_table_that_the_study_does_not_have(faces: Dataset, tmp_path: Path) -> None:

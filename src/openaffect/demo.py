@@ -39,7 +39,13 @@ TrainingBar = Callable[[str], AbstractContextManager[Callable[[Moment], None]]]
 _SHARES = dict(zip(EMOTIONS, (75.4, 134.9, 26.0, 14.6, 6.9, 4.3, 25.4, 4.3), strict=True))
 _SIZE = 128
 # Few faces: small steps, many of them, and a larger share for stopping.
-_SETTINGS = ("target=both", "affect_weight=4", "batch_size=32", "warmup=50", "stop_on=0.1")
+_SETTINGS = (
+    "target=both",
+    "affect_weight=4",
+    "batch_size=32",
+    "warmup=50",
+    "early_stopping_fraction=0.1",
+)
 _TEST = 600
 _ASKED = "demo.json"  # so that an interrupted demo goes on with what it was asked for
 

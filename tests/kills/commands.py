@@ -10,7 +10,16 @@ from builders import tiny_model
 from fuzz.corpus import write_corpus
 from openaffect.cli import main
 
-SMALL = ("--set", "epochs=2", "--set", "batch_size=8", "--set", "size=32", "--set", "stop_on=0.2")
+SMALL = (
+    "--set",
+    "epochs=2",
+    "--set",
+    "batch_size=8",
+    "--set",
+    "size=32",
+    "--set",
+    "early_stopping_fraction=0.2",
+)
 ADOPTED = (
     *("--labels", "8", "--expression", "expression", "--scores", "probabilities"),
     *("--affect", "affect", "--size", "32", "--channels", "rgb", "--scale", "1", "--mean", "0"),
@@ -28,7 +37,15 @@ COMMANDS: dict[str, Sequence[str]] = {
     "split": ("split", "in/faces", "out/d", "--test", "10%", "--validation", "10%", "--redo"),
     "check": ("check", "in/dataset", "--write", "out/d", "--duplicates", "drop"),
     "train": ("train", "in/faces", "out/run", *SMALL),
-    "train-hog": ("train", "in/faces", "out/run", "--recipe", "hog-svm", "--set", "stop_on=0.2"),
+    "train-hog": (
+        "train",
+        "in/faces",
+        "out/run",
+        "--recipe",
+        "hog-svm",
+        "--set",
+        "early_stopping_fraction=0.2",
+    ),
     "tune": (
         *("tune", "in/faces", "out/s", "--search", "learning_rate=0.01,0.001", "--trials", "2"),
         *("--no-prune", *SMALL, "--set", "epochs=1"),
@@ -45,7 +62,7 @@ COMMANDS: dict[str, Sequence[str]] = {
         "--draws",
         "5",
         "--set",
-        "stop_on=0.2",
+        "early_stopping_fraction=0.2",
     ),
     "cross-validate": (
         *("cross-validate", "in/faces", "out/cv", "--folds", "2", *SMALL, "--set", "epochs=1"),

@@ -10,7 +10,14 @@ from openaffect.dataset import Dataset
 from openaffect.training import loop
 from training.faces import fast_recipe, make_faces, save_weights
 
-BOTH = {"target": "both", "resize": 20, "size": 16, "crops": "random", "epochs": 3, "light": 0.1}
+BOTH = {
+    "target": "both",
+    "resize": 20,
+    "size": 16,
+    "crops": "random",
+    "epochs": 3,
+    "brightness_contrast": 0.1,
+}
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def fast_recipe(**changes: Any) -> Recipe:
         "batch_size": 16,
         "epochs": 2,
         "learning_rate": 0.02,
-        "stop_on": 0.2,
+        "early_stopping_fraction": 0.2,
     }
     return Recipe(**(values | changes))
 

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from openaffect.training.augmentation import augment, draw_changes
+from openaffect.training.augmentation import augment, sample_changes
 from training.faces import center_pieces, fast_recipe
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 21, 21, 3), dtype=np.uint8)
 
 
 def changes_of(recipe, count: int = 40, **fixed) -> dict[str, np.ndarray]:
-    changes = draw_changes(recipe, count, np.random.default_rng(0))
+    changes = sample_changes(recipe, count, np.random.default_rng(0))
     for name, value in fixed.items():
         changes[name] = np.broadcast_to(np.asarray(value, float), changes[name].shape)
     return changes
@@ -25,7 +25,7 @@ def augment_all(recipe, images, changes) -> np.ndarray:
     return np.stack([augment(recipe, image, c) for image, c in zip(images, own, strict=True)])
 
 
-@pytest.mark.parametrize("warps", [{}, {"rotate": 1.0}, {"light": 0.5}])
+@pytest.mark.parametrize("warps", [{}, {"rotate": 1.0}, {"brightness_contrast": 0.5}])
 def test_no_change_is_the_identity(warps):
     recipe = fast_recipe(resize=21, size=16, **warps)
     still = {"flip": 0, "angle": 0, "scale": 1, "shift": 0, "gain": 1, "offset": 0}
@@ -46,7 +46,9 @@ def test_flip_mirrors_every_second_picture(warps):
     assert np.array_equal(found[~flipped], pieces[~flipped])
 
 
-@pytest.mark.parametrize("changes", [{}, {"light": 0.5}, {"rotate": 5.0}, {"flip": False}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"brightness_contrast": 0.5}, {"rotate": 5.0}, {"flip": False}]
+)
 def test_a_piece_can_be_put_into_a_batch(changes):
     recipe = fast_recipe(resize=21, size=16, **changes)
     drawn = changes_of(recipe)
@@ -80,7 +82,7 @@ def test_random_crops_reach_every_place():
 
 
 def test_changes_stay_in_their_ranges_and_reach_far():
-    recipe = fast_recipe(rotate=30.0, zoom=0.25, shift=0.1, light=0.5)
+    recipe = fast_recipe(rotate=30.0, zoom=0.25, shift=0.1, brightness_contrast=0.5)
     changes = changes_of(recipe, 4000)
     for name, low, high in (
         ("angle", -30, 30),
@@ -106,7 +108,7 @@ def test_rotation_is_about_the_center_and_shift_is_in_pixels():
 
 
 def test_light_changes_by_gain_and_offset_around_the_middle():
-    recipe = fast_recipe(resize=16, size=16, light=0.5, flip=False)
+    recipe = fast_recipe(resize=16, size=16, brightness_contrast=0.5, flip=False)
     gray = np.full((1, 16, 16, 3), 100, np.uint8)
     changed = augment_all(recipe, gray, changes_of(recipe, 1, gain=1.5, offset=10))
     assert {*changed.ravel().tolist()} == {96}  # 128 + 1.5 · (100 − 128) + 10
@@ -120,13 +122,13 @@ EVERYTHING = {
     "rotate": 10.0,
     "zoom": 0.2,
     "shift": 0.1,
-    "light": 0.3,
-    "color": 0.3,
+    "brightness_contrast": 0.3,
+    "color_jitter": 0.3,
     "gray": 0.5,
     "blur": 0.5,
-    "coarse": 0.5,
-    "compress": 0.5,
-    "erase": 0.5,
+    "downscale": 0.5,
+    "jpeg": 0.5,
+    "random_erasing": 0.5,
 }
 
 
@@ -139,7 +141,7 @@ def test_augment_leaves_its_input_alone_and_keeps_shape_and_type(crops):
     assert (found.shape, found.dtype) == ((40, 16, 16, 3), np.dtype(np.uint8))
 
 
-@pytest.mark.parametrize("name", ["gray", "blur", "coarse", "compress", "erase"])
+@pytest.mark.parametrize("name", ["gray", "blur", "downscale", "jpeg", "random_erasing"])
 def test_a_chance_is_the_share_of_pictures_that_change(name):
     still = {"flip": False, "resize": 96, "size": 96}
     images = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), dtype=np.uint8)
@@ -156,7 +158,10 @@ def test_a_chance_is_the_share_of_pictures_that_change(name):
 
 
 def test_switching_a_change_on_leaves_the_others_as_they_were():
-    one, other = fast_recipe(light=0.3), fast_recipe(light=0.3, erase=1.0, compress=1.0, zoom=0.2)
+    one, other = (
+        fast_recipe(brightness_contrast=0.3),
+        fast_recipe(brightness_contrast=0.3, random_erasing=1.0, jpeg=1.0, zoom=0.2),
+    )
     first, second = changes_of(one), changes_of(other)
     same = [name for name in first if np.array_equal(first[name], second[name])]
     assert {*first} - {*same} == {"scale"}  # zoom's own
@@ -167,31 +172,31 @@ def test_gray_pictures_have_three_equal_channels_and_blur_lowers_contrast():
     found = augment_all(recipe, IMAGES[:, :16, :16], changes_of(recipe))
     assert np.array_equal(found[..., 0], found[..., 1])
     assert np.array_equal(found[..., 0], found[..., 2])
-    for name in ("blur", "coarse"):
+    for name in ("blur", "downscale"):
         changed = fast_recipe(resize=16, size=16, flip=False, **{name: 1.0})
         found = augment_all(changed, IMAGES[:, :16, :16], changes_of(changed))
         assert found.std() < IMAGES.std()
 
 
 def test_color_multiplies_each_channel():
-    recipe = fast_recipe(resize=16, size=16, color=0.5, flip=False)
+    recipe = fast_recipe(resize=16, size=16, color_jitter=0.5, flip=False)
     gray = np.full((1, 16, 16, 3), 100, np.uint8)
-    changes = changes_of(recipe, 1, color=[0.5, 1.0, 1.5])
+    changes = changes_of(recipe, 1, color_jitter=[0.5, 1.0, 1.5])
     assert augment_all(recipe, gray, changes)[0, 3, 3].tolist() == [50, 100, 150]
 
 
 def test_an_erased_rectangle_is_gray_and_of_the_size_drawn():
-    recipe = fast_recipe(resize=100, size=100, erase=1.0, flip=False)
+    recipe = fast_recipe(resize=100, size=100, random_erasing=1.0, flip=False)
     black = np.zeros((1, 100, 100, 3), np.uint8)
     # Area 0.02 + 0.18 · 0.5 = 0.11, aspect 1: 33 pixels wide and high, in the corner.
-    changes = changes_of(recipe, 1, erase=[0.0, 0.5, 0.5, 0.0, 0.0])
+    changes = changes_of(recipe, 1, random_erasing=[0.0, 0.5, 0.5, 0.0, 0.0])
     found = augment_all(recipe, black, changes)[0]
     assert (found[:33, :33] == 128).all()
     assert (found == 128).sum() == 3 * 33 * 33
 
 
 def test_a_resized_window_is_the_rectangle_drawn():
-    recipe = fast_recipe(resize=100, size=50, crops="resized", least_area=0.25, flip=False)
+    recipe = fast_recipe(resize=100, size=50, crops="resized", min_area=0.25, flip=False)
     image = np.random.default_rng(1).integers(0, 256, (1, 100, 100, 3), np.uint8)
     # Area 0.25, aspect 1: 50 pixels, which are not changed; at the far corner.
     changes = changes_of(recipe, 1, window=[0.0, 0.5, 0.999, 0.999])

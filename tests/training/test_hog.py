@@ -29,11 +29,11 @@ from openaffect.model import open_model
 from openaffect.synthetic import synthesize_face
 from openaffect.training import train
 from openaffect.training.hog import features, graph, run
-from openaffect.training.hog.machine import NEVER, fit_basis, fit_classes
+from openaffect.training.hog.machine import NEVER, fit_classes, fit_pca
 from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe, load_recipe
 from openaffect.training.run_folder import lock_folder
-from openaffect.training.samples import choose_targets, hold_out
+from openaffect.training.targets import choose_targets, train_val_split
 from training.faces import THREE, make_faces
 
 SIZE = 32
@@ -49,7 +49,7 @@ def recipe_of(**changes: Any) -> Recipe:
         "resize": SIZE,
         "components": 10,
         "svm_c": 0.1,
-        "stop_on": 0.2,
+        "early_stopping_fraction": 0.2,
     }
     return Recipe(**(values | changes))
 
@@ -222,7 +222,7 @@ def test_number_of_features(size, count):
 def sklearn_pipeline(dataset: Dataset, recipe: Recipe, last: Any) -> tuple[Any, Any, Any]:
     """Scikit-learn's own pipeline on the same faces; it, the learned and the held faces."""
     targets = choose_targets(dataset, recipe)
-    learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+    learned, held = train_val_split(dataset, targets, recipe.early_stopping_fraction, recipe.seed)
     # The random directions are part of what is exported; how good they are another test tells.
     pca = PCA(recipe.components, svd_solver="randomized", random_state=recipe.seed)
     pipeline = make_pipeline(pca, last)
@@ -343,23 +343,23 @@ def test_a_graph_that_differs_from_the_steps_is_refused(pictures, tmp_path, monk
 def test_the_basis_is_that_of_a_whole_decomposition():
     rng = np.random.default_rng(0)
     data = (rng.normal(size=(80, 12)) * np.arange(12, 0, -1) ** 2 + 5).astype(np.float32)
-    basis, projected = fit_basis(data.copy(), 4, seed=0)
+    projection, projected = fit_pca(data.copy(), 4, seed=0)
     centered = data.astype(np.float64) - data.mean(axis=0, dtype=np.float64)
     _, values, axes = np.linalg.svd(centered, full_matrices=False)
-    assert np.abs(np.abs(basis.components @ axes[:4].T) - np.eye(4)).max() < 1e-3
-    assert basis.kept == pytest.approx((values[:4] ** 2).sum() / (values**2).sum(), abs=1e-4)
-    assert np.abs(basis.project(data) - projected).max() < 1e-3 * np.abs(projected).max()
+    assert np.abs(np.abs(projection.components @ axes[:4].T) - np.eye(4)).max() < 1e-3
+    assert projection.kept == pytest.approx((values[:4] ** 2).sum() / (values**2).sum(), abs=1e-4)
+    assert np.abs(projection.project(data) - projected).max() < 1e-3 * np.abs(projected).max()
 
 
 def test_folding_changes_no_score():
     rng = np.random.default_rng(0)
     data = rng.normal(size=(60, 30)).astype(np.float32)
     classes = rng.integers(0, 3, 60)
-    basis, inputs = fit_basis(data.copy(), 8, seed=0)
+    projection, inputs = fit_pca(data.copy(), 8, seed=0)
     machine = fit_classes(inputs, classes, np.ones(60), recipe_of())
-    folded = machine.fold(basis)
-    assert folded.weights.shape == (3, 30)
-    assert np.abs(folded.scores(data) - machine.scores(basis.project(data))).max() < 1e-5
+    fused = machine.fuse(projection)
+    assert fused.weights.shape == (3, 30)
+    assert np.abs(fused.scores(data) - machine.scores(projection.project(data))).max() < 1e-5
 
 
 def test_a_weight_of_two_is_a_face_twice():
@@ -379,7 +379,7 @@ def test_strategies_take_each_face_once_and_weigh_it(pictures):
     learned = choose_targets(pictures, recipe_of())
     learned = learned.select(np.flatnonzero((learned.classes != 2) | (learned.rows < 30)))
     assert np.bincount(learned.classes).tolist() == [30, 30, 10]
-    down, weights = run._weigh(recipe_of(strategy="down-sampling", down_to=12), learned)
+    down, weights = run._weigh(recipe_of(strategy="down-sampling", max_per_class=12), learned)
     assert np.bincount(down.classes).tolist() == [12, 12, 10]
     assert {*weights.tolist()} == {1.0}
     up, weights = run._weigh(recipe_of(strategy="up-sampling"), learned)
@@ -391,7 +391,7 @@ def test_strategies_take_each_face_once_and_weigh_it(pictures):
 
 def test_the_temperature_is_the_best_for_the_held_faces(doubtful, weighted):
     recipe = recipe_of()
-    _, held = hold_out(doubtful, choose_targets(doubtful, recipe), 0.2, 0)
+    _, held = train_val_split(doubtful, choose_targets(doubtful, recipe), 0.2, 0)
     model = open_model(weighted)
     found = known(model.predict(read_crops(doubtful, held.rows, recipe)).probabilities).astype(
         float
@@ -498,7 +498,7 @@ def test_progress_is_told_by_phase_and_counts_every_face(pictures, tmp_path):
 
 @pytest.mark.slow
 def test_pca_is_made_from_some_faces_where_there_are_many(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "BASIS_FACES", 30)
+    monkeypatch.setattr(run, "PCA_FACES", 30)
     train(pictures, tmp_path / "run", recipe_of())
     row = log_row(tmp_path / "run")
     assert (row["faces"], row["components"]) == ("72", "10")
@@ -594,7 +594,9 @@ def test_features_stay_with_their_faces_in_parts_and_around_broken_pictures(tmp_
 def test_without_a_readable_picture_the_training_says_so(tmp_path, which, message):
     faces = make_faces(tmp_path / "data", 20, size=SIZE)
     recipe = recipe_of()
-    _, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    _, held = train_val_split(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     for number in held.rows if which == "held" else range(20):
         faces.image_paths[number].write_bytes(b"")
     with pytest.raises(InputError, match=message):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openaffect.training.imbalance import class_weights, epoch_rows
+from openaffect.training.imbalance import class_weights, sample_epoch
 
 # Faces of AffectNet's training.csv, neutral to contempt.
 TRAIN = np.array([74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750])
@@ -17,8 +17,8 @@ labels = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def rows_of(strategy: str, classes: np.ndarray, seed: int = 0, down_to: int = 15_000):
-    return epoch_rows(strategy, classes, down_to, np.random.default_rng(seed))
+def rows_of(strategy: str, classes: np.ndarray, seed: int = 0, max_per_class: int = 15_000):
+    return sample_epoch(strategy, classes, max_per_class, np.random.default_rng(seed))
 
 
 def counts_of(classes: np.ndarray, rows: np.ndarray) -> dict[int, int]:
@@ -69,10 +69,10 @@ def test_others_take_every_row_once(strategy):
 
 @settings(deadline=None)
 @given(labels, st.integers(1, 20), seeds)
-def test_down_sampling_keeps_small_classes_whole_and_repeats_nothing(classes, down_to, seed):
-    rows = rows_of("down-sampling", classes, seed, down_to)
+def test_down_sampling_keeps_small_classes_whole_and_repeats_nothing(classes, max_per_class, seed):
+    rows = rows_of("down-sampling", classes, seed, max_per_class)
     sizes = counts_of(classes, np.arange(len(classes)))
-    assert counts_of(classes, rows) == {k: min(n, down_to) for k, n in sizes.items()}
+    assert counts_of(classes, rows) == {k: min(n, max_per_class) for k, n in sizes.items()}
     assert len({*rows.tolist()}) == len(rows)
 
 

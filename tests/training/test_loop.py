@@ -28,22 +28,16 @@ from openaffect.errors import (
     TrainingError,
 )
 from openaffect.labels import Expression
-from openaffect.training import learner, loop, losses
-from openaffect.training.failures import out_of_memory
-from openaffect.training.loop import train
+from openaffect.training import augmentation, loop, losses
+from openaffect.training.loader import CropReader, iterate_batches, plan_epoch
+from openaffect.training.loop import out_of_memory, train
 from openaffect.training.losses import smooth_targets
 from openaffect.training.moment import Moment
 from openaffect.training.network import Network
+from openaffect.training.optimization import learning_rate, make_optimizer
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
-from openaffect.training.samples import (
-    CropReader,
-    choose_targets,
-    hold_out,
-    iterate_batches,
-    plan_epoch,
-)
-from openaffect.training.schedule import learning_rate, make_optimizer
+from openaffect.training.targets import choose_targets, train_val_split
 from training.faces import THREE, fast_recipe, make_faces, save_weights
 
 pytestmark = pytest.mark.usefixtures("without_export")
@@ -53,7 +47,7 @@ RANDOM = {
     "resize": 20,
     "crops": "random",
     "rotate": 10.0,
-    "light": 0.2,
+    "brightness_contrast": 0.2,
     "dropout": 0.3,
     "optimizer": "adamw",
     "learning_rate": 0.005,
@@ -385,19 +379,19 @@ def test_a_run_whose_loss_became_no_number_goes_on_with_a_lower_rate(faces, tmp_
     moments: list[Moment] = []
     wild = dataclasses.replace(recipe, learning_rate=1e30)
     with pytest.raises(TrainingError, match="in epoch 2, step 3"):
-        train(faces, run, wild, resume=True, change=["learning_rate"], show=moments.append)
+        train(faces, run, wild, resume=True, overrides=["learning_rate"], show=moments.append)
     assert "the run goes on with learning_rate = 1e+30; it had 0.02" in [m.note for m in moments]
     checkpoint = read_checkpoint(run / "checkpoint.pt")
     assert checkpoint["state"]["total_steps"] == 5  # not 6, whose weights are ruined
     assert max(float(w.abs().max()) for w in checkpoint["weights"].values()) < 1e6
-    clipped = dataclasses.replace(recipe, clip=1.0)
+    clipped = dataclasses.replace(recipe, grad_clip_norm=1.0)
     with pytest.raises(MismatchError, match=r"learning_rate = 1e\+30, but the recipe now has 0.02"):
         train(faces, run, clipped, resume=True)
-    train(faces, run, clipped, resume=True, change=["learning_rate", "clip"])
+    train(faces, run, clipped, resume=True, overrides=["learning_rate", "grad_clip_norm"])
     assert len(log_of(run)) == 3
-    with pytest.raises(MismatchError, match=r"clip = 1.0, but"):  # it is finished
-        train(faces, run, recipe, resume=True, change=["clip"])
-    assert load_recipe(run / "recipe.toml").clip == 1.0
+    with pytest.raises(MismatchError, match=r"grad_clip_norm = 1.0, but"):  # it is finished
+        train(faces, run, recipe, resume=True, overrides=["grad_clip_norm"])
+    assert load_recipe(run / "recipe.toml").grad_clip_norm == 1.0
 
 
 def test_a_network_that_is_ruined_by_the_last_step_of_an_epoch_is_not_kept(faces, tmp_path):
@@ -422,7 +416,11 @@ def unlabeled_faces(folder: Path) -> Dataset:
 
 
 def test_the_loss_falls_and_the_classes_are_learned(faces, tmp_path):
-    train(faces, tmp_path / "run", fast_recipe(epochs=6, learning_rate=0.05, stop_on=0.3))
+    train(
+        faces,
+        tmp_path / "run",
+        fast_recipe(epochs=6, learning_rate=0.05, early_stopping_fraction=0.3),
+    )
     log = log_of(tmp_path / "run")
     assert float(log[-1]["loss"]) < 0.3 * float(log[0]["loss"])
     assert max(float(row["stop_accuracy"]) for row in log) > 0.9
@@ -452,7 +450,7 @@ def test_the_first_loss_is_the_published_formula(faces, tmp_path):
     train(faces, tmp_path / "run", recipe, show=moments.append)
     first = next(m for m in moments if m.phase == "training")
 
-    learned, _ = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    learned, _ = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     reader = CropReader(faces, recipe)
     batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
     reader.close()
@@ -494,7 +492,7 @@ def test_neither_other_splits_nor_the_held_share_are_learned_from(tmp_path, monk
     recipe = fast_recipe()
     rows = record_rows(monkeypatch)
     train(dataset, tmp_path / "run", recipe)
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    learned, held = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     assert {dataset.faces["split"][row].as_py() for row in rows} == {"train"}
     assert {*rows} == {*learned.rows.tolist()}
     assert len(held) > 3
@@ -506,7 +504,7 @@ def test_neither_other_splits_nor_the_held_share_are_learned_from(tmp_path, monk
 
 def test_down_sampling_draws_other_faces_each_epoch(faces, tmp_path, monkeypatch):
     rows = record_rows(monkeypatch)
-    train(faces, tmp_path / "run", fast_recipe(strategy="down-sampling", down_to=6))
+    train(faces, tmp_path / "run", fast_recipe(strategy="down-sampling", max_per_class=6))
     assert len(rows) == 2 * 3 * 6
     assert {*rows[:18]} != {*rows[18:]}
 
@@ -538,7 +536,7 @@ def spoil(dataset: Dataset, rows: list[int]) -> None:
 def test_broken_pictures_are_counted_and_the_rest_is_learned(tmp_path, monkeypatch):
     dataset = make_faces(tmp_path / "data", 60)
     recipe = fast_recipe()
-    learned, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    learned, held = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     broken = [int(learned.rows[3]), int(learned.rows[4]), int(held.rows[0])]
     spoil(dataset, broken)
     rows = record_rows(monkeypatch)
@@ -560,7 +558,7 @@ def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
     """Batch normalization on 1 × 1 features cannot learn from one face alone."""
     dataset = make_faces(tmp_path / "data", 60)
     recipe = fast_recipe(epochs=1)
-    learned, _ = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    learned, _ = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     first = plan_epoch(recipe, learned, 0)[0]
     spoil(dataset, learned.rows[first[left:]].tolist())
     moments: list[Moment] = []
@@ -578,7 +576,7 @@ def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
 def test_no_readable_picture_is_refused(tmp_path, share, message):
     dataset = make_faces(tmp_path / "data", 40)
     recipe = fast_recipe()
-    _, held = hold_out(dataset, choose_targets(dataset, recipe), 0.2, 0)
+    _, held = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     spoil(dataset, held.rows.tolist() if share == "held" else list(range(40)))
     with pytest.raises(InputError, match=message):
         train(dataset, tmp_path / "run", recipe)
@@ -590,7 +588,7 @@ def test_no_readable_picture_is_refused(tmp_path, share, message):
 def with_scores(monkeypatch, values: list[float], key: str = "f1") -> None:
     """A judge that says what the test wants."""
     series = iter(values)
-    monkeypatch.setattr(loop._Loop, "_judge", lambda _: {key: next(series)})
+    monkeypatch.setattr(loop, "_validate", lambda _: {key: next(series)})
 
 
 @pytest.mark.slow
@@ -647,7 +645,7 @@ def test_an_interrupted_run_keeps_its_patience_and_its_best_epoch(faces, tmp_pat
 def test_the_scores_of_an_epoch_are_those_of_its_weights_on_the_held_share(faces, tmp_path):
     recipe = fast_recipe(epochs=1, target="both", resize=20)
     train(faces, tmp_path / "run", recipe)
-    _, held = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    _, held = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     network = Network(recipe)
     network.load_state_dict(read_checkpoint(tmp_path / "run" / "checkpoint.pt")["weights"])
     crops = np.stack([faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows])
@@ -720,7 +718,7 @@ def test_optimizers_have_the_recipes_values(name, kind, settings):
 
 def test_clipping_bounds_the_step(faces, tmp_path):
     """Plain SGD moves the weights by rate · gradient, and the gradient has a norm of 0.001."""
-    recipe = fast_recipe(clip=0.001, momentum=0.0, learning_rate=1.0, checkpoint_steps=1)
+    recipe = fast_recipe(grad_clip_norm=0.001, momentum=0.0, learning_rate=1.0, checkpoint_steps=1)
     with pytest.raises(Stop):
         train(faces, tmp_path / "run", recipe, show=stop_at(2))
     torch.manual_seed(0)
@@ -793,7 +791,12 @@ def test_a_run_may_go_on_in_more_pieces(faces, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [{"ema": 0.9}, {"sam": 0.1}, {"mixup": 0.4}, {"label_smoothing": 0.1, "ema": 0.5, "sam": 0.05}],
+    [
+        {"ema_decay": 0.9},
+        {"sam": 0.1},
+        {"mixup": 0.4},
+        {"label_smoothing": 0.1, "ema_decay": 0.5, "sam": 0.05},
+    ],
 )
 def test_every_way_of_training_resumes_with_the_same_bits_and_changes_the_result(
     faces, tmp_path, settings
@@ -811,7 +814,7 @@ def test_every_way_of_training_resumes_with_the_same_bits_and_changes_the_result
 
 
 def test_the_average_is_what_is_judged_and_exported(faces, tmp_path):
-    recipe = fast_recipe(ema=0.8, stop_metric="last", epochs=2)
+    recipe = fast_recipe(ema_decay=0.8, stop_metric="last", epochs=2)
     train(faces, tmp_path / "run", recipe)
     average = {
         name.removeprefix("module."): value
@@ -829,7 +832,7 @@ def test_a_sharpness_aware_step_is_the_published_one(faces, tmp_path):
     recipe = fast_recipe(sam=0.3, momentum=0.0, checkpoint_steps=1, flip=False)
     with pytest.raises(Stop):
         train(faces, tmp_path / "run", recipe, show=stop_at(2))
-    learned, _ = hold_out(faces, choose_targets(faces, recipe), 0.2, 0)
+    learned, _ = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     reader = CropReader(faces, recipe)
     batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
     reader.close()
@@ -864,7 +867,7 @@ def test_mixtures_mix_pictures_and_targets_by_the_same_share():
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 2, 2)
     shares = torch.eye(6)
     truth = torch.stack([torch.arange(6.0) / 6, torch.full((6,), torch.nan)], dim=1)
-    mixed, targets, affect = learner._mix(0.5, images, shares, truth)
+    mixed, targets, affect = augmentation.mixup(0.5, images, shares, truth)
     numbers = torch.arange(6.0)
     np.testing.assert_allclose(targets.sum(1), np.ones(6), atol=1e-6)
     np.testing.assert_allclose(mixed[:, 0, 0, 0], targets @ numbers, atol=1e-5)
@@ -906,7 +909,7 @@ def test_a_memory_that_is_full_while_judging_says_so_too(faces, tmp_path, monkey
         return real(self, image)
 
     monkeypatch.setattr(Network, "forward", forward)
-    held = fast_recipe(stop_on=0.4)
+    held = fast_recipe(early_stopping_fraction=0.4)
     with pytest.raises(TrainingError, match="the memory is full with batch_size 16 in 1 piece"):
         train(faces, tmp_path / "run", held)
     train(faces, tmp_path / "run", dataclasses.replace(held, accumulate=2), resume=True)
@@ -928,7 +931,7 @@ def test_the_advice_of_a_full_memory_can_be_followed(settings, more):
 
 def test_the_last_epoch_is_kept_where_nothing_is_watched(faces, tmp_path, monkeypatch):
     values = iter([0.9, 0.1, 0.5])
-    monkeypatch.setattr(loop._Loop, "_judge", lambda _: {"f1": next(values)})
+    monkeypatch.setattr(loop, "_validate", lambda _: {"f1": next(values)})
     recipe = fast_recipe(stop_metric="last", epochs=3, patience=1, temperature=False)
     train(faces, tmp_path / "run", recipe)
     assert [row["best"] for row in log_of(tmp_path / "run")] == ["True"] * 3

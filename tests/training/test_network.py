@@ -11,17 +11,17 @@ from narrowing import known
 from openaffect.errors import InputError, UnknownName
 from openaffect.model import open_model
 from openaffect.training import losses
+from openaffect.training.card import TrainingSummary
 from openaffect.training.network import (
     ExportedNetwork,
     Network,
     count_parameters,
     find_backbone,
-    list_layers,
     load_weights,
 )
 from openaffect.training.recipe import load_recipe
-from openaffect.training.samples import choose_targets
-from openaffect.training.to_onnx import Training, export_model
+from openaffect.training.targets import choose_targets
+from openaffect.training.to_onnx import export_model
 from training.faces import center_pieces, fast_recipe
 
 HASHES = np.array([3, 7], np.uint32)
@@ -149,9 +149,9 @@ def test_the_last_fifth_of_resnet50_is_layer4_and_the_last_norm_of_layer3():
 @pytest.mark.parametrize("share", [0.2, 34.6 / 175, 35.4 / 175])
 def test_resnet50_has_175_layers_of_which_the_share_is_rounded(share):
     with torch.device("meta"):
-        recipe = load_recipe("resnet50-transfer", [f"unfrozen={share}"])
+        recipe = load_recipe("resnet50-transfer", [f"trainable_fraction={share}"])
         network = Network(recipe)
-        assert len(list_layers(find_backbone(recipe), network.backbone)) == 175
+        assert len(find_backbone(recipe.backbone).list_layers(network.backbone)) == 175
     assert "backbone.layer3.5.bn3.weight" in trained_names(network)
     assert "backbone.layer3.5.conv3.weight" not in trained_names(network)
 
@@ -162,13 +162,13 @@ def test_resnet50_has_175_layers_of_which_the_share_is_rounded(share):
 )
 def test_the_border_moves_layer_by_layer(layers, last, frozen):
     with torch.device("meta"):
-        network = Network(load_recipe("resnet50-transfer", [f"unfrozen={layers / 175}"]))
+        network = Network(load_recipe("resnet50-transfer", [f"trainable_fraction={layers / 175}"]))
     assert f"backbone.{last}.weight" in trained_names(network)
     assert f"backbone.{frozen}.weight" not in trained_names(network)
 
 
 def test_without_a_count_of_its_own_a_backbone_is_frozen_from_its_beginning():
-    network = network_of(unfrozen=0.25)
+    network = network_of(trainable_fraction=0.25)
     first, last = next(iter(network.backbone.parameters())), list(network.backbone.parameters())[-1]
     assert (first.requires_grad, last.requires_grad) == (False, True)
     order = [p.requires_grad for p in network.backbone.parameters()]
@@ -177,13 +177,13 @@ def test_without_a_count_of_its_own_a_backbone_is_frozen_from_its_beginning():
 
 
 def test_the_smallest_share_still_trains_the_heads():
-    network = network_of(unfrozen=1e-9, target="both")
+    network = network_of(trainable_fraction=1e-9, target="both")
     heads = {f"{head}.{kind}" for head in ("expression", "affect") for kind in ("weight", "bias")}
     assert trained_names(network) == heads  # the last layer of the backbone flattens
 
 
 def test_frozen_norms_keep_their_statistics_and_the_others_learn_theirs():
-    network = network_of(unfrozen=0.25).train()
+    network = network_of(trainable_fraction=0.25).train()
     before = {k: v.clone() for k, v in network.state_dict().items() if "running_mean" in k}
     network(IMAGES)
     after = network.state_dict()
@@ -203,7 +203,7 @@ def test_all_is_trained_if_nothing_is_said():
 
 # -- separate nets -------------------------------------------------------------------------
 
-SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate": True}
+SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate_networks": True}
 
 
 def gradients(network: Network, loss: torch.Tensor) -> dict[str, torch.Tensor | None]:
@@ -239,7 +239,7 @@ def test_separate_nets_are_two_with_weights_of_their_own():
 
 
 def test_separate_nets_are_frozen_both():
-    network = network_of(**SEPARATE, unfrozen=0.25)
+    network = network_of(**SEPARATE, trainable_fraction=0.25)
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     valence = {name for name in frozen if name.startswith("backbone.")}
     assert valence
@@ -292,7 +292,7 @@ def test_views_are_averaged_after_softmax(views, resize):
         {"target": "both", "views": "ten"},
         SEPARATE | {"views": "ten"},
     ],
-    ids=["flip", "ten", "separate"],
+    ids=["flip", "ten", "separate_networks"],
 )
 def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
     changes, faces, tmp_path
@@ -304,7 +304,9 @@ def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
         for head in (network.expression, network.affect, network.arousal):
             if head is not None:
                 head.weight.mul_(10)
-    facts = Training(faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, HASHES)
+    facts = TrainingSummary(
+        faces, faces.fingerprint(), choose_targets(faces, recipe), 1, 0, 1, {}, HASHES
+    )
     export_model(network.eval(), recipe, 1.5, facts, tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (3, 21, 21, 3), dtype=np.uint8)
     found = open_model(tmp_path / "model.onnx").predict(images)
@@ -323,7 +325,7 @@ def test_views_and_separate_nets_are_one_graph_that_onnxruntime_computes_alike(
 
 
 def test_a_gray_net_sees_luminance_alone():
-    network = network_of(colors="gray").eval()
+    network = network_of(input_color="gray").eval()
     gray = (IMAGES * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     with torch.no_grad():
         colored, plain = network(IMAGES)[0], network(gray.expand(-1, 3, -1, -1))[0]
@@ -333,7 +335,7 @@ def test_a_gray_net_sees_luminance_alone():
 
 
 def test_a_picture_centered_by_itself_looks_the_same_in_any_light():
-    network = network_of(centering="picture").eval()
+    network = network_of(per_image_norm=True).eval()
     with torch.no_grad():
         one = network(IMAGES)[0]
         dim = network(IMAGES * 0.5 + 40)[0]
@@ -345,10 +347,10 @@ def test_a_picture_centered_by_itself_looks_the_same_in_any_light():
 
 @pytest.mark.slow
 def test_gray_and_own_center_are_in_the_exported_graph(faces, tmp_path):
-    recipe = fast_recipe(colors="gray", centering="picture")
+    recipe = fast_recipe(input_color="gray", per_image_norm=True)
     network = Network(recipe).eval()
     targets = choose_targets(faces, recipe)
-    training = Training(faces, "0" * 64, targets, 0, 0, 1, {}, HASHES)
+    training = TrainingSummary(faces, "0" * 64, targets, 0, 0, 1, {}, HASHES)
     export_model(network, recipe, 1.0, training, tmp_path / "m.onnx")
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
     found = known(open_model(tmp_path / "m.onnx").predict(crops).probabilities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import re
 import socket
@@ -20,18 +21,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from narrowing import known
-from openaffect import lookup
 from openaffect.errors import FormatError, InputError
 from openaffect.training import loop, pretrained
-from openaffect.training.network import Network
-from openaffect.training.pretrained import imagenet_address, load_pretrained
+from openaffect.training.network import Network, find_backbone
+from openaffect.training.pretrained import load_pretrained
 from openaffect.training.recipe import Recipe
 from training.faces import fast_recipe
 
-PACKAGE = "openaffect.training.backbones"
-MODULES = {name: lookup.load(PACKAGE, name, "backbone") for name in lookup.names(PACKAGE)}
-LEARNED = [name for name, module in MODULES.items() if hasattr(module, "IMAGENET")]
-SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate": True}
+RESNET, B0 = "torchvision/resnet50", "timm/efficientnet_b0.ra_in1k"
+LEARNED = ["torchvision/alexnet", RESNET, "torchvision/resnext50_32x4d", B0]
+LEARNED += ["timm/efficientnet_b2.ra_in1k"]
+SEPARATE = {"target": "affect", "stop_metric": "ccc", "separate_networks": True}
 
 
 def network_of(recipe: Recipe, seed: int = 0) -> Network:
@@ -203,25 +203,37 @@ def test_a_file_that_cannot_be_used_is_told(name, write, error, message, tmp_pat
 
 def library_state(name: str) -> dict[str, torch.Tensor]:
     """What the library's own net for these weights holds, shapes alone."""
-    library, weights = MODULES[name].IMAGENET
+    library, _, net = name.partition("/")
     with torch.device("meta"):
         if library == "timm":
-            return timm.create_model(weights, pretrained=False).state_dict()
-        builder = weights.split("_Weights")[0].lower()
-        return torchvision.models.get_model(builder, weights=None).state_dict()
+            return timm.create_model(net, pretrained=False).state_dict()
+        return torchvision.models.get_model(net, weights=None).state_dict()
 
 
-def test_which_backbones_have_learned_on_imagenet():
-    assert {*MODULES} - {*LEARNED} == {"resnet-medium", "resnet-small", "vgg-study"}
+def heads_of(name: str) -> tuple[str, ...]:
+    """Beginnings of the names of the last layer's weights."""
+    backbone = find_backbone(name)
+    with torch.device("meta"):
+        module, _ = backbone.build(224)
+    return tuple(f"{head}." for head in backbone.list_heads(module))
+
+
+def test_the_backbones_of_recipes_begin_with_the_weights_that_they_always_began_with():
+    assert [find_backbone(name).address.rsplit("/", 1)[1] for name in LEARNED] == [
+        "alexnet-owt-7be5be79.pth",
+        "resnet50-0676ba61.pth",
+        "resnext50_32x4d-7cdf4587.pth",
+        "efficientnet_b0_ra-3dd342df.pth",
+        "efficientnet_b2_ra-bcdf34b7.pth",
+    ]
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_the_librarys_weights_are_those_of_the_backbone_and_its_head(name):
-    module = MODULES[name]
     with torch.device("meta"):
-        own = {k: v.shape for k, v in module.build(224)[0].state_dict().items()}
+        own = {k: v.shape for k, v in find_backbone(name).build(224)[0].state_dict().items()}
     theirs = {k: v.shape for k, v in library_state(name).items()}
-    head = {k for k in theirs if k.startswith(module.HEAD)}
+    head = {k for k in theirs if k.startswith(heads_of(name))}
     assert {k.split(".")[-1] for k in head} == {"weight", "bias"}
     assert [theirs[k][0] for k in sorted(head)] == [1000, 1000]
     assert own == {k: v for k, v in theirs.items() if k not in head}
@@ -229,7 +241,7 @@ def test_the_librarys_weights_are_those_of_the_backbone_and_its_head(name):
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_the_address_ends_in_a_hash_that_torch_checks(name):
-    address = known(imagenet_address(MODULES[name]))
+    address = find_backbone(name).address
     assert address.startswith("https://")
     assert torch.hub.HASH_REGEX.search(address.rsplit("/", 1)[1])
 
@@ -243,20 +255,18 @@ def kept(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "name", ["efficientnet-b0", pytest.param("resnet50", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", [B0, pytest.param(RESNET, marks=pytest.mark.slow)])
 def test_weights_that_were_fetched_before_are_taken_without_their_classifier(name, kept):
     generator = torch.Generator().manual_seed(0)
     state = {
         k: torch.rand(v.shape, generator=generator) if v.is_floating_point() else torch.tensor(7)
         for k, v in library_state(name).items()
     }
-    torch.save(state, kept / known(imagenet_address(MODULES[name])).rsplit("/", 1)[1])
+    torch.save(state, kept / find_backbone(name).address.rsplit("/", 1)[1])
     recipe = fast_recipe(backbone=name, weights="imagenet", size=32, resize=32)
     network = network_of(recipe)
     load_pretrained(network, recipe)
-    own = {k: v for k, v in state.items() if not k.startswith(MODULES[name].HEAD)}
+    own = {k: v for k, v in state.items() if not k.startswith(heads_of(name))}
     assert len(own) == len(state) - 2
     assert same(state_of(network.backbone), own)
 
@@ -282,16 +292,19 @@ def no_way(monkeypatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("unfrozen", "way"), [(1.0, "weights=random$"), (0.2, "weights=random --set unfrozen=1$")]
+    ("trainable_fraction", "way"),
+    [(1.0, "weights=random$"), (0.2, "weights=random --set trainable_fraction=1$")],
 )
 def test_what_cannot_be_fetched_is_told_with_its_address_and_the_ways_out(
-    unfrozen, way, kept, no_way
+    trainable_fraction, way, kept, no_way
 ):
-    name = "efficientnet-b0"
-    recipe = fast_recipe(backbone=name, weights="imagenet", size=32, resize=32, unfrozen=unfrozen)
+    name = B0
+    recipe = fast_recipe(
+        backbone=name, weights="imagenet", size=32, resize=32, trainable_fraction=trainable_fraction
+    )
     network = network_of(recipe)
     before = state_of(network)
-    address = re.escape(str(imagenet_address(MODULES[name])))
+    address = re.escape(str(find_backbone(name).address))
     with pytest.raises(
         InputError, match=f"cannot fetch .* from {address} to .*refused.*weights=FILE.*{way}"
     ):
@@ -301,7 +314,7 @@ def test_what_cannot_be_fetched_is_told_with_its_address_and_the_ways_out(
 
 
 def test_a_training_that_cannot_fetch_does_not_start(faces, kept, no_way, tmp_path):
-    recipe = fast_recipe(backbone="efficientnet-b0", weights="imagenet", size=32, resize=32)
+    recipe = fast_recipe(backbone=B0, weights="imagenet", size=32, resize=32)
     with pytest.raises(InputError, match="cannot fetch the ImageNet weights"):
         loop.train(faces, tmp_path / "run", recipe)
     assert not (tmp_path / "run" / "model.onnx").exists()
@@ -344,9 +357,10 @@ def test_a_download_that_is_not_the_file_is_refused(answer, message, server, kep
         urllib.request, "_opener", urllib.request.build_opener(urllib.request.ProxyHandler({}))
     )
     server.update(answer)
-    monkeypatch.setattr(
-        pretrained, "imagenet_address", lambda _: f"{server['address']}/net-0a1b2c3d.pth"
+    elsewhere = dataclasses.replace(
+        find_backbone("resnet-small"), address=f"{server['address']}/net-0a1b2c3d.pth"
     )
+    monkeypatch.setattr(pretrained, "find_backbone", lambda _: elsewhere)
     recipe = fast_recipe(weights="imagenet")
     with pytest.raises(InputError, match=f"net-0a1b2c3d.pth .*{message}"):
         load_pretrained(network_of(recipe), recipe)
@@ -354,8 +368,8 @@ def test_a_download_that_is_not_the_file_is_refused(answer, message, server, kep
 
 
 def test_a_kept_file_that_is_broken_is_told_with_its_folder(kept):
-    name = "efficientnet-b0"
-    (kept / known(imagenet_address(MODULES[name])).rsplit("/", 1)[1]).write_bytes(b"broken")
+    name = B0
+    (kept / find_backbone(name).address.rsplit("/", 1)[1]).write_bytes(b"broken")
     recipe = fast_recipe(backbone=name, weights="imagenet", size=32, resize=32)
     with pytest.raises(InputError, match=re.escape(str(kept))):
         load_pretrained(network_of(recipe), recipe)

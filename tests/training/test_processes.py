@@ -56,7 +56,7 @@ RANDOM = {
     "crops": "random",
     "resize": 20,
     "rotate": 10.0,
-    "light": 0.2,
+    "brightness_contrast": 0.2,
     "dropout": 0.3,
     "optimizer": "adamw",
     "learning_rate": 0.005,
@@ -175,16 +175,18 @@ def build(size):
 if plain == "yes":
     lookup.load = lambda *names: SimpleNamespace(build=build)
 else:  # what the first process judges gets better, what the second does gets worse
-    loop._Loop._judge = lambda self: {"f1": self.state.epoch * (1 - 2 * self.rank)}
+    loop._validate = lambda session: {
+        "f1": session.state.epoch * (1 - 2 * session.accelerator.process_index)
+    }
 
 losses, worlds = [], set()
-real = loop._Loop.__init__
+real = loop._fit
 
-def spy(self, *arguments):
-    real(self, *arguments)
-    worlds.add((self.rank, self.world))
+def spy(session):
+    worlds.add((session.accelerator.process_index, session.accelerator.num_processes))
+    real(session)
 
-loop._Loop.__init__ = spy
+loop._fit = spy
 
 def show(moment):
     if moment.phase == "training":
@@ -225,7 +227,7 @@ def run_together(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"strategy": "weighted-loss", "target": "both", "epochs": 2, "clip": 0.5},
+        {"strategy": "weighted-loss", "target": "both", "epochs": 2, "grad_clip_norm": 0.5},
         {"target": "expression", "epochs": 2, "optimizer": "adamw", "crops": "random"},
     ],
 )
@@ -262,7 +264,7 @@ def test_the_command_runs_as_several_processes_and_the_first_alone_speaks(data, 
     """As docs/training.md has it, with nothing set in the environment."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ACCELERATE_")}
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    settings = ["epochs=1", "batch_size=16", "resize=16", "size=16", "stop_on=0.2"]
+    settings = ["epochs=1", "batch_size=16", "resize=16", "size=16", "early_stopping_fraction=0.2"]
     command = ["-m", "openaffect", "train", str(data), str(tmp_path / "run")]
     done = subprocess.run(
         [sys.executable, *launch, *command, *(x for s in settings for x in ("--set", s))],
@@ -283,7 +285,8 @@ def test_alexnet_takes_a_step_on_whole_pictures(tmp_path):
     """The published recipe on 8 faces of 224 pixels, five crops and all."""
     dataset = make_faces(tmp_path / "data", 16, labels=EMOTIONS, size=64)
     recipe = load_recipe(
-        "alexnet-weighted-loss", ["batch_size=8", "epochs=1", "stop_on=0.45", "temperature=false"]
+        "alexnet-weighted-loss",
+        ["batch_size=8", "epochs=1", "early_stopping_fraction=0.45", "temperature=false"],
     )
     moments: list[Moment] = []
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openaffect.errors import FormatError, InputError, UnknownName
-from openaffect.training.recipe import CHOICES, Recipe, load_recipe, make_recipe, recipe_names
+from openaffect.training.recipe import KEYS, Recipe, load_recipe, make_recipe, recipe_names
 from training.faces import fast_recipe
 
 NAME = "resnet-small-imbalanced"
@@ -51,31 +51,31 @@ def test_missing_keys_are_named():
         ("learning_rate", float("inf"), "a finite number"),
         ("learning_rate", float("nan"), "a finite number"),
         ("learning_rate", 10**400, "a finite number"),
-        ("mean", 0.5, "a list of finite numbers"),
-        ("mean", ["a", "b", "c"], "a list of finite numbers"),
-        ("mean", [True, True, True], "a list of finite numbers"),
-        ("std", [0.1, 0.1, float("inf")], "a list of finite numbers"),
-        ("std", {"r": 1}, "a list of finite numbers"),
-        ("recalled", "epochs", "a list of texts"),
+        ("mean", 0.5, "a list of three finite numbers"),
+        ("mean", ["a", "b", "c"], "a list of three finite numbers"),
+        ("mean", [True, True, True], "a list of three finite numbers"),
+        ("std", [0.1, 0.1, float("inf")], "a list of three finite numbers"),
+        ("std", {"r": 1}, "a list of three finite numbers"),
+        ("unverified", "epochs", "a list of texts"),
         ("labels", ["happy", "sad"], "text"),
         ("labels", 7.5, "text"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(key, value, wanted):
-    with pytest.raises(InputError, match=f"recipe key '{key}' to be {wanted}, but got"):
+    with pytest.raises(InputError, match=f"recipe key '{key}' to be {wanted}.*, but got"):
         make(**{key: value})
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("down_to", 0),
+        ("max_per_class", 0),
         ("affect_weight", 0.0),
         ("size", 7),
         ("rotate", 91.0),
         ("zoom", 1.0),
         ("shift", -0.1),
-        ("light", 1.0),
+        ("brightness_contrast", 1.0),
         ("mean", [0.5, 0.5]),
         ("std", [0.5, 0.0, 0.5]),
         ("dropout", 1.0),
@@ -87,9 +87,9 @@ def test_a_value_of_the_wrong_type_is_refused(key, value, wanted):
         ("step_every", 0),
         ("step_factor", 0.0),
         ("warmup", -1),
-        ("clip", -1.0),
-        ("stop_on", 0.0),
-        ("stop_on", 0.5),
+        ("grad_clip_norm", -1.0),
+        ("early_stopping_fraction", 0.0),
+        ("early_stopping_fraction", 0.5),
         ("patience", 0),
         ("checkpoint_steps", 0),
         ("seed", -1),
@@ -103,11 +103,51 @@ def test_a_value_out_of_range_is_refused(key, value):
         make(**{key: value})
 
 
+CHOICES = {name: key.choices for name, key in KEYS.items() if key.choices}
+
+
 @pytest.mark.parametrize("key", sorted(CHOICES))
 def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
     right = CHOICES[key][0]
     with pytest.raises(UnknownName, match=f"key '{key}' '{right}x'; did you mean '{right}'"):
         make(**{key: right + "x"})
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "outside", "wanted"),
+    [
+        ("zoom", (0, 0.999), (-1e-9, 1), "a finite number in [0, 1)"),
+        ("gray", (0, 1), (-1e-9, 1.001), "a finite number in [0, 1]"),
+        ("trainable_fraction", (1e-9, 1), (0, 1.001), "a finite number in (0, 1]"),
+        ("early_stopping_fraction", (1e-9, 0.499), (0, 0.5), "a finite number in (0, 0.5)"),
+        ("learning_rate", (1e-9,), (0, -1), "a finite number above 0"),
+        ("weight_decay", (0,), (-1e-9,), "a finite number of at least 0"),
+        ("batch_size", (2,), (1,), "a whole number of at least 2"),
+        ("seed", (0, 2**32 - 1), (-1, 2**32), "a whole number in [0, 4294967296)"),
+        ("mean", ([0, 0, 0],), ([0, 0], [0, 0, 0, 0]), "a list of three finite numbers"),
+        ("std", ([1e-9] * 3,), ([1, 0, 1],), "a list of three finite numbers above 0"),
+        ("flip", (True,), (0,), "true or false"),
+        ("strategy", ("up-sampling",), (True,), "one of imbalanced, down-sampling, up-sampling"),
+    ],
+)
+def test_the_bounds_of_a_key_are_those_that_its_message_names(key, inside, outside, wanted):
+    for value in inside:
+        make(**{key: value})
+    told = []
+    for value in outside:
+        with pytest.raises(InputError) as caught:
+            make(**{key: value})
+        told.append(str(caught.value))
+    assert len(told) == len(outside) > 0
+    assert all(f"recipe key '{key}' to be {wanted}" in text for text in told)
+
+
+def test_a_recipe_made_in_code_has_the_types_of_its_keys_too():
+    recipe = Recipe("mine", "a test", backbone="resnet-small", zoom=0, mean=[1, 0, 0.5], labels=7)  # type: ignore[arg-type]
+    assert (recipe.zoom, recipe.mean, recipe.labels) == (0.0, (1.0, 0.0, 0.5), "7")
+    assert isinstance(recipe.zoom, float)
+    with pytest.raises(InputError, match="'epochs' to be a whole number"):
+        dataclasses.replace(recipe, epochs=1.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +158,7 @@ def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
         ({"labels": "happy"}, "two or more"),
         ({"labels": "happy,hapy"}, "unknown expression 'hapy'"),
         ({"labels": "9"}, "unknown label set '9'"),
-        ({"recalled": ["epoch"]}, "'epoch' in 'recalled'; did you mean 'epochs'"),
+        ({"unverified": ["epoch"]}, "'epoch' in 'unverified'; did you mean 'epochs'"),
         ({"target": "affect"}, "stop_metric 'f1' needs .* expressions; .* ccc or loss"),
         ({"target": "affect", "stop_metric": "accuracy"}, "needs a target with expressions"),
         (
@@ -126,7 +166,7 @@ def test_a_word_that_is_no_choice_is_told_with_the_nearest_one(key):
             "strategy 'weighted-loss' needs a target with expressions",
         ),
         ({"stop_metric": "ccc"}, "needs a target with affect"),
-        ({"none_rows": "affect"}, "none_rows 'affect' needs a target with affect"),
+        ({"none_faces": "affect"}, "none_faces 'affect' needs a target with affect"),
         (
             {"target": "both", "affect_loss": "ccc", "batch_size": 8, "accumulate": 5},
             r"at most half of 'batch_size' \(8\), but got 5",
@@ -152,7 +192,7 @@ def test_keys_that_do_not_go_together_are_refused(values, message):
         ("target=both", "target", "both"),
         ("warning=a = b", "warning", "a = b"),
         ("warning=", "warning", ""),
-        ('recalled=["epochs"]', "recalled", ("epochs",)),
+        ('unverified=["epochs"]', "unverified", ("epochs",)),
     ],
 )
 def test_settings_are_read_as_toml_or_else_as_text(setting, key, value):
@@ -164,17 +204,19 @@ def test_settings_are_read_as_toml_or_else_as_text(setting, key, value):
 def test_a_wrong_value_in_a_file_is_told_with_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(load_recipe(NAME).to_toml().replace("batch_size = 128", "batch_size = 3.5"))
-    with pytest.raises(InputError, match=r"a whole number, but got 3.5, in .*mine\.toml$"):
+    with pytest.raises(
+        InputError, match=r"a whole number of at least 2, but got 3.5, in .*mine\.toml$"
+    ):
         load_recipe(path)
 
 
-def test_a_value_that_is_set_otherwise_is_no_longer_recalled():
+def test_a_value_that_is_set_otherwise_is_no_longer_unverified():
     before = load_recipe("alexnet-imbalanced")
     same = load_recipe("alexnet-imbalanced", [f"epochs={before.epochs}", "learning_rate=1e-2"])
     assert same == before
     changed = load_recipe("alexnet-imbalanced", ["epochs=3", "patience=3"])
-    assert "epochs" in before.recalled
-    assert changed.recalled == tuple(key for key in before.recalled if key != "epochs")
+    assert "epochs" in before.unverified
+    assert changed.unverified == tuple(key for key in before.unverified if key != "epochs")
 
 
 def test_a_warning_of_the_labels_goes_with_them():
@@ -253,14 +295,14 @@ recipes = st.builds(
     name=texts,
     source=texts,
     warning=texts,
-    backbone=st.sampled_from(["alexnet", "resnet-small"]),
-    recalled=st.lists(st.sampled_from(["epochs", "size", "flip"]), max_size=3).map(tuple),
+    backbone=st.sampled_from(["torchvision/alexnet", "resnet-small"]),
+    unverified=st.lists(st.sampled_from(["epochs", "size", "flip"]), max_size=3).map(tuple),
     labels=st.sampled_from(["7", "8", "11", "happy, Sad"]),
     soft_labels=st.booleans(),
     learning_rate=st.floats(1e-300, 1e300),
     mean=st.tuples(shares, shares, shares),
     zoom=shares,
-    clip=st.floats(0, 1e300),
+    grad_clip_norm=st.floats(0, 1e300),
     epochs=st.integers(1, 10**12),
     seed=st.integers(0, 2**32 - 1),
 )

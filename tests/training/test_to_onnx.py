@@ -23,11 +23,13 @@ from openaffect.labels import EMOTIONS
 from openaffect.model import Card, open_model
 from openaffect.synthetic import synthesize_face
 from openaffect.training import loop, to_onnx
+from openaffect.training.calibration import fit_temperature
+from openaffect.training.card import TrainingSummary, make_card
 from openaffect.training.network import ExportedNetwork, Network, count_parameters
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
-from openaffect.training.samples import choose_targets, hold_out
-from openaffect.training.to_onnx import Training, export_model, fit_temperature
+from openaffect.training.targets import choose_targets, train_val_split
+from openaffect.training.to_onnx import export_model
 from training.faces import fast_recipe, make_faces
 
 TEMPERATURE = 2.5
@@ -40,9 +42,11 @@ TARGETS: dict[str, dict[str, Any]] = {
 IMAGES = np.array([3, 7], np.uint32)
 
 
-def training_of(dataset) -> Training:
+def training_of(dataset) -> TrainingSummary:
     targets = choose_targets(dataset, fast_recipe())
-    return Training(dataset, dataset.fingerprint(), targets, 12, 2, 3, {"stop_f1": 0.5}, IMAGES)
+    return TrainingSummary(
+        dataset, dataset.fingerprint(), targets, 12, 2, 3, {"stop_f1": 0.5}, IMAGES
+    )
 
 
 def network_of(recipe) -> Network:
@@ -160,13 +164,14 @@ def test_the_card_is_filled(exported, faces):
         "affect_origin": ["synthetic"],
         "expression_origin": ["synthetic"],
         "parameters": count_parameters(network),
+        "backbone": recipe.backbone,
         "best_epoch": 3,
     }
 
 
 def test_an_unknown_license_is_said_to_be_unknown(tmp_path):
-    card = to_onnx.make_card(fast_recipe(), 1.0, training_of(make_faces(tmp_path / "d", 9)), 1)
-    assert card.licenses["data"] == "not stated"
+    made = make_card(fast_recipe(), 1.0, training_of(make_faces(tmp_path / "d", 9)), 1)
+    assert made.licenses["data"] == "not stated"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +180,7 @@ def test_an_unknown_license_is_said_to_be_unknown(tmp_path):
 )
 def test_the_card_names_the_weights_that_the_training_began_with(faces, weights, told):
     recipe = fast_recipe(weights=weights)
-    license = to_onnx.make_card(recipe, 1.0, training_of(faces), 5).licenses["weights"]
+    license = make_card(recipe, 1.0, training_of(faces), 5).licenses["weights"]
     assert told in license
     assert "somewhere" not in license  # a path of this machine
 
@@ -209,7 +214,9 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
     checkpoint = read_checkpoint(finished / "checkpoint.pt")
     network = Network(recipe)
     network.load_state_dict(checkpoint["best_weights"])
-    learned, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    learned, held = train_val_split(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     crops = np.stack([faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows])
     pixels = torch.from_numpy(crops[:, 2:18, 2:18].transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
@@ -234,7 +241,9 @@ def test_a_run_exports_its_best_epoch_calibrated_on_the_held_share(finished, fac
 def test_the_temperature_is_that_of_the_averaged_views(faces, tmp_path):
     recipe = fast_recipe(resize=20, size=16, views="ten", stop_metric="last")
     model = open_model(loop.train(faces, tmp_path / "run", recipe))
-    _, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
+    _, held = train_val_split(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     network = Network(recipe)
     network.load_state_dict(read_checkpoint(tmp_path / "run" / "checkpoint.pt")["best_weights"])
     crops = [faces.crop(int(r), recipe.crop_rule, (20, 20)) for r in held.rows]
@@ -262,7 +271,9 @@ def test_scores_of_raters_shares_are_calibrated_against_the_labels(faces, tmp_pa
     soft = faces.with_column("soft_label", [shares[order.index(name)].tolist() for name in names])
     recipe = fast_recipe(soft_labels=True, stop_metric="last")
     model = open_model(loop.train(soft, tmp_path / "run", recipe))
-    _, held = hold_out(soft, choose_targets(soft, recipe), recipe.stop_on, recipe.seed)
+    _, held = train_val_split(
+        soft, choose_targets(soft, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     assert held.shares.max() < 0.9
     outputs = model.predict([soft.crop(int(r), recipe.crop_rule, (16, 16)) for r in held.rows])
     logits = torch.from_numpy(np.log(known(outputs.probabilities))) * model.card.temperature
@@ -332,7 +343,9 @@ def test_a_run_knows_the_images_that_it_learned_from(finished, faces):
     model = open_model(finished)
     made = predict_dataset(model, faces)
     recipe = load_recipe(finished / "recipe.toml")
-    learned, held = hold_out(faces, choose_targets(faces, recipe), recipe.stop_on, recipe.seed)
-    assert np.flatnonzero(known(made.learned)).tolist() == sorted(learned.rows.tolist())
+    learned, held = train_val_split(
+        faces, choose_targets(faces, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
+    assert np.flatnonzero(made.learned).tolist() == sorted(learned.rows.tolist())
     assert len(held.rows) > 0
     assert made.learned_warning() is not None

@@ -118,10 +118,10 @@ def test_a_space_on_the_command_line():
         ("optimizer=sgd,adan", UnknownName, "did you mean 'adam'"),
         ("learning_rate", InputError, "key=low..high"),
         ("learning_rate=", InputError, "key=low..high"),
-        ("learning_rate=0..1:log", InputError, "'learning_rate' to be above 0"),
+        ("learning_rate=0..1:log", InputError, "'learning_rate' to be a finite number above 0"),
         ("weight_decay=0..1:log", InputError, "must begin above 0"),
         ("weight_decay=0..1:lg", InputError, "expected 'weight_decay=low..high:log'"),
-        ("dropout=0..1", InputError, r"'dropout' to be in \[0, 1\), but got 1"),
+        ("dropout=0..1", InputError, r"'dropout' to be a finite number in \[0, 1\), but got 1"),
         ("dropout=0.5..0.1", InputError, "from low to high"),
         ("dropout=0.1..0.1", InputError, "from low to high"),
         ("dropout=a..b", InputError, "a number at both ends"),
@@ -133,7 +133,11 @@ def test_a_space_on_the_command_line():
         ("optimizer=sgd..adam", UnknownName, "sgd..adam"),
         ("flip=0..1", InputError, "true or false"),
         ("mean=0.1,0.2", InputError, "its value is a list"),
-        ("stop_on=0.1..0.2", InputError, "'stop_on' cannot be searched"),
+        (
+            "early_stopping_fraction=0.1..0.2",
+            InputError,
+            "'early_stopping_fraction' cannot be searched",
+        ),
         ("seed=1..100", InputError, "'seed' cannot be searched"),
     ],
 )
@@ -262,9 +266,9 @@ def test_the_best_recipe_trains_to_the_best_value(found, faces, tmp_path, withou
 
 
 @pytest.mark.slow
-def test_searched_keys_are_no_longer_recalled(found):
-    study = replace(found, recipe=replace(ONE, recalled=("dropout", "momentum")))
-    assert study.best_recipe().recalled == ("momentum",)
+def test_searched_keys_are_no_longer_unverified(found):
+    study = replace(found, recipe=replace(ONE, unverified=("dropout", "momentum")))
+    assert study.best_recipe().unverified == ("momentum",)
 
 
 @pytest.mark.slow
@@ -562,7 +566,16 @@ def drawn(tmp_path_factory) -> Path:
     return path
 
 
-TINY = ["--set", "epochs=1", "--set", "resize=16", "--set", "size=16", "--set", "stop_on=0.3"]
+TINY = [
+    "--set",
+    "epochs=1",
+    "--set",
+    "resize=16",
+    "--set",
+    "size=16",
+    "--set",
+    "early_stopping_fraction=0.3",
+]
 
 
 @pytest.mark.slow
@@ -610,7 +623,7 @@ def test_a_file_and_options_make_one_space(drawn, tmp_path, capsys, without_expo
     ("arguments", "message"),
     [
         (["--search", "learnin_rate=1..2"], "did you mean 'learning_rate'"),
-        (["--search", "dropout=0..2"], "'dropout' to be in [0, 1)"),
+        (["--search", "dropout=0..2"], "'dropout' to be a finite number in [0, 1)"),
         (["--space", "nowhere.toml"], "expected a search space at nowhere.toml"),
         (["--keep", "none"], "expected --keep best or all"),
         (["--recipe", "alexnet-imbalance"], "did you mean 'alexnet-imbalanced'"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from openaffect import console
 from openaffect.cli.options import (
@@ -27,7 +28,24 @@ if TYPE_CHECKING:
     from openaffect.reports.contents import Score
 
 
-@app.command()
+class _TrainCommand(TyperCommand):
+    """`train`, whose help ends with the keys of a recipe."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's own types
+        from openaffect.training.recipe import KEYS
+
+        rows = [
+            (f"{name}={key.default_text}", f"{key.description} ({key.expected})")
+            for name, key in KEYS.items()
+            if key.default is not None
+        ]
+        with formatter.section("Keys of a recipe, for --set, with their defaults"):
+            formatter.write_dl(
+                [(key.replace('"', ""), text.replace("`", "")) for key, text in rows]
+            )
+
+
+@app.command(cls=_TrainCommand)
 def train(
     dataset: DatasetPath,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder to make.")],
@@ -47,7 +65,7 @@ def train(
     Example: openaffect train fer run --recipe resnet-small-imbalanced --set epochs=8
     """
     from openaffect.dataset import open_dataset
-    from openaffect.training import RESCUING, load_recipe, train
+    from openaffect.training import RESUMABLE_OVERRIDES, load_recipe, train
 
     chosen = load_recipe(recipe, settings or [])
     opened = open_dataset(dataset)
@@ -64,7 +82,9 @@ def train(
             resume=resume,
             overwrite=overwrite,
             # Only what was asked for: a setting that was forgotten is told.
-            change=[key for key in RESCUING if any(s.startswith(key) for s in settings or ())],
+            overrides=[
+                key for key in RESUMABLE_OVERRIDES if any(s.startswith(key) for s in settings or ())
+            ],
             track=track or (),
             show=show,
         )

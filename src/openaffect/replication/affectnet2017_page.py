@@ -198,7 +198,7 @@ def _protocol(replication: AffectNet2017) -> list[str]:
         f"smallest. Intervals: 95 %, {setup.rounds:,} bootstrap samples of the faces.",
         "Differences between rows: a paired bootstrap, both scored on the same resampled faces.",
         "Stopping, the choice of the epoch and the temperature look at a seeded share of the "
-        "training faces (stop_on of the recipe), never at the scored ones. How the published "
+        "training faces (early_stopping_fraction of the recipe), never at the scored ones. How the published "
         "systems were chosen is not printed in what we could read.",
         "How the published systems’ faces were cropped beyond the detector’s box and whether rows "
         "were cleaned is not printed: even where nothing above differs, two numbers may.",

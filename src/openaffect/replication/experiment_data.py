@@ -75,7 +75,7 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
         "reason": outcome.reason or None,
         "recipe": row.recipe or None,
         "recipe_sha256": None if recipe is None else recipe.sha256(),
-        "recalled": [] if recipe is None else list(recipe.recalled),
+        "unverified": [] if recipe is None else list(recipe.unverified),
         "settings": list(row.settings),
         "published": row.published or None,
         "report": None if report is None else f"{row.key}/report/report.json",

@@ -149,7 +149,7 @@ def _protocol(replication: Giguere2020) -> list[str]:
     return [
         *replication.protocol,
         "Giguere watched the validation faces to stop; here a seeded share of the training faces "
-        "(stop_on of the recipe) serves for that, and no scored face is looked at.",
+        "(early_stopping_fraction of the recipe) serves for that, and no scored face is looked at.",
         "Giguere’s class weights were made from all training and validation faces (Appendix B), "
         "ours from those that are learned from: on AffectNet they differ by 6 % at most.",
         f"Intervals: 95 %, {replication.setup.rounds:,} bootstrap samples of the faces. Giguere prints "

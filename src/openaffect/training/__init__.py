@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.extras import needs
-from openaffect.training.recipe import RESCUING, Recipe, load_recipe, recipe_names
+from openaffect.training.recipe import RESUMABLE_OVERRIDES, Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from openaffect.training.moment import Moment
@@ -22,7 +22,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    change: Collection[str] = (),
+    overrides: Collection[str] = (),
     track: Sequence[str] = (),
     show: Callable[[Moment], None] | None = None,
 ) -> Path:
@@ -54,7 +54,7 @@ def train(
         recipe,
         resume=resume,
         overwrite=overwrite,
-        change=change,
+        overrides=overrides,
         track=track,
         show=show,
     )
@@ -70,4 +70,11 @@ def require_training() -> None:
         import openaffect.training.loop  # noqa: F401
 
 
-__all__ = ["RESCUING", "Recipe", "load_recipe", "recipe_names", "require_training", "train"]
+__all__ = [
+    "RESUMABLE_OVERRIDES",
+    "Recipe",
+    "load_recipe",
+    "recipe_names",
+    "require_training",
+    "train",
+]

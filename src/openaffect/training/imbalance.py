@@ -6,24 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def epoch_rows(
-    strategy: str, classes: NDArray[np.integer], down_to: int, rng: np.random.Generator
+def sample_epoch(
+    strategy: str, classes: NDArray[np.integer], max_per_class: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """The rows of one epoch, shuffled.
 
     Args:
-        strategy: `down-sampling` draws at most `down_to` rows of each class; `up-sampling` repeats
+        strategy: `down-sampling` draws at most `max_per_class` rows of each class; `up-sampling` repeats
             each class to the size of the largest, every row ⌊k⌋ or ⌈k⌉ times; any other takes
             each row once.
         classes: the class of each row, int (n,).
-        down_to: only for down-sampling.
+        max_per_class: only for down-sampling.
         rng: decides the draw and the order.
 
     Returns:
         Positions in `classes`, int64.
     """
     if strategy == "down-sampling":
-        rows = np.concatenate([rng.permutation(members)[:down_to] for members in _members(classes)])
+        rows = np.concatenate(
+            [rng.permutation(members)[:max_per_class] for members in _members(classes)]
+        )
     elif strategy == "up-sampling":
         groups = _members(classes)
         largest = max(map(len, groups))

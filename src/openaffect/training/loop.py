@@ -1,4 +1,8 @@
-"""The training loop: explicit, on accelerate, resumable at any step."""
+"""The training loop: explicit, on accelerate, resumable at any step.
+
+`train` opens a session, and `_fit` is the loop: batches, gradients, steps, and a validation at the
+end of each epoch.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +23,16 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from openaffect.dataset import Dataset
-from openaffect.errors import InputError, MismatchError
+from openaffect.errors import InputError, MismatchError, TrainingError
 from openaffect.storage import atomic_file
-from openaffect.training.failures import (
-    is_out_of_memory,
-    lost_answers,
-    lost_numbers,
-    out_of_memory,
-)
+from openaffect.training.calibration import fit_temperature
+from openaffect.training.card import TrainingSummary
+from openaffect.training.experiment_tracking import check_trackers, start_tracking
 from openaffect.training.imbalance import class_weights
-from openaffect.training.judging import judge
-from openaffect.training.learner import Learner
+from openaffect.training.loader import CropReader, iterate_batches, plan_epoch
 from openaffect.training.moment import Moment
-from openaffect.training.network import Network, cut_views, load_weights
+from openaffect.training.network import Network, load_weights
+from openaffect.training.optimization import learning_rate, sam_perturbation
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import (
     CHECKPOINT_VERSION,
@@ -42,22 +43,22 @@ from openaffect.training.run_folder import (
     read_checkpoint,
     write_log,
 )
-from openaffect.training.samples import (
-    Batch,
-    CropReader,
+from openaffect.training.targets import (
     Targets,
     choose_targets,
     count_classes,
-    hold_out,
-    iterate_batches,
     own_labels,
-    plan_epoch,
+    train_val_split,
 )
-from openaffect.training.schedule import learning_rate
-from openaffect.training.to_onnx import Training, export_model, fit_temperature
-from openaffect.training.tracking import check_trackers, start_tracking
+from openaffect.training.to_onnx import export_model
+from openaffect.training.trainer import Trainer
+from openaffect.training.validation import predict_held_out, validate
 
 _TRACK_STEPS = 20
+_RATE_ADVICE = (
+    "the last checkpoint is from before: go on from it with a lower rate, "
+    "--resume --set learning_rate=…, or with --set grad_clip_norm=1"
+)
 
 
 @dataclass(slots=True)
@@ -74,6 +75,37 @@ class State:
     seconds: float = 0.0
 
 
+@dataclass(slots=True)
+class _Session:
+    """One training: what it works with, and where it stands.
+
+    Attributes:
+        learned, held: The faces to learn from, and those held out.
+        steps: Number of steps of every epoch.
+        log: The rows of log.csv.
+        best_weights: Those of the best epoch so far.
+        saved_step: The step of the last checkpoint.
+        reported: Number of unreadable images that were reported.
+    """
+
+    dataset: Dataset
+    run: Path
+    recipe: Recipe
+    accelerator: Accelerator
+    show: Callable[[Moment], None]
+    learned: Targets
+    held: Targets
+    reader: CropReader
+    trainer: Trainer
+    steps: int
+    fingerprint: str
+    state: State = field(default_factory=State)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    best_weights: dict[str, Tensor] | None = None
+    saved_step: int = 0
+    reported: int = 0
+
+
 def train(
     dataset: Dataset,
     run: str | Path,
@@ -81,7 +113,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    change: Collection[str] = (),
+    overrides: Collection[str] = (),
     track: Sequence[str] = (),
     show: Callable[[Moment], None] | None = None,
 ) -> Path:
@@ -93,8 +125,9 @@ def train(
         recipe: every value of the training.
         resume: go on from the last checkpoint (from the start if there is none yet).
         overwrite: remove the files of a run that is there.
-        change: keys, such as `learning_rate`, that an unfinished run goes on with otherwise.
-        track: where else the log goes: `tensorboard`, `wandb`, `mlflow`; see `tracking`.
+        overrides: keys, such as `learning_rate`, that an unfinished run goes on with otherwise.
+        track: where else the log goes: `tensorboard`, `wandb`, `mlflow`; see
+            `experiment_tracking`.
         show: called with every `Moment`.
 
     Returns:
@@ -113,19 +146,176 @@ def train(
     accelerator = _start(recipe, run, track)
     main = accelerator.is_main_process
     if main:
-        for note in check_folder(run, recipe, resume=resume, overwrite=overwrite, change=change):
+        notes = check_folder(run, recipe, resume=resume, overwrite=overwrite, overrides=overrides)
+        for note in notes:
             show(Moment("reading", note=note))
     if resume:
         recipe = continue_recipe(run, recipe)
     with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.
-        loop = _Loop(dataset, run, recipe, accelerator, show)
-        loop.load(resume=resume)
+        session = _open_session(dataset, run, recipe, accelerator, show)
+        _load(session, resume=resume)
         if main:
             prepare_folder(run, recipe, overwrite=overwrite)
         accelerator.wait_for_everyone()
-        with start_tracking(accelerator, recipe, track):
-            return loop.run_all()
+        with (
+            start_tracking(accelerator, recipe, track),
+            contextlib.closing(session.reader),
+            _advise_on_memory(recipe),
+        ):
+            _read_images(session)
+            session.trainer.prepare()
+            _fit(session)
+            return _export(session)
+
+
+def _fit(session: _Session) -> None:
+    """The loop, from where the session stands: steps, and a validation after each epoch."""
+    recipe, accelerator, trainer = session.recipe, session.accelerator, session.trainer
+    state, optimizer = session.state, session.trainer.optimizer
+    if _is_over(recipe, state):
+        session.show(Moment("finished", state.epoch, recipe.epochs))
+    while not _is_over(recipe, state):
+        began = last = time.monotonic()
+        images = 0
+        for batch in iterate_batches(
+            recipe,
+            session.learned,
+            session.reader,
+            epoch=state.epoch,
+            start=state.step,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        ):
+            # The faces of this step in all processes: images that cannot be read are left out.
+            faces = _sum(accelerator, torch.tensor(float(len(batch))))
+            shared = max(1.0, faces)
+            # A checkpoint that is due is taken before the step, and written once these weights
+            # have given a finite loss: what lies on disk can always be gone on from.
+            checkpoint = _make_checkpoint(session) if _is_due(session) else None
+
+            rate = learning_rate(recipe, state.total_steps, session.steps * recipe.epochs)
+            trainer.set_learning_rate(rate)
+            optimizer.zero_grad(set_to_none=True)
+            loss = _sum(accelerator, trainer.backward(batch, shared, state.total_steps))
+            if not math.isfinite(loss):
+                ids = [session.reader.face_id(row) for row in batch.targets.rows]
+                raise _non_finite_loss(loss, state, ids, rate)
+            if checkpoint is not None:
+                _write(session, checkpoint)
+            if recipe.sam:
+                with sam_perturbation(trainer.plain, recipe.sam):
+                    trainer.backward(batch, shared, state.total_steps)
+            if recipe.grad_clip_norm:
+                accelerator.clip_grad_norm_(trainer.network.parameters(), recipe.grad_clip_norm)
+            optimizer.step()
+            trainer.update_average()
+
+            now = time.monotonic()
+            state.seconds += now - last
+            last = now
+            state.step += 1
+            state.total_steps += 1
+            state.loss_sum += loss * faces
+            state.loss_count += int(faces)
+            images += int(faces)
+            speed = images / (now - began)
+            if state.total_steps % _TRACK_STEPS == 0:
+                values = {"loss": loss, "learning_rate": rate, "faces_per_second": speed}
+                accelerator.log(values, step=state.total_steps)
+            place = state.epoch + 1, recipe.epochs, state.step, session.steps
+            try:
+                session.show(Moment("training", *place, loss=loss, rate=speed))
+            except KeyboardInterrupt:
+                if accelerator.num_processes == 1:  # several would have to agree on the step
+                    _write(session, _make_checkpoint(session))
+                raise
+
+        _end_epoch(session)
+
+
+def _end_epoch(session: _Session) -> None:
+    """Validate, remember the best weights, and write log and checkpoint."""
+    recipe, state, accelerator = session.recipe, session.state, session.accelerator
+    session.show(Moment("judging", state.epoch + 1, recipe.epochs))
+    # One process's word counts: running statistics differ between them, and must not make
+    # one stop and another go on.
+    scores = broadcast_object_list([_validate(session)])[0]
+    value = _watched(recipe, scores, state.epoch)
+    if value > state.best or state.best_epoch < 0:
+        state.best, state.best_epoch = value, state.epoch
+        session.best_weights = _copy_state(session.trainer.eval_model)
+    row = {
+        "epoch": state.epoch + 1,
+        "step": state.total_steps,
+        "learning_rate": session.trainer.learning_rate,
+        "loss": state.loss_sum / max(1, state.loss_count),
+        **{f"stop_{key}": number for key, number in scores.items()},
+        "best": state.best_epoch == state.epoch,
+        "seconds": round(state.seconds, 1),
+        "broken": len(session.reader.broken),
+    }
+    session.log.append(row)
+    state.epoch += 1
+    state.step, state.loss_sum, state.loss_count = 0, 0.0, 0
+    # In this order: after a kill between them the log lacks nothing that the checkpoint has.
+    if accelerator.is_main_process:
+        write_log(session.run, session.log)
+    _write(session, _make_checkpoint(session))
+    _report_broken(session)
+    numbers = {k: v for k, v in row.items() if k.startswith("stop_")}
+    accelerator.log(numbers | {"epoch_loss": row["loss"]}, step=state.total_steps)
+    session.show(Moment("judging", state.epoch, recipe.epochs, row=row))
+
+
+def _validate(session: _Session) -> dict[str, float]:
+    """The scores of the held-out faces."""
+    recipe = session.recipe
+    logits, affect, held = predict_held_out(
+        session.trainer.eval_model,
+        recipe,
+        session.reader,
+        session.held,
+        device=session.accelerator.device,
+    )
+    if not (torch.isfinite(logits).all() and torch.isfinite(affect).all()):
+        raise TrainingError(
+            f"after epoch {session.state.epoch + 1}, step {session.steps}, the network no longer "
+            "gives numbers for the held-out faces, learning rate "
+            f"{session.trainer.learning_rate:g}; {_RATE_ADVICE}"
+        )
+    return validate(
+        logits[0].numpy() if recipe.label_set else None,
+        affect[0].numpy() if recipe.learns_affect else None,
+        held,
+    )
+
+
+def _watched(recipe: Recipe, scores: dict[str, float], epoch: int) -> float:
+    """The value that stopping watches, the larger the better; −∞ where it is undefined."""
+    if recipe.stop_metric == "last":
+        return float(epoch)
+    value = scores.get(recipe.stop_metric, math.nan)
+    if math.isnan(value):
+        return -math.inf
+    return -value if recipe.stop_metric == "loss" else value
+
+
+def _is_over(recipe: Recipe, state: State) -> bool:
+    unbettered = state.epoch - 1 - state.best_epoch if state.best_epoch >= 0 else 0
+    return state.epoch >= recipe.epochs or unbettered >= recipe.patience
+
+
+def _sum(accelerator: Accelerator, value: Tensor) -> float:
+    """A number summed over all processes."""
+    return float(accelerator.reduce(value.to(accelerator.device), reduction="sum"))
+
+
+def _copy_state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+# -- before the loop -----------------------------------------------------------------------
 
 
 def _start(recipe: Recipe, run: Path, track: Sequence[str]) -> Accelerator:
@@ -152,342 +342,215 @@ def _start(recipe: Recipe, run: Path, track: Sequence[str]) -> Accelerator:
     return accelerator
 
 
-class _Loop:
-    """One training; its methods are the steps of `run_all`, in that order."""
+def _open_session(
+    dataset: Dataset,
+    run: Path,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    show: Callable[[Moment], None],
+) -> _Session:
+    """What a training works with; no file is touched."""
+    learned, held = train_val_split(
+        dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
+    _check_classes(dataset, recipe, learned, show)
+    reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
+    size = len(recipe.label_set)
+    counts = np.bincount(learned.classes, minlength=size)[:size]
+    return _Session(
+        dataset=dataset,
+        run=run,
+        recipe=recipe,
+        accelerator=accelerator,
+        show=show,
+        learned=learned,
+        held=held,
+        reader=reader,
+        trainer=Trainer(recipe, accelerator, class_weights(recipe.strategy, counts, recipe.beta)),
+        steps=len(plan_epoch(recipe, learned, 0)),  # as many in every epoch
+        fingerprint=dataset.fingerprint(),
+    )
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        run: Path,
-        recipe: Recipe,
-        accelerator: Accelerator,
-        show: Callable[[Moment], None],
-    ) -> None:
-        self.dataset, self.run, self.recipe = dataset, run, recipe
-        self.accelerator, self.show = accelerator, show
-        self.rank, self.world = accelerator.process_index, accelerator.num_processes
-        self.targets, self.held = hold_out(
-            dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed
+
+def _check_classes(
+    dataset: Dataset, recipe: Recipe, learned: Targets, show: Callable[[Moment], None]
+) -> None:
+    """Refuse faces of one expression alone, and report which expressions have none."""
+    counts = count_classes(learned, recipe.label_set)
+    missing = [label for label, number in counts.items() if number == 0]
+    if counts and len(missing) >= len(counts) - 1:
+        found = next((label for label in counts if label not in missing), "no expression")
+        raise InputError(
+            "expected faces of two or more expressions to learn from, but those of "
+            f"{dataset.path} are all of {found}; choose another label set "
+            "(--set labels=…), or learn valence and arousal alone (--set target=affect)"
         )
-        self._check_classes()
-        self.reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
-        self.steps = len(plan_epoch(recipe, self.targets, 0))  # as many in every epoch
-        size = len(recipe.label_set)
-        counts = np.bincount(self.targets.classes, minlength=size)[:size]
-        weights = class_weights(recipe.strategy, counts, recipe.beta)
-        self.learner = Learner(recipe, accelerator, weights)
-        self.state = State()
-        self.log: list[dict[str, Any]] = []
-        self.best_weights: dict[str, Tensor] | None = None
-        self.fingerprint = dataset.fingerprint()
-        self._saved_step = 0
-        self._told_broken = 0
+    if missing:
+        note = f"no training faces of {', '.join(missing)}: the model will rarely predict"
+        show(Moment("reading", note=f"{note} {'it' if len(missing) == 1 else 'them'}"))
 
-    def run_all(self) -> Path:
-        try:
-            self._read_pictures()
-            self.learner.prepare()
-            if self._is_over():
-                self.show(Moment("finished", self.state.epoch, self.recipe.epochs))
-            while not self._is_over():
-                self._train_epoch()
-                self._end_epoch()
-            return self._export()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise out_of_memory(self.recipe) from error
-        finally:
-            self.reader.close()
 
-    def _check_classes(self) -> None:
-        """Refuse faces of one expression alone, and tell which expressions have none."""
-        counts = count_classes(self.targets, self.recipe.label_set)
-        missing = [label for label, number in counts.items() if number == 0]
-        if counts and len(missing) >= len(counts) - 1:
-            found = next((label for label in counts if label not in missing), "no expression")
-            raise InputError(
-                "expected faces of two or more expressions to learn from, but those of "
-                f"{self.dataset.path} are all of {found}; choose another label set "
-                "(--set labels=…), or learn valence and arousal alone (--set target=affect)"
-            )
-        if missing:
-            note = f"no training faces of {', '.join(missing)}: the model will rarely predict"
-            self.show(Moment("reading", note=f"{note} {'it' if len(missing) == 1 else 'them'}"))
+def _read_images(session: _Session) -> None:
+    """Decode the images that are kept, and report those that cannot be read."""
+    rows = np.concatenate([session.learned.rows, session.held.rows])
+    done = 0
 
-    # -- reading ---------------------------------------------------------------------------
+    def count(number: int) -> None:
+        nonlocal done
+        done += number
+        session.show(Moment("reading", step=done, steps=len(rows)))
 
-    def _read_pictures(self) -> None:
-        rows = np.concatenate([self.targets.rows, self.held.rows])
-        done = 0
+    reader = session.reader
+    reader.keep(rows, count)
+    if len(reader.broken) == len(rows):
+        first = next(iter(reader.broken.values()))
+        raise InputError(f"not one picture of {session.dataset.path} can be read; first: {first}")
+    _report_broken(session)
 
-        def count(number: int) -> None:
-            nonlocal done
-            done += number
-            self.show(Moment("reading", step=done, steps=len(rows)))
 
-        self.reader.keep(rows, count)
-        if len(self.reader.broken) == len(rows):
-            first = next(iter(self.reader.broken.values()))
-            raise InputError(f"not one picture of {self.dataset.path} can be read; first: {first}")
-        self._tell_broken()
+def _report_broken(session: _Session) -> None:
+    """Warn of images that cannot be read, once for each that is found."""
+    broken = session.reader.broken
+    if len(broken) == session.reported:
+        return
+    session.reported = len(broken)
+    first, reason = next(iter(broken.items()))
+    total = len(session.learned) + len(session.held)
+    note = f"{len(broken):,} of {total:,} faces cannot be read and are left out; first {first}:"
+    session.show(Moment("reading", note=f"{note} {reason}"))
 
-    def _tell_broken(self) -> None:
-        """Warn of pictures that cannot be read, once for each that is found."""
-        broken = self.reader.broken
-        if len(broken) == self._told_broken:
-            return
-        self._told_broken = len(broken)
-        first, reason = next(iter(broken.items()))
-        total = len(self.targets) + len(self.held)
-        note = f"{len(broken):,} of {total:,} faces cannot be read and are left out; first {first}:"
-        self.show(Moment("reading", note=f"{note} {reason}"))
 
-    # -- training --------------------------------------------------------------------------
+# -- checkpoints and the model ---------------------------------------------------------------
 
-    def _train_epoch(self) -> None:
-        state, recipe = self.state, self.recipe
-        began = last = time.monotonic()
-        images = 0
-        batches = iterate_batches(
+
+def _is_due(session: _Session) -> bool:
+    """Whether a checkpoint is to be written with the next step."""
+    done = session.state.total_steps
+    return done % session.recipe.checkpoint_steps == 0 and done != session.saved_step
+
+
+def _make_checkpoint(session: _Session) -> dict[str, Any]:
+    """What a checkpoint of this moment holds, until the weights move."""
+    return {
+        "version": CHECKPOINT_VERSION,
+        "state": asdict(session.state),
+        **session.trainer.state(),
+        "best_weights": session.best_weights,
+        "log": session.log,
+        "threads": torch.get_num_threads(),
+        "world": session.accelerator.num_processes,
+        "data": session.fingerprint,
+    }
+
+
+def _write(session: _Session, checkpoint: dict[str, Any]) -> None:
+    session.saved_step = checkpoint["state"]["total_steps"]
+    session.accelerator.wait_for_everyone()
+    if not session.accelerator.is_main_process:
+        return
+    with atomic_file(session.run / "checkpoint.pt") as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def _load(session: _Session, *, resume: bool) -> None:
+    """Put in the checkpoint, or the weights that the recipe names.
+
+    Done before accelerate wraps anything: plain names, any number of processes.
+    """
+    path = session.run / "checkpoint.pt"
+    if not resume or not path.is_file():
+        session.trainer.init_weights()
+        return
+    checkpoint = read_checkpoint(path)
+    if checkpoint["data"] != session.fingerprint:
+        raise MismatchError(
+            f"{session.run} was begun on other data than {session.dataset.path}; "
+            "resume with the same dataset, or train into another folder"
+        )
+    session.trainer.load(checkpoint, str(path))
+    session.best_weights = checkpoint["best_weights"]
+    session.state = State(**checkpoint["state"])
+    session.saved_step = session.state.total_steps
+    session.log = checkpoint["log"]
+    if checkpoint["threads"] != torch.get_num_threads():
+        note = (
+            f"the run started with {checkpoint['threads']} threads and is resumed with "
+            f"{torch.get_num_threads()}: its results will differ in the last digits"
+        )
+        session.show(Moment("reading", note=note))
+
+
+def _export(session: _Session) -> Path:
+    recipe, state, accelerator = session.recipe, session.state, session.accelerator
+    best = state.best_epoch + 1
+    session.show(Moment("exporting", state.epoch, recipe.epochs, best=best))
+    assert session.best_weights is not None
+    # A fresh one: what accelerate prepared may compute in half precision.
+    network = Network(recipe).to(accelerator.device)
+    load_weights(network, session.best_weights, str(session.run / "checkpoint.pt"))
+    temperature, scores = 1.0, session.log[state.best_epoch]
+    if recipe.label_set and recipe.temperature:
+        logits, _, held = predict_held_out(
+            network,
             recipe,
-            self.targets,
-            self.reader,
-            epoch=state.epoch,
-            start=state.step,
-            rank=self.rank,
-            world=self.world,
+            session.reader,
+            session.held,
+            device=accelerator.device,
+            views=True,
         )
-        for batch in batches:
-            faces = self._sum(torch.tensor(float(len(batch.images))))
-            loss = self._learn(batch, max(1.0, faces))
-            state.step += 1
-            state.total_steps += 1
-            state.loss_sum += loss * faces
-            state.loss_count += int(faces)
-            images += int(faces)
-            now = time.monotonic()
-            state.seconds += now - last
-            last = now
-            if state.total_steps % _TRACK_STEPS == 0:
-                values = {
-                    "loss": loss,
-                    "learning_rate": self.learner.rate,
-                    "faces_per_second": images / (now - began),
-                }
-                self.accelerator.log(values, step=state.total_steps)
-            try:
-                self.show(
-                    Moment(
-                        "training",
-                        epoch=state.epoch + 1,
-                        epochs=recipe.epochs,
-                        step=state.step,
-                        steps=self.steps,
-                        loss=loss,
-                        rate=images / (now - began),
-                    )
-                )
-            except KeyboardInterrupt:
-                if self.world == 1:  # several processes would have to agree on the step
-                    self._write(self._make_checkpoint())
-                raise
-
-    def _learn(self, batch: Batch, faces: float) -> float:
-        """One step; the loss is the mean over the faces of all processes.
-
-        A checkpoint that is due is taken before the step, and written once these weights have
-        given a loss that is a number: what lies on disk can always be gone on from.
-        """
-        done = self.state.total_steps
-        rate = learning_rate(self.recipe, done, self.steps * self.recipe.epochs)
-        due = done % self.recipe.checkpoint_steps == 0 and done != self._saved_step
-        checkpoint = self._make_checkpoint() if due else None
-        value = self._sum(self.learner.find_gradient(batch, faces, done, rate))
-        if not math.isfinite(value):
-            ids = [self.reader.face_id(row) for row in batch.targets.rows]
-            place = self.state.epoch + 1, self.state.step + 1
-            raise lost_numbers(value, *place, ids, rate)
-        if checkpoint is not None:
-            self._write(checkpoint)
-        self.learner.move(batch, faces)
-        return value
-
-    def _sum(self, value: Tensor) -> float:
-        """A number summed over all processes."""
-        value = value.to(self.accelerator.device)
-        return float(self.accelerator.reduce(value, reduction="sum"))
-
-    # -- judging ---------------------------------------------------------------------------
-
-    def _end_epoch(self) -> None:
-        state = self.state
-        self.show(Moment("judging", state.epoch + 1, self.recipe.epochs))
-        # One process's word counts: running statistics differ between them, and must not make
-        # one stop and another go on.
-        scores = broadcast_object_list([self._judge()])[0]
-        value = _watched(self.recipe, scores, state.epoch)
-        if value > state.best or state.best_epoch < 0:
-            state.best, state.best_epoch = value, state.epoch
-            self.best_weights = _copy_state(self.learner.judged)
-        row = {
-            "epoch": state.epoch + 1,
-            "step": state.total_steps,
-            "learning_rate": self.learner.rate,
-            "loss": state.loss_sum / max(1, state.loss_count),
-            **{f"stop_{key}": number for key, number in scores.items()},
-            "best": state.best_epoch == state.epoch,
-            "seconds": round(state.seconds, 1),
-            "broken": len(self.reader.broken),
-        }
-        self.log.append(row)
-        state.epoch += 1
-        state.step, state.loss_sum, state.loss_count = 0, 0.0, 0
-        # In this order: after a kill between them the log lacks nothing that the checkpoint has.
-        if self.accelerator.is_main_process:
-            write_log(self.run, self.log)
-        self._write(self._make_checkpoint())
-        self._tell_broken()
-        numbers = {k: v for k, v in row.items() if k.startswith("stop_")}
-        self.accelerator.log(numbers | {"epoch_loss": row["loss"]}, step=state.total_steps)
-        self.show(Moment("judging", state.epoch, self.recipe.epochs, row=row))
-
-    def _judge(self) -> dict[str, float]:
-        logits, affect, held = self._predict_held(self.learner.judged)
-        if not (torch.isfinite(logits).all() and torch.isfinite(affect).all()):
-            raise lost_answers(self.state.epoch + 1, self.steps, self.learner.rate)
-        return judge(
-            logits[0].numpy() if self.recipe.label_set else None,
-            affect[0].numpy() if self.recipe.learns_affect else None,
-            held,
+        # Against labels, not shares: a score of 0.8 is to be right eight times of ten.
+        labels = own_labels(session.dataset, recipe.label_set)[held.rows]
+        temperature = fit_temperature(logits, torch.from_numpy(labels))
+    path = session.run / "model.onnx"
+    if accelerator.is_main_process:
+        reader = session.reader
+        ids = (reader.face_id(int(row)) for row in session.learned.rows)
+        readable = np.array([face not in reader.broken for face in ids])
+        summary = TrainingSummary(
+            dataset=session.dataset,
+            fingerprint=session.fingerprint,
+            targets=session.learned.select(readable),
+            held=len(session.held),
+            broken=len(reader.broken),
+            best_epoch=best,
+            scores={k: v for k, v in scores.items() if k.startswith("stop_")},
+            images=reader.hash_images(session.learned.rows),
         )
-
-    def _predict_held(
-        self, network: nn.Module, *, views: bool = False
-    ) -> tuple[Tensor, Tensor, Targets]:
-        """Logits and affect of the held-out faces, on the CPU, and those that could be read.
-
-        Both are (pieces, n, …): of the center alone or, with `views`, of all that prediction averages.
-        """
-        network.eval()
-        logits, affect, kept = [], [], []
-        size = -(-self.recipe.batch_size // self.recipe.accumulate)
-        with torch.inference_mode():
-            for start in range(0, len(self.held), size):
-                part = np.arange(start, min(start + size, len(self.held)))
-                images, good = self.reader.read(self.held.rows[part])
-                if not good.any():
-                    continue
-                crops = torch.from_numpy(images[good].transpose(0, 3, 1, 2).astype(np.float32))
-                pieces = cut_views(crops.to(self.accelerator.device), self.recipe)
-                outputs = [network(piece) for piece in (pieces if views else pieces[:1])]
-                logits.append(torch.stack([output[0] for output in outputs]).float().cpu())
-                affect.append(torch.stack([output[1] for output in outputs]).float().cpu())
-                kept.append(part[good])
-        if not kept:
-            raise InputError("not one of the faces held out for stopping can be read")
-        held = self.held.select(np.concatenate(kept))
-        return torch.cat(logits, dim=1), torch.cat(affect, dim=1), held
-
-    def _is_over(self) -> bool:
-        state = self.state
-        unbettered = state.epoch - 1 - state.best_epoch if state.best_epoch >= 0 else 0
-        return state.epoch >= self.recipe.epochs or unbettered >= self.recipe.patience
-
-    # -- files -----------------------------------------------------------------------------
-
-    def _make_checkpoint(self) -> dict[str, Any]:
-        """What a checkpoint of this moment holds, until the weights move."""
-        return {
-            "version": CHECKPOINT_VERSION,
-            "state": asdict(self.state),
-            **self.learner.state(),
-            "best_weights": self.best_weights,
-            "log": self.log,
-            "threads": torch.get_num_threads(),
-            "world": self.world,
-            "data": self.fingerprint,
-        }
-
-    def _write(self, checkpoint: dict[str, Any]) -> None:
-        self._saved_step = checkpoint["state"]["total_steps"]
-        self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return
-        with atomic_file(self.run / "checkpoint.pt") as temporary:
-            torch.save(checkpoint, temporary)
-
-    def load(self, *, resume: bool) -> None:
-        """The checkpoint, or what the backbone begins with.
-
-        Done before accelerate wraps anything: plain names, any number of processes.
-        """
-        path = self.run / "checkpoint.pt"
-        if not resume or not path.is_file():
-            self.learner.begin()
-            return
-        checkpoint = read_checkpoint(path)
-        if checkpoint["data"] != self.fingerprint:
-            raise MismatchError(
-                f"{self.run} was begun on other data than {self.dataset.path}; "
-                "resume with the same dataset, or train into another folder"
-            )
-        self.learner.load(checkpoint, str(path))
-        self.best_weights = checkpoint["best_weights"]
-        self.state = State(**checkpoint["state"])
-        self._saved_step = self.state.total_steps
-        self.log = checkpoint["log"]
-        if checkpoint["threads"] != torch.get_num_threads():
-            note = (
-                f"the run started with {checkpoint['threads']} threads and is resumed with "
-                f"{torch.get_num_threads()}: its results will differ in the last digits"
-            )
-            self.show(Moment("reading", note=note))
-
-    def _export(self) -> Path:
-        best = self.state.best_epoch + 1
-        self.show(Moment("exporting", self.state.epoch, self.recipe.epochs, best=best))
-        assert self.best_weights is not None
-        # A fresh one: what accelerate prepared may compute in half precision.
-        network = Network(self.recipe).to(self.accelerator.device)
-        load_weights(network, self.best_weights, str(self.run / "checkpoint.pt"))
-        temperature, scores = 1.0, self.log[self.state.best_epoch]
-        if self.recipe.label_set and self.recipe.temperature:
-            logits, _, held = self._predict_held(network, views=True)
-            # Against labels, not shares: a score of 0.8 is to be right eight times of ten.
-            labels = own_labels(self.dataset, self.recipe.label_set)[held.rows]
-            temperature = fit_temperature(logits, torch.from_numpy(labels))
-        path = self.run / "model.onnx"
-        if self.accelerator.is_main_process:
-            facts = Training(
-                dataset=self.dataset,
-                fingerprint=self.fingerprint,
-                targets=self._read_targets(),
-                held=len(self.held),
-                broken=len(self.reader.broken),
-                best_epoch=best,
-                scores={k: v for k, v in scores.items() if k.startswith("stop_")},
-                images=self.reader.hash_images(self.targets.rows),
-            )
-            export_model(network, self.recipe, temperature, facts, path)
-        self.accelerator.wait_for_everyone()
-        return path
-
-    def _read_targets(self) -> Targets:
-        """The faces that were learned: those whose picture could be read."""
-        ids = (self.reader.face_id(int(row)) for row in self.targets.rows)
-        return self.targets.select(np.array([face not in self.reader.broken for face in ids]))
+        export_model(network, recipe, temperature, summary, path)
+    accelerator.wait_for_everyone()
+    return path
 
 
-def _watched(recipe: Recipe, scores: dict[str, float], epoch: int) -> float:
-    """The value that stopping watches, the larger the better; −∞ where it is undefined."""
-    if recipe.stop_metric == "last":
-        return float(epoch)
-    value = scores.get(recipe.stop_metric, math.nan)
-    if math.isnan(value):
-        return -math.inf
-    return -value if recipe.stop_metric == "loss" else value
+# -- what ends a training before its time ----------------------------------------------------
 
 
-def _copy_state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+def _non_finite_loss(loss: float, state: State, faces: Sequence[str], rate: float) -> TrainingError:
+    return TrainingError(
+        f"the loss is {loss} in epoch {state.epoch + 1}, step {state.step + 1} "
+        f"(faces {', '.join(faces[:3])}, …), learning rate {rate:g}; {_RATE_ADVICE}"
+    )
+
+
+@contextlib.contextmanager
+def _advise_on_memory(recipe: Recipe) -> Iterator[None]:
+    """Within it, a full memory is an error that says which values to try."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not (full or "can't allocate memory" in str(error)):
+            raise
+        raise out_of_memory(recipe) from error
+
+
+def out_of_memory(recipe: Recipe) -> TrainingError:
+    """The error of a full memory, on whatever device; it says which values to try."""
+    least = 2 if recipe.learns_affect and recipe.affect_loss == "ccc" else 1  # faces a piece
+    pieces = min(2 * recipe.accumulate, recipe.batch_size // least)
+    more = ""
+    if pieces > recipe.accumulate:
+        more = f"go on with more pieces, --resume --set accumulate={pieces}, or "
+    return TrainingError(
+        f"the memory is full with batch_size {recipe.batch_size} in {recipe.accumulate} piece(s); "
+        f"{more}begin anew with --overwrite --set batch_size={max(2, recipe.batch_size // 2)}"
+    )

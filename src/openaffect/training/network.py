@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Self
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from openaffect import lookup
 from openaffect.errors import InputError
+from openaffect.training.backbones._backbone import Backbone, list_modules
 from openaffect.training.recipe import Recipe
 
 
@@ -26,29 +26,29 @@ class Network(nn.Module):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        module = find_backbone(recipe)
+        found = find_backbone(recipe.backbone)
         self.backbone: nn.Module
-        self.backbone, features = module.build(recipe.size)
+        self.backbone, features = found.build(recipe.size)
         self.dropout = nn.Dropout(recipe.dropout)
-        outputs = 1 if recipe.separate else 2
+        outputs = 1 if recipe.separate_networks else 2
         self.expression = nn.Linear(features, len(recipe.label_set)) if recipe.label_set else None
         self.affect = nn.Linear(features, outputs) if recipe.learns_affect else None
         self.arousal_backbone: nn.Module | None = None
         self.arousal: nn.Linear | None = None
-        if recipe.separate:
-            self.arousal_backbone = module.build(recipe.size)[0]
+        if recipe.separate_networks:
+            self.arousal_backbone = found.build(recipe.size)[0]
             self.arousal = nn.Linear(features, 1)
-        if hasattr(module, "initialize"):
+        if found.initialize is not None:
             for head in (self.expression, self.affect, self.arousal):
                 if head is not None:
-                    module.initialize(head)
+                    found.initialize(head)
         for backbone in self.backbones.values():
-            _freeze(backbone, list_layers(module, backbone), recipe.unfrozen)
+            _freeze(backbone, found.list_layers(backbone), recipe.trainable_fraction)
         self.register_buffer("mean", 255 * torch.tensor(recipe.mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(recipe.std).view(1, 3, 1, 1))
         self.mean: Tensor
         self.std: Tensor
-        self.gray, self.own_center = recipe.colors == "gray", recipe.centering == "picture"
+        self.gray, self.own_center = recipe.input_color == "gray", recipe.per_image_norm
         # ITU-R BT.601, as OpenCV and Pillow have it; not a weight of older runs.
         luminance = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         self.register_buffer("luminance", luminance, persistent=False)
@@ -144,29 +144,37 @@ def _view_places(recipe: Recipe) -> tuple[tuple[int, int], ...]:
     return (center, (0, 0), (end, 0), (0, end), (end, end))
 
 
-def find_backbone(recipe: Recipe) -> ModuleType:
-    """The file of a recipe's backbone; see `training/backbones` for what is in it."""
-    return lookup.load("openaffect.training.backbones", recipe.backbone, "backbone")
+def find_backbone(name: str) -> Backbone:
+    """The backbone that a recipe names; see `training/backbones`.
+
+    Raises:
+        UnknownName: no such backbone; the message has the nearest name.
+    """
+    library, _, rest = name.partition("/")
+    if library == "timm":
+        from openaffect.training.backbones import _timm
+
+        return _timm.find(rest)
+    if library == "torchvision":
+        from openaffect.training.backbones import _torchvision
+
+        return _torchvision.find(rest)
+    module = lookup.load("openaffect.training.backbones", name, "backbone")
+    return Backbone(
+        build=module.build,
+        list_layers=getattr(module, "layers", list_modules),
+        initialize=getattr(module, "initialize", None),
+    )
 
 
-def list_layers(module: ModuleType, backbone: nn.Module) -> Sequence[nn.Module | None]:
-    """The layers of a backbone in order, as its file counts them; None has no weights."""
-    if hasattr(module, "layers"):
-        layers: list[nn.Module | None] = module.layers(backbone)
-        return layers
-    return [
-        part
-        for part in backbone.modules()
-        if not any(True for _ in part.children()) or any(True for _ in part.parameters(False))
-    ]
-
-
-def _freeze(backbone: nn.Module, layers: Sequence[nn.Module | None], unfrozen: float) -> None:
-    """Freeze all but the last layers, `unfrozen` of their number, at least one."""
-    if unfrozen == 1:
+def _freeze(
+    backbone: nn.Module, layers: Sequence[nn.Module | None], trainable_fraction: float
+) -> None:
+    """Freeze all but the last layers, `trainable_fraction` of their number, at least one."""
+    if trainable_fraction == 1:
         return
     backbone.requires_grad_(False)
-    number = max(1, round(unfrozen * len(layers)))
+    number = max(1, round(trainable_fraction * len(layers)))
     for layer in layers[-number:]:
         if layer is not None:
             layer.requires_grad_(True)

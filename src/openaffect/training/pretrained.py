@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import pickle
-import struct
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from openaffect.errors import FormatError, InputError
+from openaffect.errors import FormatError, InputError, reason
+from openaffect.training.backbones._backbone import Backbone
 from openaffect.training.network import Network, find_backbone
 from openaffect.training.recipe import Recipe
+from openaffect.training.run_folder import DAMAGED_FILE
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
-
-# What torch's reader raises for damaged files.
-_DAMAGE = (
-    *(RuntimeError, EOFError, OSError, LookupError, ValueError),
-    *(pickle.PickleError, struct.error),
-)
 
 
 def load_pretrained(network: Network, recipe: Recipe) -> None:
@@ -39,41 +32,30 @@ def load_pretrained(network: Network, recipe: Recipe) -> None:
     """
     if recipe.weights == "random":
         return
-    module = find_backbone(recipe)
+    source = find_backbone(recipe.backbone)
     if recipe.weights == "imagenet":
-        where, found = _fetch_imagenet(module, recipe)
+        where, found = _fetch_imagenet(source, recipe)
     else:
         where, found = f"the weights in {recipe.weights}", _read_file(Path(recipe.weights))
-    heads: tuple[str, ...] = getattr(module, "HEAD", ())
     states = {
-        name: _fit(_choose(found, name), backbone, heads, f"{where} do not fit {recipe.backbone}")
+        name: _fit(
+            _choose(found, name),
+            backbone,
+            tuple(f"{head}." for head in source.list_heads(backbone)),
+            f"{where} do not fit {recipe.backbone}",
+        )
         for name, backbone in network.backbones.items()
     }
     for name, backbone in network.backbones.items():
         backbone.load_state_dict(states[name])
 
 
-def imagenet_address(module: ModuleType) -> str | None:
-    """Where the weights are that a backbone's file names, or None if it names none."""
-    if not hasattr(module, "IMAGENET"):
-        return None
-    library, name = module.IMAGENET
-    if library == "torchvision":
-        from torchvision.models import get_weight
-
-        return str(get_weight(name).url)
-    import timm
-
-    known = timm.get_pretrained_cfg(name)
-    assert known is not None, f"timm has no {name}"
-    return str(known.url)
-
-
-def _fetch_imagenet(module: ModuleType, recipe: Recipe) -> tuple[str, dict[str, Any]]:
-    address = imagenet_address(module)
+def _fetch_imagenet(backbone: Backbone, recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    address = backbone.address
     if address is None:
         raise InputError(
-            f"backbone {recipe.backbone} has no weights learned on ImageNet; {_ways_out(recipe)}"
+            f"backbone {recipe.backbone} has no weights learned on ImageNet that can be fetched and "
+            f"checked by a hash; {_ways_out(recipe)}"
         )
     try:
         # The hash in the file's name is checked; the file is kept in torch's own folder.
@@ -84,10 +66,10 @@ def _fetch_imagenet(module: ModuleType, recipe: Recipe) -> tuple[str, dict[str, 
             check_hash=True,
             weights_only=True,
         )
-    except (*_DAMAGE, http.client.HTTPException) as error:
+    except (*DAMAGED_FILE, http.client.HTTPException) as error:
         raise InputError(
             f"cannot fetch the ImageNet weights of {recipe.backbone} from {address} "
-            f"to {torch.hub.get_dir()}/checkpoints: {_reason(error)}; {_ways_out(recipe)}"
+            f"to {torch.hub.get_dir()}/checkpoints: {reason(error)}; {_ways_out(recipe)}"
         ) from error
     return f"the weights from {address}", state
 
@@ -95,7 +77,7 @@ def _fetch_imagenet(module: ModuleType, recipe: Recipe) -> tuple[str, dict[str, 
 def _ways_out(recipe: Recipe) -> str:
     text = "give a file of weights, --set weights=FILE, or begin with random ones, --set weights=random"
     # Layers that stay random would be of no use.
-    return text if recipe.unfrozen == 1 else text + " --set unfrozen=1"
+    return text if recipe.trainable_fraction == 1 else text + " --set trainable_fraction=1"
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -114,11 +96,11 @@ def _read_file(path: Path) -> dict[str, Any]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise FormatError(f"cannot read the weights in {path}: {_reason(error)}") from error
+            raise FormatError(f"cannot read the weights in {path}: {reason(error)}") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        raise FormatError(f"cannot read the weights in {path}: {_reason(error)}") from error
+    except DAMAGED_FILE as error:
+        raise FormatError(f"cannot read the weights in {path}: {reason(error)}") from error
     if isinstance(state, dict) and isinstance(state.get("weights"), dict):  # a run's checkpoint
         state = state.get("best_weights") or state["weights"]
     if not isinstance(state, dict):
@@ -159,7 +141,3 @@ def _fit(
 
 def _shape(value: object) -> tuple[int, ...] | str:
     return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
+from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError, reason
 from openaffect.storage import atomic_file
 from openaffect.training.recipe import Recipe, load_recipe
 
@@ -33,19 +33,18 @@ CHECKPOINT_VERSION = 1
 _FILES = ("model.onnx", "checkpoint.pt", "log.csv", "recipe.toml")
 _LOCK = ".lock"
 
-# What torch's reader raises for damaged files.
-_DAMAGE = (
+DAMAGED_FILE = (
     *(RuntimeError, EOFError, OSError, LookupError, ValueError),
     *(pickle.PickleError, struct.error),
 )
+"""What torch's reader raises for damaged files."""
 
-
-_FREE = ("epochs", "accumulate", "source", "recalled", "warning", "extended_from")
+_MAY_CHANGE_ON_RESUME = ("epochs", "accumulate", "source", "unverified", "warning", "extended_from")
 """What a run may go on with otherwise: how long, in how much memory, and what is told of it."""
 
 
 def check_folder(
-    run: Path, recipe: Recipe, *, resume: bool, overwrite: bool, change: Collection[str] = ()
+    run: Path, recipe: Recipe, *, resume: bool, overwrite: bool, overrides: Collection[str] = ()
 ) -> list[str]:
     """Raise the error that says why a training may not write in this folder, if there is one.
 
@@ -53,7 +52,7 @@ def check_folder(
         run: the folder.
         recipe: that is to be trained in it.
         resume, overwrite: what may be there.
-        change: keys that an unfinished run may go on with otherwise.
+        overrides: keys that an unfinished run may go on with otherwise.
 
     Returns:
         What changes in a run that goes on, a sentence each.
@@ -64,7 +63,7 @@ def check_folder(
         raise InputError(f"expected a folder for the run, but {run} is a file")
     if resume:
         if (run / "recipe.toml").is_file():
-            return _check_recipe(run, recipe, change)
+            return _check_recipe(run, recipe, overrides)
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         if (run / _LOCK).exists():
             with lock_folder(run):  # whoever works there is what matters most
@@ -76,12 +75,12 @@ def check_folder(
     return []
 
 
-def _check_recipe(run: Path, recipe: Recipe, change: Collection[str]) -> list[str]:
+def _check_recipe(run: Path, recipe: Recipe, overrides: Collection[str]) -> list[str]:
     finished = (run / "model.onnx").is_file()
     before, now = asdict(load_recipe(run / "recipe.toml")), asdict(recipe)
-    changed = [key for key in now if now[key] != before[key] and key not in _FREE]
+    changed = [key for key in now if now[key] != before[key] and key not in _MAY_CHANGE_ON_RESUME]
     for key in changed:
-        if key not in change or finished:
+        if key not in overrides or finished:
             raise MismatchError(
                 f"{run} was begun with {key} = {before[key]!r}, but the recipe now has "
                 f"{now[key]!r}; resume with the same recipe, or train into another folder"
@@ -156,9 +155,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"expected a checkpoint at {path}, but it is broken: {reason}") from error
+    except DAMAGED_FILE as error:
+        raise FormatError(
+            f"expected a checkpoint at {path}, but it is broken: {reason(error)}"
+        ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("version") != CHECKPOINT_VERSION:
         raise FormatError(f"{path} is no checkpoint of version {CHECKPOINT_VERSION}")
     return checkpoint

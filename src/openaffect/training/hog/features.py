@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset
 from openaffect.training.hog import graph
+from openaffect.training.loader import CropReader
 from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe
-from openaffect.training.samples import CropReader
 
 _PART = 256
 

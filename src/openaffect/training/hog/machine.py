@@ -27,7 +27,7 @@ _STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class PCAProjection:
     """A PCA of features.
 
     Attributes:
@@ -47,7 +47,7 @@ class Basis:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class LinearModel:
     """A linear machine: scores = inputs · weightsᵀ + bias.
 
     Attributes:
@@ -65,15 +65,15 @@ class Machine:
         result: NDArray[np.float64] = inputs @ self.weights.T + self.bias
         return result
 
-    def fold(self, basis: Basis) -> Machine:
+    def fuse(self, projection: PCAProjection) -> LinearModel:
         """The machine that does the same with features that this one does with components."""
-        weights = self.weights @ basis.components.astype(np.float64)
-        return Machine(weights, self.bias - weights @ basis.mean, self.converged)
+        weights = self.weights @ projection.components.astype(np.float64)
+        return LinearModel(weights, self.bias - weights @ projection.mean, self.converged)
 
 
-def fit_basis(
+def fit_pca(
     features: NDArray[np.float32], components: int, seed: int
-) -> tuple[Basis, NDArray[np.float32]]:
+) -> tuple[PCAProjection, NDArray[np.float32]]:
     """A randomized PCA (Halko et al. 2011), and the features in its components.
 
     Args:
@@ -91,7 +91,9 @@ def fit_basis(
     number = min(components, len(features) - 1, features.shape[1])
     pca = PCA(number, svd_solver="randomized", random_state=seed, copy=False)
     projected = pca.fit_transform(features)
-    return Basis(pca.mean_, pca.components_, float(pca.explained_variance_ratio_.sum())), projected
+    return PCAProjection(
+        pca.mean_, pca.components_, float(pca.explained_variance_ratio_.sum())
+    ), projected
 
 
 def fit_classes(
@@ -99,7 +101,7 @@ def fit_classes(
     classes: NDArray[np.int64],
     weights: NDArray[np.float64],
     recipe: Recipe,
-) -> Machine:
+) -> LinearModel:
     """One linear SVM an expression, against all others (squared hinge loss).
 
     Args:
@@ -126,7 +128,7 @@ def fit_classes(
     bias = np.full(len(labels), NEVER)
     matrix[found] = np.concatenate([machine.weights for machine in every])
     bias[found] = np.concatenate([machine.bias for machine in every])
-    return Machine(matrix, bias, all(machine.converged for machine in every))
+    return LinearModel(matrix, bias, all(machine.converged for machine in every))
 
 
 def check_classes(classes: NDArray[np.int64], recipe: Recipe) -> None:
@@ -139,7 +141,7 @@ def check_classes(classes: NDArray[np.int64], recipe: Recipe) -> None:
         )
 
 
-def fit_affect(inputs: Floats, affect: NDArray[np.float32], recipe: Recipe) -> Machine:
+def fit_affect(inputs: Floats, affect: NDArray[np.float32], recipe: Recipe) -> LinearModel:
     """A linear SVR for valence and one for arousal (ε-insensitive loss).
 
     Args:
@@ -162,7 +164,7 @@ def fit_affect(inputs: Floats, affect: NDArray[np.float32], recipe: Recipe) -> M
         )
         for column in (0, 1)
     ]
-    return Machine(
+    return LinearModel(
         np.concatenate([machine.weights for machine in every]),
         np.concatenate([machine.bias for machine in every]),
         all(machine.converged for machine in every),
@@ -174,9 +176,9 @@ def _fit(
     inputs: Floats,
     truth: NDArray[np.int64] | NDArray[np.float64],
     weights: NDArray[np.float64],
-) -> Machine:
+) -> LinearModel:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         solver.fit(inputs.astype(np.float64), truth, sample_weight=weights)
     stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    return Machine(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_), not stopped)
+    return LinearModel(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_), not stopped)

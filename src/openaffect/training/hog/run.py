@@ -18,26 +18,27 @@ from openaffect.dataset import Dataset
 from openaffect.errors import InputError, MismatchError
 from openaffect.model import open_model
 from openaffect.storage import atomic_file
+from openaffect.training.calibration import fit_temperature
+from openaffect.training.card import TrainingSummary, attach_card, make_card
 from openaffect.training.hog import graph
 from openaffect.training.hog.features import FeatureReader
 from openaffect.training.hog.machine import (
     NEVER,
-    Basis,
-    Machine,
+    LinearModel,
+    PCAProjection,
     check_classes,
     fit_affect,
-    fit_basis,
     fit_classes,
+    fit_pca,
 )
-from openaffect.training.imbalance import class_weights, epoch_rows
-from openaffect.training.judging import judge
+from openaffect.training.imbalance import class_weights, sample_epoch
 from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import check_folder, lock_folder, prepare_folder, write_log
-from openaffect.training.samples import Targets, choose_targets, hold_out, own_labels
-from openaffect.training.to_onnx import Training, finish_file, fit_temperature, make_card
+from openaffect.training.targets import Targets, choose_targets, own_labels, train_val_split
+from openaffect.training.validation import validate
 
-BASIS_FACES = 4_000
+PCA_FACES = 4_000
 """Faces, drawn at random, that PCA is made from; their features take 0.55 GB at 256 pixels."""
 
 
@@ -90,7 +91,9 @@ def train(
             return run / "model.onnx"
         # What makes the training impossible is told before a file is touched.
         targets = choose_targets(dataset, recipe)
-        learned, held = hold_out(dataset, targets, recipe.stop_on, recipe.seed)
+        learned, held = train_val_split(
+            dataset, targets, recipe.early_stopping_fraction, recipe.seed
+        )
         if recipe.label_set:
             check_classes(learned.classes, recipe)
         prepare_folder(run, recipe, overwrite=overwrite)
@@ -118,13 +121,13 @@ class _Reduced:
     """The faces that could be read, in PCA's components.
 
     Attributes:
-        basis: of the components.
+        projection: of the components.
         learned, weights, inputs: faces to learn from, what each counts, and their components.
         held, held_inputs: faces held out, and their components.
         seconds: that PCA took.
     """
 
-    basis: Basis
+    projection: PCAProjection
     learned: Targets
     weights: NDArray[np.float64]
     inputs: NDArray[np.float32]
@@ -138,14 +141,14 @@ class _Fitted:
     """What a training has found.
 
     Attributes:
-        basis, machine, temperature: of the model.
+        projection, machine, temperature: of the model.
         learned: the faces that were learned from.
         held: number of faces held out.
         row: of log.csv.
     """
 
-    basis: Basis
-    machine: Machine
+    projection: PCAProjection
+    machine: LinearModel
     temperature: float
     learned: Targets
     held: int
@@ -175,14 +178,14 @@ def _fit(
     if recipe.label_set and recipe.temperature:
         labels = own_labels(dataset, recipe.label_set)[faces.held.rows]
         temperature = _calibrate(machine, faces.held_inputs, labels)
-    scores = _judge(recipe, machine.scores(faces.held_inputs) / temperature, faces.held)
+    scores = _score(recipe, machine.scores(faces.held_inputs) / temperature, faces.held)
     own_scores = machine.scores(faces.inputs) / temperature
     row = {
         "epoch": 1,
-        "loss": _judge(recipe, own_scores, faces.learned)["loss"],
+        "loss": _score(recipe, own_scores, faces.learned)["loss"],
         "faces": len(faces.learned),
-        "components": len(faces.basis.components),
-        "variance_kept": round(faces.basis.kept, 4),
+        "components": len(faces.projection.components),
+        "variance_kept": round(faces.projection.kept, 4),
         "converged": machine.converged,
         **{f"stop_{key}": number for key, number in scores.items()},
         "reading_seconds": round(reader.seconds, 1),
@@ -191,7 +194,7 @@ def _fit(
         "seconds": round(time.monotonic() - began, 1),
         "broken": len(reader.crops.broken),
     }
-    return _Fitted(faces.basis, machine, temperature, faces.learned, len(faces.held), row)
+    return _Fitted(faces.projection, machine, temperature, faces.learned, len(faces.held), row)
 
 
 def _reduce(
@@ -206,29 +209,29 @@ def _reduce(
     learned, weights = _weigh(recipe, learned)
     reader.total = len(learned) + len(held)
     order = np.random.default_rng((recipe.seed, 1)).permutation(len(learned))
-    first, rest = np.sort(order[:BASIS_FACES]), np.sort(order[BASIS_FACES:])
+    first, rest = np.sort(order[:PCA_FACES]), np.sort(order[PCA_FACES:])
     features, places = reader.read_all(learned.rows[first])
     if not len(features):
         reason = next(iter(reader.crops.broken.values()))
         raise InputError(f"not one picture of {dataset.path} can be read; first: {reason}")
     show(Moment("training", 1, 1, step=0, steps=2))
     began = time.monotonic()
-    basis, projected = fit_basis(features, recipe.components, recipe.seed)
+    projection, projected = fit_pca(features, recipe.components, recipe.seed)
     seconds = time.monotonic() - began
     del features  # the largest thing in memory
-    if len(basis.components) < recipe.components:
+    if len(projection.components) < recipe.components:
         note = (
-            f"{len(places)} faces allow {len(basis.components)} components, "
+            f"{len(places)} faces allow {len(projection.components)} components, "
             f"not the recipe's {recipe.components}"
         )
         show(Moment("training", 1, 1, step=1, steps=2, note=note))
-    others, more = _project(reader, basis, learned.rows[rest])
-    held_inputs, found = _project(reader, basis, held.rows)
+    others, more = _project(reader, projection, learned.rows[rest])
+    held_inputs, found = _project(reader, projection, held.rows)
     if not len(found):
         raise InputError("not one of the faces held out for stopping can be read")
     readable = np.concatenate([first[places], rest[more]])
     return _Reduced(
-        basis=basis,
+        projection=projection,
         learned=learned.select(readable),
         weights=weights[readable],
         inputs=np.concatenate([projected, others]),
@@ -241,7 +244,7 @@ def _reduce(
 def _weigh(recipe: Recipe, targets: Targets) -> tuple[Targets, NDArray[np.float64]]:
     """The faces that a strategy takes, each once, and what each counts: its repeats times H."""
     rng = np.random.default_rng((recipe.seed, 0))
-    rows = epoch_rows(recipe.strategy, targets.classes, recipe.down_to, rng)
+    rows = sample_epoch(recipe.strategy, targets.classes, recipe.max_per_class, rng)
     places, repeats = np.unique(rows, return_counts=True)
     counts = np.bincount(targets.classes, minlength=max(1, len(recipe.label_set)))
     weights = class_weights(recipe.strategy, counts, recipe.beta)
@@ -249,18 +252,20 @@ def _weigh(recipe: Recipe, targets: Targets) -> tuple[Targets, NDArray[np.float6
 
 
 def _project(
-    reader: FeatureReader, basis: Basis, rows: NDArray[np.int64]
+    reader: FeatureReader, projection: PCAProjection, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Components (m, components) and places in `rows` (m,) of the faces that can be read."""
-    inputs = [np.empty((0, len(basis.components)), np.float32)]
+    inputs = [np.empty((0, len(projection.components)), np.float32)]
     found = [np.empty(0, np.int64)]
     for features, places in reader.read(rows):
-        inputs.append(basis.project(features))
+        inputs.append(projection.project(features))
         found.append(places)
     return np.concatenate(inputs), np.concatenate(found)
 
 
-def _calibrate(machine: Machine, inputs: NDArray[np.float32], labels: NDArray[np.float32]) -> float:
+def _calibrate(
+    machine: LinearModel, inputs: NDArray[np.float32], labels: NDArray[np.float32]
+) -> float:
     """One temperature for all scores: the likeliest expression stays the one the SVM chose.
 
     A slope and an offset for each class would need more faces of the rare ones than are held out,
@@ -271,11 +276,11 @@ def _calibrate(machine: Machine, inputs: NDArray[np.float32], labels: NDArray[np
     return fit_temperature(torch.from_numpy(scores), torch.from_numpy(labels[:, known]))
 
 
-def _judge(recipe: Recipe, scores: NDArray[np.float64], truth: Targets) -> dict[str, float]:
-    """As the loop judges, from scores divided by the temperature, or valence and arousal."""
+def _score(recipe: Recipe, scores: NDArray[np.float64], truth: Targets) -> dict[str, float]:
+    """The scores of log.csv, from scores divided by the temperature, or valence and arousal."""
     if recipe.label_set:
-        return judge(scores, None, truth)
-    return judge(None, np.clip(scores, -1, 1), truth)
+        return validate(scores, None, truth)
+    return validate(None, np.clip(scores, -1, 1), truth)
 
 
 def _export(
@@ -286,21 +291,21 @@ def _export(
     reader: FeatureReader,
     fitted: _Fitted,
 ) -> None:
-    folded = fitted.machine.fold(fitted.basis)
+    fused = fitted.machine.fuse(fitted.projection)
     size, temperature = recipe.resize, fitted.temperature
     if recipe.label_set:
-        model = graph.expression_graph(size, folded.weights, folded.bias, temperature)
+        model = graph.expression_graph(size, fused.weights, fused.bias, temperature)
     else:
-        model = graph.affect_graph(size, folded.weights, folded.bias)
+        model = graph.affect_graph(size, fused.weights, fused.bias)
 
     def pipeline(crops: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
         """What the graph should give, step by step."""
-        scores = fitted.machine.scores(fitted.basis.project(reader.compute(crops)))
+        scores = fitted.machine.scores(fitted.projection.project(reader.compute(crops)))
         if recipe.label_set:
             return [torch.softmax(torch.from_numpy(scores / temperature), dim=1).numpy()]
         return [np.clip(scores, -1, 1)]
 
-    facts = Training(
+    summary = TrainingSummary(
         dataset=dataset,
         fingerprint=fingerprint,
         targets=fitted.learned,
@@ -310,17 +315,17 @@ def _export(
         scores={k: v for k, v in fitted.row.items() if k.startswith("stop_")},
         images=reader.crops.hash_images(fitted.learned.rows),
     )
-    card = make_card(recipe, temperature, facts, folded.weights.size + folded.bias.size)
+    card = make_card(recipe, temperature, summary, fused.weights.size + fused.bias.size)
     more = {key: fitted.row[key] for key in ("components", "variance_kept", "converged")}
     card = dataclasses.replace(
         card, trained_on=card.trained_on | more, notes="; ".join(_notes(recipe, fitted.machine))
     )
     with atomic_file(path) as temporary:
         onnx.save(model, temporary)
-        finish_file(card, temporary, pipeline)
+        attach_card(card, temporary, pipeline)
 
 
-def _notes(recipe: Recipe, machine: Machine) -> list[str]:
+def _notes(recipe: Recipe, machine: LinearModel) -> list[str]:
     """What a user of the model should know of its training."""
     pairs = zip(recipe.label_set, machine.bias, strict=False)
     never = [label.value for label, bias in pairs if bias == NEVER]

@@ -21,7 +21,7 @@ from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.extras import needs
 from openaffect.training.recipe import Recipe
-from openaffect.training.samples import choose_targets, hold_out
+from openaffect.training.targets import choose_targets, train_val_split
 from openaffect.training.tuning.space import Choices, Range, Space, check_space, default_space
 from openaffect.training.tuning.study import Study, Trial
 
@@ -45,7 +45,7 @@ def tune(
     """Search the keys of a recipe that train best on a dataset's split `train`.
 
     Every trial trains on the same faces and is judged by the recipe's `stop_metric` on the same
-    `stop_on` share of them, never on the split that is scored. Trees of Parzen estimators choose
+    `early_stopping_fraction` share of them, never on the split that is scored. Trees of Parzen estimators choose
     the values (Bergstra et al. 2011). Called again on the same folder, the search goes on, and a
     trial that was cut off goes on from its last checkpoint.
 
@@ -86,7 +86,9 @@ def tune(
     with needs("tune", "parameter search"):
         from openaffect.training.tuning import search
     # Told before a file is made: a dataset that this recipe cannot learn from.
-    hold_out(dataset, choose_targets(dataset, recipe), recipe.stop_on, recipe.seed)
+    train_val_split(
+        dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
+    )
     wanted = Study(
         folder=Path(folder),
         recipe=recipe,

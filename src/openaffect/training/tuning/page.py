@@ -72,7 +72,7 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
         ("Fingerprint of the dataset", study.fingerprint),
         (
             "Judged by",
-            f"{metric_name(study)}, the best epoch, on {recipe.stop_on:.0%} of the faces of the "
+            f"{metric_name(study)}, the best epoch, on {recipe.early_stopping_fraction:.0%} of the faces of the "
             f"split train, in whole groups, drawn with the recipe's seed {recipe.seed}",
         ),
         ("Search", f"tree-structured Parzen estimators, seed {study.seed}"),

@@ -10,7 +10,6 @@ in a TOML file::
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,13 +18,22 @@ from typing import Any, TypeAlias
 
 from openaffect.documents import decode_toml, read_bytes
 from openaffect.errors import FormatError, InputError, UnknownName
-from openaffect.training.recipe import Recipe, make_recipe
+from openaffect.training.recipe import KEYS, Recipe, make_recipe
+from openaffect.training.recipe_keys import Key
 
 Value: TypeAlias = str | int | float | bool
 
 FIXED = (
-    *("name", "source", "recalled", "warning", "method"),
-    *("target", "labels", "none_rows", "soft_labels", "stop_on", "stop_metric", "seed"),
+    *("name", "source", "unverified", "warning", "method"),
+    *(
+        "target",
+        "labels",
+        "none_faces",
+        "soft_labels",
+        "early_stopping_fraction",
+        "stop_metric",
+        "seed",
+    ),
 )
 """Keys that decide what a trial is judged on: they must be the same for all trials of a study."""
 
@@ -125,7 +133,7 @@ def parse_space(texts: Iterable[str], recipe: Recipe) -> Space:
 
 
 def _parse_dimension(key: str, text: str) -> Range | Choices:
-    if _kind(key) in ("int", "float") and ".." in text:
+    if _key(key).kind in ("integer", "number") and ".." in text:
         ends, colon, scale = text.partition(":")
         if colon and scale.strip() != "log":
             raise InputError(f"expected '{key}=low..high:log', but got the scale '{scale}'")
@@ -193,13 +201,13 @@ def check_space(space: Space, recipe: Recipe) -> Space:
 
 
 def _check_dimension(key: str, dimension: Range | Choices, recipe: Recipe) -> Range | Choices:
-    kind = _kind(key)
+    kind = _key(key).kind
     if key in FIXED:
         raise InputError(
             f"'{key}' cannot be searched: trials are compared on what it decides; "
             f"set it for all of them: --set {key}=…"
         )
-    if kind.startswith("tuple"):
+    if kind == "list":
         raise InputError(f"'{key}' cannot be searched: its value is a list")
     if isinstance(dimension, Choices):
         values = tuple(_typed(key, value, recipe) for value in dimension.values)
@@ -209,7 +217,7 @@ def _check_dimension(key: str, dimension: Range | Choices, recipe: Recipe) -> Ra
                 f"'{dimension}'; one value for all trials is set by --set {key}=…"
             )
         return Choices(values)
-    if kind not in ("int", "float"):
+    if kind not in ("integer", "number"):
         raise InputError(f"'{key}' has no range, it is no number; list its values: {key}=a,b")
     low, high = _typed(key, dimension.low, recipe), _typed(key, dimension.high, recipe)
     assert not isinstance(low, str)
@@ -232,11 +240,10 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
     return decode_toml(recipe.to_toml(), "the recipe")
 
 
-def _kind(key: str) -> str:
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(Recipe)}
-    if key not in kinds:
-        raise UnknownName("recipe key", key, kinds, _WHERE)
-    return kinds[key]
+def _key(name: str) -> Key:
+    if name not in KEYS:
+        raise UnknownName("recipe key", name, KEYS, _WHERE)
+    return KEYS[name]
 
 
 __all__ = [

@@ -72,7 +72,7 @@ class Study:
 
     @property
     def metric(self) -> str:
-        """What the trials are ranked by: the recipe's `stop_metric` on its `stop_on` share."""
+        """What the trials are ranked by: the recipe's `stop_metric` on its `early_stopping_fraction` share."""
         return self.recipe.stop_metric
 
     @property
@@ -117,7 +117,7 @@ class Study:
             source=f"{recipe.source}; {', '.join(self.space)} found by a search on {self.dataset}, "
             f"trial {best.number} of {len(self.trials)}, held-out {self.metric} {best.value:.4f}",
             # What was searched is no longer recalled from a publication.
-            recalled=tuple(key for key in recipe.recalled if key not in self.space),
+            unverified=tuple(key for key in recipe.unverified if key not in self.space),
         )
 
     def to_dict(self) -> dict[str, Any]:

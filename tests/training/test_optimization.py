@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from narrowing import known
-from openaffect.training.averaging import average_weights, climb
+from openaffect.training.optimization import average_weights, sam_perturbation
 
 
 def test_the_average_follows_the_formula_and_counts_are_copied():
@@ -40,8 +40,8 @@ def test_climbing_goes_the_radius_along_the_gradient_and_comes_back():
     inputs = torch.randn(8, 4)
     network(inputs).square().sum().backward()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    gradient = torch.cat([known(p.grad).flatten() for p in network.parameters()])
-    with climb(network, 0.05):
+    gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
+    with sam_perturbation(network, 0.05):
         moved = torch.cat(
             [(p - before[n]).detach().flatten() for n, p in network.named_parameters()]
         )
@@ -59,7 +59,7 @@ def test_running_statistics_see_a_batch_once():
     network = nn.Sequential(nn.Linear(2, 2), norm)
     network(torch.randn(8, 2)).square().sum().backward()
     mean = known(norm.running_mean).clone()
-    with climb(network, 0.5):
+    with sam_perturbation(network, 0.5):
         network(torch.randn(8, 2) + 5)
     assert torch.equal(known(norm.running_mean), mean)
     network(torch.randn(8, 2) + 5)
@@ -70,6 +70,6 @@ def test_what_was_climbed_is_taken_back_after_an_error():
     network = nn.Linear(2, 1)
     network(torch.ones(1, 2)).sum().backward()
     before = network.weight.detach().clone()
-    with pytest.raises(RuntimeError, match="full"), climb(network, 0.5):
+    with pytest.raises(RuntimeError, match="full"), sam_perturbation(network, 0.5):
         raise RuntimeError("full")
     assert torch.equal(network.weight, before)

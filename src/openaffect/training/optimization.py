@@ -1,20 +1,47 @@
-"""What changes weights beside the optimizer: their moving average, and sharpness-aware steps."""
+"""What moves weights: optimizer, learning rate, moving average, sharpness-aware perturbation."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from openaffect.training.recipe import Recipe
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer that a recipe names, over all trainable weights."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=decay)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, rate, weight_decay=decay, eps=recipe.epsilon)
+    return torch.optim.AdamW(parameters, rate, weight_decay=decay, eps=recipe.epsilon)
+
+
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """The rate of a step, counted from 0 over the whole training of `total` steps."""
+    rate = recipe.learning_rate
+    if step < recipe.warmup:
+        return rate * (step + 1) / recipe.warmup
+    if recipe.schedule == "step":
+        return float(rate * recipe.step_factor ** (step // recipe.step_every))
+    if recipe.schedule == "cosine":
+        share = (step - recipe.warmup) / max(1, total - recipe.warmup)
+        return 0.5 * rate * (1 + math.cos(math.pi * min(1.0, share)))
+    return rate
+
 
 def average_weights(network: nn.Module, decay: float) -> AveragedModel:
     """A copy of a network that follows its weights: a ← d·a + (1 − d)·w after each step.
 
     Running statistics follow likewise. d grows to `decay` as (1 + n) / (10 + n) over the steps n,
-    so that a short training is not judged by the weights that it began with.
+    so that a short training is not validated with the weights that it began with.
 
     Args:
         network: plain, on its device.
@@ -31,8 +58,8 @@ def average_weights(network: nn.Module, decay: float) -> AveragedModel:
 
 
 @contextlib.contextmanager
-def climb(network: nn.Module, radius: float) -> Iterator[None]:
-    """Within it, the weights are moved by `radius` along the gradient, where the loss is highest.
+def sam_perturbation(network: nn.Module, rho: float) -> Iterator[None]:
+    """Within it, the weights are moved by `rho` along the gradient, where the loss is highest.
 
     The first half of a step of sharpness-aware minimization (Foret et al. 2021): w + ρ·g/‖g‖. The
     gradient is then cleared, for the one that the step takes; running statistics do not move,
@@ -40,7 +67,7 @@ def climb(network: nn.Module, radius: float) -> Iterator[None]:
 
     Args:
         network: with gradients.
-        radius: ρ.
+        rho: ρ, the radius.
     """
     moved = [p for p in network.parameters() if p.grad is not None]
     gradients = [p.grad for p in moved if p.grad is not None]
@@ -48,7 +75,7 @@ def climb(network: nn.Module, radius: float) -> Iterator[None]:
     before = [p.detach().clone() for p in moved]
     with torch.no_grad():
         for weight, gradient in zip(moved, gradients, strict=True):
-            weight.add_(gradient, alpha=radius / (float(norm) + 1e-12))
+            weight.add_(gradient, alpha=rho / (float(norm) + 1e-12))
     for weight in moved:
         weight.grad = None
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]

@@ -1,8 +1,7 @@
-"""From a dataset to batches: which rows, which are held out, and the same pixels however read."""
+"""Which faces are learned, what they should give, and which are held out."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,16 +13,7 @@ from hypothesis import strategies as st
 from openaffect.dataset import Dataset, group_key
 from openaffect.errors import InputError
 from openaffect.labels import EMOTIONS, Expression
-from openaffect.training.samples import (
-    Batch,
-    CropReader,
-    Targets,
-    choose_targets,
-    count_classes,
-    hold_out,
-    iterate_batches,
-    plan_epoch,
-)
+from openaffect.training.targets import Targets, choose_targets, count_classes, train_val_split
 from training.faces import THREE, affect_of, fast_recipe, make_faces
 
 E = Expression
@@ -109,7 +99,7 @@ def test_affect_alone_needs_no_expression(tmp_path):
     )
     alone = {"target": "affect", "stop_metric": "ccc"}
     assert choose_targets(dataset, fast_recipe(**alone)).rows.tolist() == [0]
-    targets = choose_targets(dataset, fast_recipe(**alone, none_rows="affect"))
+    targets = choose_targets(dataset, fast_recipe(**alone, none_faces="affect"))
     assert targets.rows.tolist() == [0, 2]
     assert targets.shares.shape == (2, 0)
     assert np.allclose(targets.affect, [[0.1, 0.1], [0.3, 0.3]])
@@ -122,7 +112,7 @@ def test_faces_labeled_none_are_learned_for_their_affect_alone_if_asked(tmp_path
     )
     both = {"target": "both", "strategy": "up-sampling"}
     assert choose_targets(dataset, fast_recipe(**both)).rows.tolist() == [0, 2]
-    targets = choose_targets(dataset, fast_recipe(**both, none_rows="affect"))
+    targets = choose_targets(dataset, fast_recipe(**both, none_faces="affect"))
     assert targets.rows.tolist() == [0, 1, 2]
     assert targets.shares.sum(axis=1).tolist() == [1, 0, 1]
     assert targets.classes.tolist() == [2, 3, 1]  # a class of its own, beyond the labels
@@ -175,7 +165,7 @@ def test_class_counts_have_the_names_in_order_and_zeros(tmp_path):
 
 
 class Rows:
-    """What `hold_out` looks at of a dataset."""
+    """What `train_val_split` looks at of a dataset."""
 
     def __init__(self, ids: list[str], groups: list[str | None]) -> None:
         self.ids = ids
@@ -194,7 +184,7 @@ def held_ids(
     targets = Targets(
         np.arange(len(order)), picked, np.eye(3)[picked], np.zeros((len(order), 2), np.float32)
     )
-    learned, held = hold_out(rows, targets, share, seed)  # type: ignore[arg-type]
+    learned, held = train_val_split(rows, targets, share, seed)  # type: ignore[arg-type]
     assert sorted([*learned.rows, *held.rows]) == list(range(len(order)))
     return {rows.ids[row] for row in held.rows}
 
@@ -258,196 +248,5 @@ def test_the_seed_decides_which_faces_are_held_out():
 
 @pytest.mark.parametrize("groups", [["one"] * 40, [None] * 5])
 def test_too_few_faces_or_groups_are_refused(groups):
-    with pytest.raises(InputError, match=r"cannot hold out 5% of .*stop_on"):
+    with pytest.raises(InputError, match=r"cannot hold out 5% of .*early_stopping_fraction"):
         held_ids([0] * len(groups), groups, 0.05, 0, list(range(len(groups))))
-
-
-# Batches.
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory) -> Dataset:
-    return make_faces(tmp_path_factory.mktemp("samples") / "data", 50)
-
-
-CHANGED = {
-    "resize": 20,
-    "size": 16,
-    "crops": "random",
-    "rotate": 10.0,
-    "zoom": 0.1,
-    "shift": 0.1,
-    "light": 0.2,
-}
-
-
-def batches_of(
-    dataset: Dataset, recipe, *, threads=1, memory=0, keep=False, **place
-) -> list[Batch]:
-    targets = choose_targets(dataset, recipe)
-    reader = CropReader(dataset, recipe, threads=threads, memory=memory)
-    if keep:
-        reader.keep(targets.rows)
-    try:
-        return list(iterate_batches(recipe, targets, reader, **({"epoch": 0} | place)))
-    finally:
-        reader.close()
-
-
-def as_bytes(batches: list[Batch]) -> list[bytes]:
-    return [b.images.tobytes() + b.targets.rows.tobytes() for b in batches]
-
-
-@pytest.fixture(scope="module")
-def plain(faces) -> list[Batch]:
-    return batches_of(faces, fast_recipe(**CHANGED))
-
-
-def test_batches_hold_every_face_once_with_its_own_targets(faces, plain):
-    assert [len(b.images) for b in plain] == [16, 16, 16, 2]
-    rows = np.concatenate([b.targets.rows for b in plain])
-    assert sorted(rows.tolist()) == list(range(50))
-    classes = np.concatenate([b.targets.classes for b in plain])
-    assert classes.tolist() == (rows % 3).tolist()
-    affect = np.concatenate([b.targets.affect for b in plain])
-    assert np.allclose(affect, faces.affect[rows])
-
-
-@pytest.mark.parametrize(
-    "way",
-    [
-        {"threads": 7},
-        {"keep": True, "memory": 10**9},
-        {"keep": True, "memory": 50 * 20 * 20 * 3},
-        {"keep": True, "memory": 50 * 20 * 20 * 3 - 1},
-    ],
-)
-def test_batches_are_the_same_however_they_are_read(faces, plain, way):
-    assert as_bytes(batches_of(faces, fast_recipe(**CHANGED), **way)) == as_bytes(plain)
-
-
-def test_crops_that_fit_into_the_memory_are_read_once(faces, tmp_path):
-    recipe = fast_recipe(**CHANGED)
-    targets = choose_targets(faces, recipe)
-    fits, fits_not = (CropReader(faces, recipe, memory=50 * 20 * 20 * 3 - less) for less in (0, 1))
-    done: list[int] = []
-    fits.keep(targets.rows, done.append)
-    assert sum(done) == 50
-    moved = faces.images_folder.rename(tmp_path / "elsewhere")
-    try:
-        assert fits.read(targets.rows)[1].all()
-        assert not fits_not.read(targets.rows)[1].any()
-    finally:
-        moved.rename(faces.images_folder)
-        fits.close()
-        fits_not.close()
-
-
-@pytest.mark.parametrize("start", [1, 3, 4])
-def test_a_resume_in_the_middle_gives_the_batches_that_follow(faces, plain, start):
-    found = batches_of(faces, fast_recipe(**CHANGED), start=start)
-    assert as_bytes(found) == as_bytes(plain)[start:]
-
-
-@pytest.mark.parametrize("world", [2, 3])
-def test_processes_share_every_batch(faces, plain, world):
-    recipe = fast_recipe(**CHANGED)
-    shares = [batches_of(faces, recipe, rank=rank, world=world) for rank in range(world)]
-    for number, whole in enumerate(plain):
-        joined = np.empty_like(whole.images)
-        for rank in range(world):
-            joined[rank::world] = shares[rank][number].images
-        assert np.array_equal(joined, whole.images)
-    assert len(plain) == len(shares[0]) == 4
-
-
-def test_epochs_and_seeds_differ(faces, plain):
-    assert as_bytes(batches_of(faces, fast_recipe(**CHANGED), epoch=1)) != as_bytes(plain)
-    assert as_bytes(batches_of(faces, fast_recipe(**CHANGED, seed=1))) != as_bytes(plain)
-
-
-@pytest.mark.parametrize(
-    ("rows", "sizes"), [(33, [16, 17]), (34, [16, 16, 2]), (32, [16, 16]), (17, [17]), (1, [1])]
-)
-def test_a_last_step_of_one_face_joins_the_one_before(rows, sizes):
-    classes = np.zeros(rows, np.int64)
-    targets = Targets(
-        np.arange(rows), classes, np.ones((rows, 1), np.float32), np.zeros((rows, 2), np.float32)
-    )
-    steps = plan_epoch(fast_recipe(), targets, 0)
-    assert [len(step) for step in steps] == sizes
-    assert sorted(np.concatenate(steps).tolist()) == list(range(rows))
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    st.lists(st.integers(0, 2), min_size=2, max_size=60).map(np.array),
-    st.sampled_from(["imbalanced", "down-sampling", "up-sampling"]),
-)
-def test_every_epoch_has_as_many_steps(classes, strategy):
-    """The loop counts on it for its schedule."""
-    targets = Targets(
-        np.arange(len(classes)),
-        classes,
-        np.eye(3)[classes],
-        np.zeros((len(classes), 2), np.float32),
-    )
-    recipe = fast_recipe(strategy=strategy, down_to=5, batch_size=4)
-    assert len({len(plan_epoch(recipe, targets, epoch)) for epoch in range(4)}) == 1
-
-
-# Pictures that cannot be read.
-
-
-def test_broken_pictures_are_counted_and_left_out(tmp_path):
-    dataset = make_faces(tmp_path / "data", 20)
-    paths = dataset.image_paths
-    paths[2].unlink()
-    paths[5].write_bytes(b"")
-    paths[9].write_bytes(paths[9].read_bytes()[:100])
-    recipe = fast_recipe()
-    reader = CropReader(dataset, recipe, memory=0)
-    targets = choose_targets(dataset, recipe)
-    found = list(iterate_batches(recipe, targets, reader, epoch=0))
-    reader.close()
-    rows = np.concatenate([b.targets.rows for b in found]).tolist()
-    assert sorted(rows) == [n for n in range(20) if n not in (2, 5, 9)]
-    assert sum(len(b.images) for b in found) == 17
-    assert sorted(reader.broken) == ["face-002", "face-005", "face-009"]
-    assert "no such file" in reader.broken["face-002"]
-
-
-def test_boxes_that_no_crop_can_be_taken_of_are_broken_pictures(tmp_path):
-    def change(number, row):
-        row.box = {1: (0, 0, 1e6, 1e6), 2: (1e9, 1e9, 5, 5)}.get(number, (2, 2, 12, 12))
-
-    dataset = make_faces(tmp_path / "data", 4, change=change)
-    boxes = dataset.faces["box"].to_pylist()
-    boxes[3] = [0, 0, -5, 5]  # tables of other tools may hold any numbers
-    dataset = dataset.with_column("box", boxes)
-    reader = CropReader(dataset, fast_recipe())
-    _, good = reader.read(np.arange(4))
-    reader.close()
-    assert good.tolist() == [True, False, True, False]
-    assert "limit" in reader.broken["face-001"]
-    assert "positive width" in reader.broken["face-003"]
-
-
-def test_crops_are_those_of_the_datasets_crop_rule(tmp_path):
-    def change(number, row):
-        row.box = (3.0, 4.0, 10.0, 8.0) if number else None
-
-    dataset = make_faces(tmp_path / "data", 2, change=change)
-    recipe = fast_recipe(margin=0.3)
-    reader = CropReader(dataset, recipe)
-    images, good = reader.read(np.arange(2))
-    reader.close()
-    expected = [dataset.crop(row, recipe.crop_rule, (16, 16)) for row in (0, 1)]
-    assert good.all()
-    assert np.array_equal(images, expected)
-
-
-def test_three_classes_are_what_the_builder_makes():
-    assert [label.id for label in THREE] == [0, 1, 2]
-    assert fast_recipe().label_set == THREE
-    assert dataclasses.replace(fast_recipe(), labels="8").label_set == EMOTIONS
