@@ -10,7 +10,7 @@ import pytest
 from builders import tiny_model
 from film_builders import wandering, write_film
 from openaffect.analysis.cameras import Camera
-from openaffect.cli import analyzing, main
+from openaffect.cli import _analyze_output, main
 from openaffect.images import encode_image
 
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_done_is_one_line(arguments, message, folder, capsys, tmp
 def test_a_camera_prints_a_line_a_face_as_it_comes(folder, capsys, monkeypatch):
     # OpenCV reads a file as it reads a camera.
     stream = Camera(str(folder / "in" / "b.mp4"))
-    monkeypatch.setattr(analyzing, "choose_source", lambda *_: stream)
+    monkeypatch.setattr(_analyze_output, "choose_source", lambda *_: stream)
     lines = run(folder, capsys, "--camera", "0").out.splitlines()
     assert len(lines) == 7
     assert "#0" in lines[0]

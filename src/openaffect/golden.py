@@ -17,7 +17,7 @@ TOLERANCE = 1e-3
 
 
 def synthesize_golden(card: Card) -> NDArray[np.uint8]:
-    """The golden face, a happy one, and seven others, cropped as the card says.
+    """The synthetic face of a golden sample, a happy one, and seven others, cropped as the card says.
 
     Returns:
         RGB uint8 (8, h, w, 3) of the card's size.
@@ -27,7 +27,7 @@ def synthesize_golden(card: Card) -> NDArray[np.uint8]:
 
 
 def make_golden(model: Model) -> Golden:
-    """The golden sample of a model: what it says of the golden face now."""
+    """The golden sample of a model: what it says of the synthetic face now."""
     outputs = model.predict(synthesize_golden(model.card)[:1])
     values = {"expression": outputs.probabilities, "affect": outputs.affect}
     kept = {k: [round(float(x), 6) for x in v[0]] for k, v in values.items() if v is not None}
@@ -35,7 +35,7 @@ def make_golden(model: Model) -> Golden:
 
 
 def compare_golden(model: Model) -> float | None:
-    """The largest difference between what a model says of its golden face now and then.
+    """The largest difference between what a model says of its golden sample now and then.
 
     Returns:
         At most `TOLERANCE` in a whole copy on a runtime that agrees; infinity if the outputs are

@@ -12,24 +12,20 @@ from typer.models import CommandInfo
 
 from openaffect import console
 
-# Each of these files adds its commands to the application, in this order.
-from openaffect.cli import data, models, tuning, cards, analysis, serving, database, replicate  # isort: skip
+# Each of these files adds its commands to the application, and is a panel of its help.
+from openaffect.cli import use, data, models, database, replicate  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
-__all__ = [
-    "analysis",
-    "app",
-    "cards",
-    "command_names",
-    "data",
-    "database",
-    "main",
-    "models",
-    "replicate",
-    "serving",
-    "tuning",
-]
+__all__ = ["app", "command_names", "data", "database", "main", "models", "replicate", "use"]
+
+_PANELS = {
+    "use": "Use",
+    "data": "Data",
+    "models": "Models",
+    "database": "Build a database",
+    "replicate": "Replicate",
+}
 
 
 def _list_commands() -> dict[str, CommandInfo]:
@@ -43,6 +39,7 @@ def _list_commands() -> dict[str, CommandInfo]:
 
 
 for _command in _list_commands().values():
+    _command.rich_help_panel = _PANELS[_command.callback.__module__.rpartition(".")[2]]
     # The first paragraph, whole: the parser would cut it to one line.
     _command.short_help = (
         (inspect.getdoc(_command.callback) or "").partition("\n\n")[0].replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Models: trained, used for predictions, judged, compared."""
+"""Models: trained, tuned, used for predictions, evaluated, compared, described."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from openaffect import console
+from openaffect.cli import _card_options, _tune_output
 from openaffect.cli.options import (
     AsJson,
     DatasetPath,
@@ -26,6 +27,8 @@ from openaffect.texts import counted
 if TYPE_CHECKING:
     from openaffect.reports import Report
     from openaffect.reports.contents import Score
+
+_NEEDED = ("--size", "--channels", "--scale", "--mean", "--std", "--margin", "--license")
 
 
 class _TrainCommand(TyperCommand):
@@ -235,6 +238,198 @@ def compare(
         console.print_table(table.header, table.rows, table.title)
     for text in result.notes:
         console.note(f"note: {text}")
+
+
+@app.command()
+def tune(
+    dataset: DatasetPath,
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="The study folder to make or go on with.")
+    ],
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help="A recipe's name, or a .toml file.")
+    ] = "resnet-small-imbalanced",
+    search: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="key=low..high, key=low..high:log or key=a,b,c."),
+    ] = None,
+    space: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The search space as a TOML file.")
+    ] = None,
+    settings: Settings = None,
+    trials: Annotated[int, typer.Option(help="Total number of trials.", min=1)] = 20,
+    minutes: Annotated[
+        float | None, typer.Option(help="Start no new trial after this many minutes.")
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Keep the weights of the best trial, or of all.")
+    ] = "best",
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="Prune trials below the median.")
+    ] = True,
+    seed: Seed = 0,
+    json: AsJson = False,
+) -> None:
+    """Search the values of a recipe that train best; the same command goes on after a kill.
+
+    Example: openaffect tune fer study --search learning_rate=1e-4..1e-1:log --trials 30
+    """
+    from openaffect.dataset import open_dataset
+    from openaffect.training import load_recipe
+    from openaffect.training.tuning import tune
+    from openaffect.training.tuning.space import (
+        default_space,
+        describe_space,
+        parse_space,
+        read_space,
+    )
+
+    if keep not in ("best", "all"):
+        raise InputError(f"expected --keep best or all, but got '{keep}'")
+    chosen = load_recipe(recipe, settings or [])
+    wanted = dict(read_space(space, chosen)) if space is not None else {}
+    if search:
+        wanted |= parse_space(search, chosen)
+    if not wanted:
+        wanted = dict(default_space(chosen))
+        console.note(f"searching {describe_space(wanted)}; choose others with --search")
+    opened = open_dataset(dataset)
+    with _tune_output.show_trials(trials) as show:
+        found = tune(
+            opened,
+            study,
+            chosen,
+            space=wanted,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            keep=keep,  # type: ignore[arg-type]
+            prune=prune,
+            show=show,
+        )
+    if json:
+        console.print_json(found.to_dict())
+        return
+    _tune_output.print_study(found, dataset)
+
+
+@app.command()
+def card(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, an .onnx file, or default.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Adopt an outside model as this .onnx."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model; its file's by default.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Of the columns, in their order: happy,sad,…")
+    ] = None,
+    expression: Annotated[
+        str | None, typer.Option(metavar="OUTPUT", help="Such as logits or output[0:8].")
+    ] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="probabilities or logits, what that output gives.")
+    ] = None,
+    affect: Annotated[
+        str | None, typer.Option(metavar="OUTPUT", help="Valence and arousal: output[8:10].")
+    ] = None,
+    input: Annotated[str | None, typer.Option(help="Name of the input, if there are two.")] = None,
+    size: Annotated[str | None, typer.Option(help="Of the input: 224 or 224x196.")] = None,
+    channels: Annotated[str | None, typer.Option(help="rgb, bgr or gray.")] = None,
+    layout: Annotated[str, typer.Option(help="nchw or nhwc.")] = "nchw",
+    scale: Annotated[
+        float | None, typer.Option(help="Pixels of 0–255 are divided by it: 255 or 1.")
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="Then subtracted: 0.5 or 0.485,0.456,…")] = None,
+    std: Annotated[str | None, typer.Option(help="Then divided by: 1 or 0.229,0.224,…")] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Share of the box that a crop takes on each side.")
+    ] = None,
+    license: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
+    notes: Annotated[str, typer.Option(help="Limits, intended use.")] = "",
+    json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """A model's card, checked against its golden sample; or with -o, a card for an outside model.
+
+    Example: openaffect card theirs.onnx -o ours.onnx --labels 8 --expression "output[0:8]"
+    --scores logits --affect "output[8:10]" --size 224 --channels rgb --scale 255
+    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --margin 0.1 --license Apache-2.0
+    """
+    if output is None:
+        _card_options.print_card(model, json)
+        return
+    from openaffect.faces.crops import CropRule
+    from openaffect.outside_models import Wiring, adopt_model, describe_graph
+
+    given: dict[str, Any] = {
+        "--size": size,
+        "--channels": channels,
+        "--scale": scale,
+        "--mean": mean,
+        "--std": std,
+        "--margin": margin,
+        "--license": license,
+    }
+    missing = [key for key in _NEEDED if given[key] is None]
+    if expression is not None:
+        missing += [k for k, v in (("--labels", labels), ("--scores", scores)) if v is None]
+    if expression is None and affect is None:
+        missing.append("--expression and/or --affect")
+    if missing:
+        raise InputError(
+            f"the card of an outside model cannot be guessed: say {', '.join(missing)}; "
+            f"the graph has {describe_graph(model)}"
+        )
+    made = adopt_model(
+        model,
+        output,
+        Wiring(
+            size=_card_options.parse_size(str(size)),
+            channels=str(channels),
+            scale=float(scale or 0),
+            mean=_card_options.parse_numbers("--mean", str(mean)),
+            std=_card_options.parse_numbers("--std", str(std)),
+            layout=layout,
+            input=input,
+            expression=expression,
+            scores=scores or "probabilities",
+            affect=affect,
+        ),
+        name=name or Path(model).stem,
+        labels=_card_options.parse_labels(labels) if expression is not None and labels else (),
+        crop=CropRule(margin=float(margin or 0)),
+        license=str(license),
+        notes=notes,
+        overwrite=overwrite,
+    )
+    console.note(f"adopted: {output}")
+    _card_options.print_card(made.path, json)
+
+
+@app.command()
+def weights(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Such as yunet.")] = None,
+) -> None:
+    """Fetch a weights file (address and SHA-256 are pinned); without a name, list them.
+
+    Example: openaffect weights yunet
+    """
+    from openaffect.weights import WEIGHTS, download_weights, find_weights, weights_folder
+
+    if name is not None:
+        console.say(f"{name}: {download_weights(name)}")
+        return
+    rows = [
+        [key, "here" if find_weights(key) else "missing", known.license, known.purpose]
+        for key, known in WEIGHTS.items()
+    ]
+    console.print_table(["name", "state", "license", "purpose"], rows)
+    console.say(f"folder: {weights_folder()}")
 
 
 def print_report(report: Report) -> None:

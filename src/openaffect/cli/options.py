@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import openaffect
 from openaffect import console
@@ -14,8 +15,27 @@ from openaffect.errors import InputError
 if TYPE_CHECKING:
     from openaffect.model import Model
 
+
+class _Panels(TyperGroup):
+    """The application, whose help lists the commands by panel."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # typer's own types
+        panels: dict[str, list[tuple[str, str]]] = {}
+        names = self.list_commands(ctx)
+        width = max(map(len, names))
+        for name in names:
+            command = self.commands[name]
+            panel = getattr(command, "rich_help_panel", None)
+            text = command.get_short_help_str(1_000)
+            panels.setdefault(str(panel), []).append((name.ljust(width), text))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="openaffect",
+    cls=_Panels,
     help="The open implementation of the AffectNet system: expression, valence and arousal.",
     no_args_is_help=True,
     add_completion=False,

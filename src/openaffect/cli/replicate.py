@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 publications = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _HELP = "Train and evaluate what a publication did, and put the results beside the published ones."
 # Short help is what the list of commands shows; the parser would cut the other.
-app.add_typer(publications, name="replicate", help=_HELP, short_help=_HELP)
+app.add_typer(
+    publications, name="replicate", help=_HELP, short_help=_HELP, rich_help_panel="Replicate"
+)
 
 TablesFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder to make, or that of an earlier call.")
