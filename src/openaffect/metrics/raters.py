@@ -24,6 +24,7 @@ from openaffect.metrics.resampling import bootstrap_matrices
 
 NO_PAIRS = "no face has two ratings"
 ONE_CATEGORY = "all ratings are one category, so chance agreement is complete"
+NO_VALUES = "there is no value"
 NOT_CHOSEN = "no rating is of this category"
 
 _BLOCK = 4096  # patterns whose features are in memory at once
@@ -342,12 +343,12 @@ def score_mean(values: ArrayLike, *, rounds: int = 1000, seed: int = 0) -> Estim
     """
     levels, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
     if not levels.size:
-        return undefined(NO_PAIRS)
+        return undefined(NO_VALUES)
     n = int(counts.sum())
     samples = np.empty((0, len(levels)), np.int64)
     if rounds:
         samples = bootstrap_matrices(counts, rounds, np.random.default_rng([seed, 4]))
-    return with_interval(float(counts @ levels / n), samples @ levels / n, n, NO_PAIRS)
+    return with_interval(float(counts @ levels / n), samples @ levels / n, n, NO_VALUES)
 
 
 def with_interval(value: float, samples: Floats, n: int, reason: str) -> Estimate:
