@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import openaffect
@@ -15,11 +16,14 @@ from annotation.simulated import row, to_dataset, to_table
 from openaffect import metrics
 from openaffect.annotation import measure_agreement
 from openaffect.cli import main
+from openaffect.cli.models import print_report
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import FaceRow, write_dataset
 from openaffect.errors import DestinationExists, FormatError, InputError
 from openaffect.formats import import_dataset
-from openaffect.labels import EXPRESSIONS
+from openaffect.labels import EMOTIONS, EXPRESSIONS
+from openaffect.predictions import Predictions
+from openaffect.reports import evaluate, open_report
 
 VOTES = {
     "a": [5, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0],
@@ -198,3 +202,91 @@ def test_ferplus_is_an_agreement_study(test_data: Path, tmp_path: Path) -> None:
         assert part.pair_agreement.value == pytest.approx(agreement, abs=5e-4)
         assert part.alpha.value == pytest.approx(alpha, abs=5e-4)
     assert list(expression["by_class"]) == [e.value for e in EXPRESSIONS]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_ceiling_of_the_scored_rows_of_ferplus(test_data: Path, tmp_path: Path) -> None:
+    dataset, _ = import_dataset(
+        "ferplus", test_data / "ferplus.zip", tmp_path / "fer", label="majority"
+    )
+    part = dataset.where(split="validation")
+    right = np.eye(8)[part.expression_ids.clip(0, 7)]
+    always = Predictions(part.ids, EMOTIONS, right, None, None, [], {})
+    ceiling = evaluate(part, always, draws=10, rounds=200)["human_ceiling"]
+    assert ceiling["n"] == 3_199
+    # Ties shared; with ties to the first category it is .8004.
+    assert ceiling["value"] == pytest.approx(0.7995, abs=5e-5)
+    assert ceiling["low"] < 0.8 < ceiling["high"]
+    assert ceiling["accuracy"]["value"] == 1.0
+
+
+# ---- beside a model's score -------------------------------------------------------------------
+
+
+def scored(folder: Path, votes: list[list[int] | None], answers: list[int]) -> Any:
+    """A report on faces that are all happy or sad; `answers` are ids."""
+    with write_dataset(folder, check_images=False) as writer:
+        for n, one in enumerate(votes):
+            name = EXPRESSIONS[1 + n % 2]
+            writer.add(FaceRow(f"f{n}", f"f{n}.png", votes=one, expression=name, split="test"))
+    dataset = open_dataset(folder)
+    made = Predictions(dataset.ids, EMOTIONS, None, np.array(answers), None, [], {})
+    return evaluate(dataset, made, draws=5, rounds=200)
+
+
+def test_the_human_ceiling_stands_beside_the_accuracy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happy, torn, uncertain = [0, 3, *[0] * 9], [0, 1, 1, *[0] * 8], [0, 2, *[0] * 7, 2, 0]
+    report = scored(tmp_path / "d", [happy, torn, uncertain, happy], [1, 1, 1, 2])
+    ceiling = report["human_ceiling"]
+    # Where two say happy and two uncertain, nobody says what most of the others do.
+    expected = metrics.human_ceiling([happy, torn, uncertain, happy])
+    assert expected == pytest.approx((1 + 0 + 0 + 1) / 4)
+    assert (ceiling["value"], ceiling["n"]) == (expected, 4)
+    assert ceiling["low"] <= expected <= ceiling["high"]
+    assert ceiling["accuracy"] == report["categorical"]["accuracy"]["orig"]
+    report.save(tmp_path / "r")
+    assert open_report(tmp_path / "r")["human_ceiling"] == ceiling
+    words = " ".join(Sections((tmp_path / "r" / "report.html").read_text("utf-8")).words)
+    assert "Human ceiling" in words
+    assert "accuracy there" not in words
+    print_report(report.data)
+    assert "human_ceiling" in capsys.readouterr().out
+
+
+def test_where_some_faces_have_raters_the_model_is_judged_on_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happy, single = [0, 3, *[0] * 9], [0, 1, *[0] * 9]
+    report = scored(tmp_path / "d", [happy, None, happy, single, None, happy], [1, 2, 1, 1, 2, 1])
+    ceiling = report["human_ceiling"]
+    assert (ceiling["value"], ceiling["n"]) == (1.0, 3)
+    # The last of them is sad, and called happy.
+    assert ceiling["accuracy"]["n"] == 3
+    assert ceiling["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert report["categorical"]["accuracy"]["orig"]["value"] == pytest.approx(3 / 6)
+    page = " ".join(Sections(report.to_html()).words)
+    assert "on 3 faces with raters; accuracy there 0.667" in page
+    print_report(report.data)
+    assert "of 3 faces with raters; accuracy there: 0.667" in capsys.readouterr().out
+
+
+def test_without_raters_there_is_no_ceiling(tmp_path: Path) -> None:
+    none = scored(tmp_path / "none", [None, None], [1, 2])
+    assert none["human_ceiling"] is None
+    assert "human_ceiling" not in none["undefined"]
+    single = scored(tmp_path / "single", [[0, 1, *[0] * 9], None], [1, 2])
+    assert single["human_ceiling"] is None
+    assert "two raters" in single["undefined"]["human_ceiling"]
+    # A report of an earlier version does not have the key.
+    none.save(tmp_path / "r")
+    facts = json.loads((tmp_path / "r" / "report.json").read_text("utf-8"))
+    del facts["human_ceiling"]
+    (tmp_path / "r" / "report.json").write_text(json.dumps(facts), "utf-8")
+    assert "Human ceiling" not in open_report(tmp_path / "r").to_html()
+    facts["human_ceiling"] = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    (tmp_path / "r" / "report.json").write_text(json.dumps(facts), "utf-8")
+    with pytest.raises(FormatError, match="accuracy"):
+        open_report(tmp_path / "r")

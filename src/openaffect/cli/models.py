@@ -225,7 +225,15 @@ def print_report(data: dict[str, Any]) -> None:
             [name, *(_interval(scores.get(kind)) for kind in ("orig", "norm"))]
             for name, scores in data["categorical"].items()
         ]
+        ceiling = data.get("human_ceiling")
+        if ceiling:
+            rows.insert(1, ["human_ceiling", _interval(ceiling), "–"])
         console.print_table(["metric", "orig [95 %]", "norm [95 %]"], rows)
+        if ceiling and ceiling["n"] < protocol["rows"]:
+            console.say(
+                f"human_ceiling is of {counted(ceiling['n'], 'face')} with raters; accuracy there: "
+                f"{_interval(ceiling['accuracy'])}"
+            )
     if data["dimensional"]:
         names = ("rmse", "mae", "corr", "sagr", "ccc")
         rows = [

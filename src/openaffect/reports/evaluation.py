@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from openaffect import metrics
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, MismatchError
+from openaffect.judgments import count_votes
 from openaffect.labels import EMOTIONS
 from openaffect.metrics import Estimate
 from openaffect.predictions import Predictions
@@ -84,6 +85,7 @@ def evaluate(
     data["protocol"] = protocol
     say("expressions")
     data |= _categorical(rows, draws, rounds, seed, undefined)
+    data["human_ceiling"] = _human_ceiling(dataset, selection, rows, data, undefined)
     say("valence and arousal")
     data["dimensional"] = _dimensional(dataset, selection, rows, rounds, seed, undefined)
     if data["categorical"] is None and data["dimensional"] is None:
@@ -146,6 +148,36 @@ def _categorical(
         },
         "reliability": _reliability(rows.truth[readable], probabilities),
     }
+
+
+def _human_ceiling(
+    dataset: Dataset,
+    selection: Selection,
+    rows: ScoredRows,
+    data: dict[str, Any],
+    undefined: dict[str, str],
+) -> dict[str, Any] | None:
+    """One rater against the others, and the system's accuracy, on the scored faces with raters.
+
+    None where nothing is scored, or the dataset knows no raters.
+    """
+    if data["categorical"] is None or rows.predicted is None:
+        return None
+    picked = rows.categorical
+    counts = count_votes(dataset)[selection.rows[picked]]
+    if not counts.any():
+        return None
+    rounds, seed = data["protocol"]["rounds"], data["protocol"]["seed"]
+    ceiling = metrics.score_raters(counts, rounds=rounds, seed=seed).human_ceiling
+    if ceiling.reason is not None:
+        undefined["human_ceiling"] = "no scored face has two raters"
+        return None
+    accuracy = data["categorical"]["accuracy"]["orig"]
+    if ceiling.n < len(counts):
+        rated = counts.sum(axis=1) >= 2
+        right = (rows.predicted[picked] == rows.truth[picked])[rated]
+        accuracy = _estimate(metrics.score_mean(right, rounds=rounds, seed=seed))
+    return {**_estimate(ceiling), "accuracy": accuracy}
 
 
 def _per_class(

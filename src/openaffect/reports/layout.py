@@ -91,6 +91,13 @@ class Floors:
 
 
 @dataclass(frozen=True, slots=True)
+class HumanCeiling(Score):
+    """One rater against the others, and the system's accuracy on the same faces."""
+
+    accuracy: Score
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """What was scored, and by which rules."""
 
@@ -149,6 +156,7 @@ class Layout(msgspec.Struct):
     undefined: dict[str, str]
     warnings: list[str]
     made_by: str
+    human_ceiling: HumanCeiling | None = None  # reports of earlier versions have none
 
 
 def check_layout(layout: Layout, where: str) -> None:
