@@ -253,12 +253,20 @@ def test_kappa_of_two_people_is_scikit_learns() -> None:
     other = np.where(rng.random(200) < 0.6, one, rng.integers(0, 5, 200))
     table = np.zeros((7, 7), int)
     np.add.at(table, (one, other), 1)
-    found = m.score_kappa(table, rounds=200)
+    found = m.score_kappas([table], rounds=200)[0]
     assert_allclose(found.value, cohen_kappa_score(one, other), **EXACT)
     assert found.n == 200
     assert found.low < found.value < found.high
-    assert "one category" in str(m.score_kappa([[9, 0], [0, 0]]).reason)
-    assert math.isnan(m.score_kappa(np.zeros((3, 3))).value)
+    alone, nothing, again = m.score_kappas([[[9, 0], [0, 0]], [[0, 0], [0, 0]], [[4, 1], [1, 4]]])
+    assert "one category" in str(alone.reason)
+    assert "two ratings" in str(nothing.reason)
+    assert_allclose(again.value, 0.6, **EXACT)
+    # In large samples κ is normal: Fleiss, Cohen and Everitt's (1969) standard error, .2529.
+    error = math.sqrt((1 - 0.8) * 0.8 / (10 * 0.5**2))
+    assert again.high - again.low == pytest.approx(2 * 1.96 * error, rel=0.2)
+    assert m.score_kappas(np.zeros((0, 3, 3))) == []
+    with pytest.raises(InputError, match="pairs, k, k"):
+        m.score_kappas([[1, 2], [3, 4]])
 
 
 def test_the_interval_of_a_mean_is_that_of_its_rows() -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from openaffect import tables
 from openaffect.dataset import Dataset
 from openaffect.errors import FormatError
 from openaffect.labels import EXPRESSIONS
@@ -24,10 +25,18 @@ KINDS = ("work", "gold", "training", "review", "repeat", "imported")
 NOT_RATERS = ("model", "derived", "synthetic")
 """Origins of rows that are no judgments of raters; simulated raters are raters."""
 
-COLUMNS = (
-    *("id", "face_id", "annotator", "kind", "expression", "valence", "arousal", "seconds"),
-    *("region_shown", "prelabel_shown", "batch", "replaces", "void", "origin", "at"),
+_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("face_id", "annotator")),
+        *(pa.field(name, pa.string()) for name in ("id", "kind", "expression", "batch")),
+        *(pa.field(name, pa.string()) for name in ("replaces", "origin")),
+        *(pa.field(name, pa.float32()) for name in ("valence", "arousal", "seconds")),
+        *(pa.field(name, pa.bool_()) for name in ("region_shown", "prelabel_shown", "void")),
+        pa.field("at", pa.timestamp("us", tz="UTC")),
+    ]
 )
+
+COLUMNS: tuple[str, ...] = tuple(_SCHEMA.names)
 """The columns of an annotation table that are looked at here; an older one lacks some."""
 
 _NEVER = np.iinfo(np.int64).min
@@ -105,21 +114,27 @@ def find_valid(table: pa.Table) -> NDArray[np.bool_]:
     last of a person, face and kind, by time and then by place. So a repetition stands beside the
     first answer, and training, gold and review beside work. A column that is missing is null.
     """
-    n = len(table)
-    stands = ~_flags(table, "void")
-    if {"id", "replaces"} <= set(table.column_names):
-        replaced = table["replaces"].filter(pa.array(stands)).drop_null().cast(pa.string())
-        if len(replaced):
-            gone = pc.is_in(table["id"].cast(pa.string()), value_set=replaced.combine_chunks())
-            stands &= ~gone.to_numpy().astype(bool)
+    table = tables.conform(table, _SCHEMA, "the annotations")
     face, _ = _numbers(table, "face_id")
     person, people = _numbers(table, "annotator")
-    key = (face * max(len(people), 1) + person) * len(KINDS) + _kinds(table)
+    return _valid(table, face, person * len(KINDS) + _kinds(table), len(people) * len(KINDS))
+
+
+def _valid(
+    table: pa.Table, face: NDArray[np.int64], series: NDArray[np.int64], n_series: int
+) -> NDArray[np.bool_]:
+    """`find_valid` of rows whose face and series, a person's rows of one kind, are numbers."""
+    stands = ~_flags(table, "void")
+    replaced = table["replaces"].filter(pa.array(stands)).drop_null()
+    if len(replaced):
+        gone = pc.is_in(table["id"], value_set=replaced.combine_chunks())
+        stands &= ~gone.to_numpy().astype(bool)
+    key = face * max(n_series, 1) + series
     rows = np.flatnonzero(stands)
     order = rows[np.lexsort((_times(table)[rows], key[rows]))]  # stable: then by place
     last = np.ones(len(order), dtype=bool)
     last[:-1] = key[order[1:]] != key[order[:-1]]
-    valid = np.zeros(n, dtype=bool)
+    valid = np.zeros(len(table), dtype=bool)
     valid[order[last]] = True
     return valid
 
@@ -132,10 +147,12 @@ def read_judgments(table: pa.Table, where: str) -> Judgments:
         where: it comes from, for messages.
 
     Raises:
-        FormatError: a kind or an expression that is none.
+        FormatError: a kind or an expression that is none, or a column of the wrong type.
     """
+    table = tables.conform(table, _SCHEMA, where)
     face, face_ids = _numbers(table, "face_id")
     person, people = _numbers(table, "annotator")
+    kind = _kinds(table, where)
     batch, batches = _numbers(table, "batch")
     expression = _places(table, "expression", [*map(str, EXPRESSIONS)], where)
     affect = np.stack([_floats(table, name) for name in ("valence", "arousal")], axis=1)
@@ -148,8 +165,8 @@ def read_judgments(table: pa.Table, where: str) -> Judgments:
         face_ids=face_ids,
         person=person,
         people=people.to_pylist(),
-        kind=_kinds(table, where),
-        valid=find_valid(table),
+        kind=kind,
+        valid=_valid(table, face, person * len(KINDS) + kind, len(people) * len(KINDS)),
         void=_flags(table, "void"),
         from_rater=rated[_indices(origin)],
         expression=expression,
@@ -174,18 +191,25 @@ def count_expressions(
     return np.bincount(cells, minlength=n_faces * k).reshape(n_faces, k)
 
 
+def read_counts(votes: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The column `votes` as an array, (n, 11); zeros where it is null."""
+    k = len(EXPRESSIONS)
+    counts = np.zeros((len(votes), k), np.int64)
+    column = votes.combine_chunks()
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    flat = column.drop_null().flatten().fill_null(0)
+    counts[known] = flat.to_numpy(zero_copy_only=False).reshape(-1, k)
+    return counts
+
+
 def count_votes(dataset: Dataset) -> NDArray[np.int64]:
     """How many raters chose each expression of each face, (n, 11); zeros where nobody is known.
 
     The column `votes` where a face has it, else the judgments that count in `annotations`.
     """
-    n, k = len(dataset), len(EXPRESSIONS)
-    counts = np.zeros((n, k), np.int64)
-    column = dataset.faces["votes"].combine_chunks()
-    known = column.is_valid().to_numpy(zero_copy_only=False)
-    if known.any():
-        flat = column.drop_null().flatten().fill_null(0)
-        counts[known] = flat.to_numpy(zero_copy_only=False).reshape(-1, k)
+    column = dataset.faces["votes"]
+    counts = read_counts(column)
+    known = column.is_valid().to_numpy().astype(bool)
     if dataset.annotations is None or known.all():
         return counts
     judged = read_judgments(dataset.annotations, str(dataset.path / "annotations.parquet"))
@@ -217,15 +241,11 @@ def _places(table: pa.Table, name: str, known: Any, where: str) -> NDArray[np.in
 
 
 def _encoded(table: pa.Table, name: str) -> pa.DictionaryArray:
-    if name not in table.column_names:
-        return pa.nulls(len(table), pa.string()).dictionary_encode()
-    column = table[name]
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    combined = column.unify_dictionaries().combine_chunks()
-    if isinstance(combined, pa.ChunkedArray):  # no chunk at all
-        return pa.array([], pa.string()).dictionary_encode()
-    return combined
+    # One array first: to unify the dictionaries of many chunks takes longer than all the rest.
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # no chunk at all
+        column = pa.array([], pa.string())
+    return column.dictionary_encode()
 
 
 def _indices(encoded: pa.DictionaryArray) -> NDArray[np.int64]:
@@ -247,20 +267,13 @@ def _numbers(table: pa.Table, name: str) -> tuple[NDArray[np.int64], pa.Array]:
 
 
 def _flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
-    if name not in table.column_names:
-        return np.zeros(len(table), dtype=bool)
-    found = table[name].cast(pa.bool_()).fill_null(False).to_numpy()
-    return np.asarray(found, dtype=bool)
+    return np.asarray(table[name].fill_null(False).to_numpy(), dtype=bool)
 
 
 def _floats(table: pa.Table, name: str) -> NDArray[np.float32]:
-    if name not in table.column_names:
-        return np.full(len(table), np.nan, np.float32)
-    return np.asarray(table[name].cast(pa.float32()).to_numpy(), dtype=np.float32).copy()
+    return table[name].to_numpy().astype(np.float32)  # type: ignore[no-any-return]
 
 
 def _times(table: pa.Table) -> NDArray[np.int64]:
-    if "at" not in table.column_names:
-        return np.full(len(table), _NEVER)
-    numbers = table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    return np.asarray(numbers.fill_null(int(_NEVER)).to_numpy(), dtype=np.int64)
+    numbers = table["at"].cast(pa.int64()).fill_null(int(_NEVER))
+    return np.asarray(numbers.to_numpy(), dtype=np.int64)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from openaffect import metrics
 from openaffect.annotation import Agreement, measure_agreement
 from openaffect.annotation.people import grouped_median
 from openaffect.cli import main
+from openaffect.dataset import save_dataset
 from openaffect.errors import FormatError, InputError
 from openaffect.judgments import KINDS, count_votes, find_valid
 from openaffect.labels import EXPRESSIONS
@@ -444,6 +446,27 @@ def test_an_old_table_of_annotations_is_read() -> None:
     found = measure_agreement(to_dataset(old), rounds=200)
     assert found.protocol.counted == {"work": 80}
     assert found.protocol.origins == {"not stated": 80}
+
+
+def test_a_folder_says_what_the_open_dataset_says(tmp_path: Path) -> None:
+    rows_ = [{**one, "batch": f"b{n % 3}"} for n, one in enumerate(simulate(40, PEOPLE))]
+    made = to_dataset(to_table(rows_), {"voted": [2, 3, *[0] * 9]}, name="d")
+    saved = save_dataset(made, tmp_path / "d")
+    for source in ("annotations", "votes"):
+        here = measure_agreement(tmp_path / "d", source=source, rounds=200)
+        assert here.to_json() == measure_agreement(saved, source=source, rounds=200).to_json()
+        assert here.protocol.source == source
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("void", ["perhaps", "no"]), ("seconds", ["long", "1"]), ("annotator", [None, "x"])],
+)
+def test_a_column_of_another_type_is_named(name: str, values: list[str]) -> None:
+    table = to_table([row("a", "x", "sad"), row("a", "y", "sad")])
+    table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
+    with pytest.raises(FormatError, match=name):
+        measure_agreement(to_dataset(table))
 
 
 def test_votes_of_faces_come_from_annotations_where_there_are_none() -> None:

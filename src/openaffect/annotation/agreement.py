@@ -26,19 +26,19 @@ from openaffect.annotation.people import CohenPair, Person, compare_people, desc
 from openaffect.annotation.reading import DatasetReader, ProjectReader
 from openaffect.annotation.weights import Stratum, weigh_back
 from openaffect.dataset import Dataset
-from openaffect.errors import InputError
+from openaffect.errors import FormatError, InputError
 from openaffect.judgments import KINDS, Judgments, count_expressions
 from openaffect.labels import EXPRESSIONS
 from openaffect.metrics import CategoryAgreement, Estimate, MeasurementAgreement
 from openaffect.reports.report import made_by, to_json_value
-from openaffect.storage import atomic_folder
+from openaffect.storage import atomic_folder, read_folder
 from openaffect.texts import counted
 
 if TYPE_CHECKING:
     from openaffect.project import Project
 
 SCHEMA = 1
-ROUNDS = 1000
+ROUNDS = 200
 
 Source = Literal["annotations", "votes"]
 
@@ -145,7 +145,7 @@ class Agreement:
 
 
 def measure_agreement(
-    where: Dataset | Project,
+    where: Dataset | Project | str | Path,
     *,
     source: Source | None = None,
     rounds: int = ROUNDS,
@@ -155,7 +155,7 @@ def measure_agreement(
     """Measure how far the raters of a dataset or a project agree.
 
     Args:
-        where: a dataset or an open project.
+        where: a dataset, an open project, or the folder of either.
         source: `annotations` or `votes`; by default annotations if some face has two that count,
             else votes if there are any.
         rounds: bootstrap samples of faces behind each interval, 200 or more.
@@ -164,7 +164,7 @@ def measure_agreement(
 
     Raises:
         InputError: no rating that counts, or fewer than 200 rounds.
-        FormatError: a value in the annotations or votes that is none.
+        FormatError: neither a dataset nor a project, or a value in the annotations or votes that is none.
         DatabaseError: the database of the project does not answer.
     """
     if rounds < 200:
@@ -172,8 +172,38 @@ def measure_agreement(
     if source not in (None, "annotations", "votes"):
         raise InputError(f"expected annotations or votes as the source, but got '{source}'")
     say = progress or (lambda _: None)
-    reader = DatasetReader(where) if isinstance(where, Dataset) else ProjectReader(where)
     say("reading")
+    if isinstance(where, str | Path):
+        return _of_folder(Path(where), source, rounds, seed, say)
+    reader = DatasetReader(where) if isinstance(where, Dataset) else ProjectReader(where)
+    return _measure(reader, source, rounds, seed, say)
+
+
+def _of_folder(
+    path: Path, source: Source | None, rounds: int, seed: int, say: Callable[[str], None]
+) -> Agreement:
+    if (path / "dataset.json").is_file():
+        # A dataset that is replaced at this moment is read again.
+        return read_folder(path, lambda: _measure(DatasetReader(path), source, rounds, seed, say))
+    if not (path / "project.toml").is_file():
+        raise FormatError(
+            f"expected a project or a dataset at {path}, but "
+            + ("it has neither project.toml nor dataset.json" if path.is_dir() else "there is none")
+            + "; make one with `openaffect new` or `openaffect import`"
+        )
+    from openaffect.project import open_project
+
+    with open_project(path) as project:
+        return _measure(ProjectReader(project), source, rounds, seed, say)
+
+
+def _measure(
+    reader: DatasetReader | ProjectReader,
+    source: Source | None,
+    rounds: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> Agreement:
     judged = reader.judgments() if source != "votes" else None
     if judged is not None:
         kind, rows = judged.counted()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,57 +11,59 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from openaffect.dataset import Dataset, open_dataset
-from openaffect.errors import FormatError
-from openaffect.judgments import COLUMNS, Judgments, count_votes, read_judgments
+from openaffect import schemas, tables
+from openaffect.dataset import Dataset, DatasetInfo
+from openaffect.documents import read_bytes
+from openaffect.judgments import COLUMNS, Judgments, count_votes, read_counts, read_judgments
 from openaffect.labels import EXPRESSIONS
 
 if TYPE_CHECKING:
     from openaffect.project import Project
 
 
-@contextlib.contextmanager
-def open_source(path: str | Path) -> Iterator[Dataset | Project]:
-    """A dataset or a project, whichever the folder is; open while the block runs.
-
-    Raises:
-        FormatError: it is neither.
-    """
-    path = Path(path)
-    if (path / "dataset.json").is_file():
-        yield open_dataset(path)
-        return
-    if not (path / "project.toml").is_file():
-        raise FormatError(
-            f"expected a project or a dataset at {path}, but "
-            + ("it has neither project.toml nor dataset.json" if path.is_dir() else "there is none")
-            + "; make one with `openaffect new` or `openaffect import`"
-        )
-    from openaffect.project import open_project
-
-    with open_project(path) as project:
-        yield project
-
-
 class DatasetReader:
-    """Judgments and votes of a dataset; `name` for titles, `place` for messages."""
+    """Judgments and votes of a dataset; `name` for titles, `place` for messages.
+
+    Of a dataset that is given by its folder no more is read than is needed.
+    """
 
     kind = "dataset"
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self.name, self.place = dataset.info.name, str(dataset.path)
+    def __init__(self, dataset: Dataset | Path) -> None:
+        self._dataset = dataset if isinstance(dataset, Dataset) else None
+        self._path = dataset.path if isinstance(dataset, Dataset) else dataset
+        self.place = str(self._path)
+        if self._dataset is not None:
+            self.name = self._dataset.info.name
+        else:
+            where = str(self._path / "dataset.json")
+            self.name = DatasetInfo.from_json(read_bytes(where, "a dataset.json"), where).name
 
     def judgments(self) -> Judgments | None:
         """The rows of its annotations, or None where it has none."""
-        table = self._dataset.annotations
-        place = str(self._dataset.path / "annotations.parquet")
-        return None if table is None or not len(table) else read_judgments(table, place)
+        place = str(self._path / "annotations.parquet")
+        if self._dataset is not None:
+            table = self._dataset.annotations
+        elif os.path.exists(place):
+            table = tables.read_parquet(
+                place, "the annotations of a dataset", lambda name: name in COLUMNS
+            )
+        else:
+            table = None
+        if table is None or not len(table):
+            return None
+        return read_judgments(table, place)
 
     def votes(self) -> NDArray[np.int64]:
         """How many raters chose each expression, (faces, 11)."""
-        faces_alone = Dataset(self._dataset.path, self._dataset.info, self._dataset.faces)
-        return count_votes(faces_alone)
+        if self._dataset is not None:
+            return count_votes(dataclasses.replace(self._dataset, annotations=None))
+        place = str(self._path / "faces.parquet")
+        field = schemas.FACES.field("votes")
+        faces = tables.read_parquet(
+            place, "the faces of a dataset", lambda name: name in ("face_id", "votes")
+        )
+        return read_counts(tables.conform(faces, pa.schema([field]), place)["votes"])
 
 
 class ProjectReader:
@@ -78,7 +80,7 @@ class ProjectReader:
         from openaffect.project.judgments import read_annotations
 
         with self._project.database.read() as connection:
-            batches = [_encode(batch) for batch in read_annotations(connection, COLUMNS)]
+            batches = list(read_annotations(connection, COLUMNS))
         return read_judgments(pa.Table.from_batches(batches), self.place) if batches else None
 
     def votes(self) -> NDArray[np.int64]:
@@ -88,14 +90,3 @@ class ProjectReader:
         with self._project.database.read() as connection:
             votes = [np.array(one, np.uint16) for one in read_votes(connection)]
         return np.array(votes, np.int64).reshape(-1, len(EXPRESSIONS))
-
-
-def _encode(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with texts as numbers of texts, but for those that differ in every row."""
-    arrays = [
-        column.dictionary_encode()
-        if field.type == pa.string() and field.name not in ("id", "replaces")
-        else column
-        for field, column in zip(batch.schema, batch.columns, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

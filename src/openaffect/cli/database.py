@@ -258,7 +258,7 @@ def agreement(
     ] = None,
     rounds: Annotated[
         int, typer.Option(help="Bootstrap samples of faces for intervals.", min=200)
-    ] = 1000,
+    ] = 200,
     seed: Seed = 0,
     json: AsJson = False,
     overwrite: Overwrite = False,
@@ -270,13 +270,11 @@ def agreement(
     Example: openaffect agreement faces -o agreement
     """
     from openaffect.annotation import measure_agreement
-    from openaffect.annotation.reading import open_source
     from openaffect.errors import DestinationExists
 
     if output.exists() and not overwrite:
         raise DestinationExists(output)
-    with open_source(source) as where:
-        found = measure_agreement(where, source=measured_on, rounds=rounds, seed=seed)  # type: ignore[arg-type]
+    found = measure_agreement(source, source=measured_on, rounds=rounds, seed=seed)  # type: ignore[arg-type]
     page = found.save(output, overwrite=overwrite)
     facts = found.to_dict()
     if json:

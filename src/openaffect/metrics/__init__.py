@@ -79,7 +79,7 @@ from openaffect.metrics.raters import (
     human_ceiling,
     pair_agreement,
     pair_table,
-    score_kappa,
+    score_kappas,
     score_mean,
     score_raters,
 )
@@ -172,7 +172,7 @@ __all__ = [
     "sagr",
     "score_categorical",
     "score_dimensional",
-    "score_kappa",
+    "score_kappas",
     "score_mean",
     "score_measurements",
     "score_raters",

@@ -11,7 +11,8 @@ and are left out. Intervals are percentiles of bootstrap samples of units.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,13 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from openaffect.errors import InputError
 from openaffect.metrics.agreement import kappa
 from openaffect.metrics.arrays import Counts, Floats, Integers, ratio
-from openaffect.metrics.estimate import Estimate, interval, undefined
+from openaffect.metrics.estimate import PERCENTILES, Estimate, interval, undefined
 from openaffect.metrics.resampling import bootstrap_matrices
 
 NO_PAIRS = "no face has two ratings"
 ONE_CATEGORY = "all ratings are one category, so chance agreement is complete"
 NO_VALUES = "there is no value"
 NOT_CHOSEN = "no rating is of this category"
+
+NO_SAMPLES = np.zeros(0)
 
 _BLOCK = 4096  # patterns whose features are in memory at once
 _DRAWS = 2**24  # numbers of one portion of bootstrap samples
@@ -307,27 +310,39 @@ def unit_weights(weights: ArrayLike | None, units: int) -> Floats:
 # ---- two raters that are known --------------------------------------------------------------
 
 
-def score_kappa(table: ArrayLike, *, rounds: int = 1000, seed: int = 0) -> Estimate:
-    """Cohen's κ of two raters with its interval; units are drawn anew in each bootstrap sample.
+def score_kappas(tables: ArrayLike, *, rounds: int = 1000, seed: int = 0) -> list[Estimate]:
+    """Cohen's κ of pairs of raters, with intervals; units are drawn anew in each bootstrap sample.
 
     Args:
-        table: units that the one put into i and the other into j, shape (k, k).
-        rounds: bootstrap samples; 0 for a value without an interval.
+        tables: units that the one rater put into i and the other into j, shape (pairs, k, k).
+        rounds: bootstrap samples; 0 for values without intervals.
         seed: the same seed gives the same numbers.
 
-    >>> score_kappa([[20, 5], [10, 15]], rounds=50).value
-    0.4
+    >>> [e.value for e in score_kappas([[[20, 5], [10, 15]], [[1, 0], [0, 1]]], rounds=50)]
+    [0.4, 1.0]
     """
-    counts = np.asarray(table, dtype=np.int64)
-    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-    counts = np.pad(counts[np.ix_(used, used)], ((0, 0), (0, 1)))
-    n = int(counts.sum())
-    if not n:
-        return undefined(NO_PAIRS)
-    samples = np.empty((0, *counts.shape), np.int64)
-    if rounds:
-        samples = bootstrap_matrices(counts, rounds, np.random.default_rng([seed, 3]))
-    return with_interval(float(kappa(counts)), kappa(samples), n, ONE_CATEGORY)
+    counts = np.asarray(tables, dtype=np.int64)
+    if counts.ndim != 3 or counts.shape[1] != counts.shape[2]:
+        raise InputError(f"tables of pairs need shape (pairs, k, k), but have {counts.shape}")
+    p, k = counts.shape[:2]
+    rng = np.random.default_rng([seed, 3])
+    values = kappa(np.pad(counts, ((0, 0), (0, 0), (0, 1)))) if p else np.zeros(0)
+    samples = np.full((p, rounds), np.nan)
+    sizes = counts.sum(axis=(1, 2))
+    # What a unit in a cell adds to the row sums, the column sums, and the diagonal.
+    place = np.arange(k * k)
+    adds = np.concatenate([np.eye(k)[place // k], np.eye(k)[place % k]], axis=1)
+    adds = np.column_stack([adds, place // k == place % k])
+    for pair in range(p if rounds else 0):
+        if not sizes[pair]:
+            continue
+        cells = np.flatnonzero(counts[pair])
+        drawn = bootstrap_matrices(counts[pair].ravel()[cells], rounds, rng)
+        sums, n = drawn @ adds[cells], float(sizes[pair])
+        chance = (sums[:, :k] * sums[:, k : 2 * k]).sum(axis=1)
+        samples[pair] = ratio(n * sums[:, -1] - chance, n * n - chance)
+    reasons = [ONE_CATEGORY if n else NO_PAIRS for n in sizes]
+    return with_intervals(values, samples, sizes, reasons)
 
 
 def score_mean(values: ArrayLike, *, rounds: int = 1000, seed: int = 0) -> Estimate:
@@ -357,3 +372,21 @@ def with_interval(value: float, samples: Floats, n: int, reason: str) -> Estimat
         return undefined(reason, n)
     low, high = interval(samples)
     return Estimate(float(value), low, high, n)
+
+
+def with_intervals(
+    values: Floats, samples: Floats, sizes: Counts, reasons: Sequence[str]
+) -> list[Estimate]:
+    """`with_interval` of many values, samples (n, b): percentiles of all rows at once."""
+    found = [
+        with_interval(value, NO_SAMPLES, int(n), reason)
+        for value, n, reason in zip(values.tolist(), sizes, reasons, strict=True)
+    ]
+    whole = ~np.isnan(samples).any(axis=1) & (samples.shape[1] > 0)
+    bounds = np.percentile(samples[whole], PERCENTILES, axis=1).T if whole.any() else []
+    for i, (low, high) in zip(np.flatnonzero(whole).tolist(), bounds, strict=True):
+        if found[i].reason is None:
+            found[i] = replace(found[i], low=float(low), high=float(high))
+    for i in np.flatnonzero(~whole).tolist():
+        found[i] = with_interval(float(values[i]), samples[i], int(sizes[i]), reasons[i])
+    return found
