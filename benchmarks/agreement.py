@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import resource
 import subprocess
 import sys
 import tempfile
@@ -57,12 +56,19 @@ def measure(place: Path) -> None:
     start = time.perf_counter()
     found = measure_agreement(place)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     busy = time.process_time()
     print(
-        f"{seconds:.1f} s ({busy:.1f} s of processor time with the imports), {peak:.0f} MB, "
+        f"{seconds:.1f} s ({busy:.1f} s of processor time with the imports), {peak_mb():.0f} MB, "
         f"{len(found.people or ())} people, {len(found.cohen or ())} pairs"
     )
+
+
+def peak_mb() -> float:
+    """The peak memory of this process; `ru_maxrss` would be at least that of the one that began it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("this system does not tell the peak memory of a process")
 
 
 def generate(place: Path, faces: int, people: int) -> Dataset:

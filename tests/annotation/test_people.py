@@ -321,6 +321,7 @@ def test_gold_and_second_answers_are_judged_by_themselves() -> None:
     rows_ = [
         row("g1", "lead", "sad", kind="review", at=0),
         row("g1", "lead", "fear", kind="review", at=1),  # the last one is the answer
+        row("g1", "import:d", "anger", kind="imported", at=9),
         row("g2", "import:d", "happy", kind="imported"),
         row("g1", "x", "fear", kind="gold", at=2),
         row("g2", "x", "sad", kind="gold", at=3),
