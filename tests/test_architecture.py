@@ -41,19 +41,19 @@ LAYERS = (
     },
     {"faces", "face_table"},
     {"dataset", "face_row", "annotation_row", "image_links"},
-    {"dataset_writer", "model", "predictions", "project"},
+    {"dataset_writer", "judgments", "model", "predictions", "project"},
     {"synthetic"},
     {"golden", "inference", "reports"},
     {"recognition", "streamed_inference"},
     {"formats"},
-    {"curation", "training", "analysis", "collection", "outside_models"},
+    {"curation", "training", "analysis", "collection", "annotation", "outside_models"},
     {"replication", "info", "demo", "web"},
     {"console"},
     {"cli"},
     {"__main__"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-STAGES = {"curation", "training", "analysis", "collection", "outside_models"}
+STAGES = {"curation", "training", "analysis", "collection", "annotation", "outside_models"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -564,7 +564,7 @@ def test_every_number_that_programs_read_is_there(tmp_path: Path) -> None:
     data = json.loads(report.to_json())
     assert [*data] == [
         *("schema", "made_by", "protocol", "categorical", "per_class", "confusion"),
-        *("reliability", "dimensional", "undefined", "warnings"),
+        *("human_ceiling", "reliability", "dimensional", "undefined", "warnings"),
     ]
     assert [*data["protocol"]] == [
         *("dataset", "dataset_source", "dataset_fingerprint", "license", "split", "labels"),

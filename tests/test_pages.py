@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -16,6 +17,9 @@ import pytest
 import openaffect
 from openaffect.analysis import Analysis, analysis_schema
 from openaffect.analysis.page import render_page
+from openaffect.annotation import measure_agreement
+from openaffect.annotation.page import render_page as render_agreement
+from openaffect.annotation_row import AnnotationRow
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import write_dataset
 from openaffect.face_row import FaceRow
@@ -32,6 +36,7 @@ from openaffect.replication.giguere2020_page import render_giguere2020
 from openaffect.replication.giguere2020_tables import SIX, SPLITS
 from openaffect.reports import Report, compare, evaluate
 from openaffect.reports.comparison_page import render_comparison
+from openaffect.schemas import ANNOTATIONS
 from openaffect.training import Recipe
 from openaffect.training.tuning.page import render_study
 from openaffect.training.tuning.space import Choices
@@ -112,17 +117,17 @@ def an_analysis() -> Analysis:
 def study_page(*_: Any) -> str:
     trials = (
         Trial(0, "complete", {"backbone": SCRIPT}, 0.2, 1, {1: 0.2}),
-        Trial(1, "complete", {"backbone": "alexnet"}, 0.4, 1, {1: 0.4}),
+        Trial(1, "complete", {"backbone": "torchvision/alexnet"}, 0.4, 1, {1: 0.4}),
         Trial(2, "failed", {"backbone": SCRIPT}, reason=SCRIPT),
     )
-    space = {"backbone": Choices((SCRIPT, "alexnet"))}
-    recipe = Recipe(SCRIPT, SCRIPT, backbone="alexnet")
+    space = {"backbone": Choices((SCRIPT, "torchvision/alexnet"))}
+    recipe = Recipe(SCRIPT, SCRIPT, backbone="torchvision/alexnet")
     return render_study(Study(Path(SCRIPT), recipe, space, SCRIPT, "f" * 64, 0, trials))
 
 
 def outcomes(report: Report) -> tuple[Outcome, ...]:
     """A row of each kind, named by a script wherever a user may name it."""
-    recipe = Recipe(SCRIPT, SCRIPT, warning=SCRIPT, backbone="alexnet")
+    recipe = Recipe(SCRIPT, SCRIPT, warning=SCRIPT, backbone="torchvision/alexnet")
     keys = ("transfer", "vgg-unweighted", "vgg")
     return (
         *(Outcome(Row(key, f"{SCRIPT}{key}", SCRIPT, (SCRIPT,)), "done", recipe, report) for key in keys),
@@ -158,9 +163,25 @@ def giguere2020_page(hostile: Dataset, report: Report) -> str:
     return render_giguere2020(replication)
 
 
+def agreement_page(hostile: Dataset, _: Report) -> str:
+    """Two raters, in two batches, one of whom is given a face again."""
+    texts = {"batch": SCRIPT, "origin": "simulated"}
+    given = [
+        AnnotationRow(face_id, f"{SCRIPT}{n}", "happy", 0.1 * n, 0.2, id=f"{place}/{n}", **texts)
+        for place, face_id in enumerate(hostile.ids)
+        for n in range(2)
+    ]
+    rows = [{name: getattr(one, name) for name in ANNOTATIONS.names} for one in given]
+    judged = dataclasses.replace(
+        hostile, annotations=pa.Table.from_pylist(rows, schema=ANNOTATIONS)
+    )
+    return render_agreement(measure_agreement(judged, rounds=200).to_dict())
+
+
 PAGES: dict[str, tuple[Callable[[Dataset, Report], str], int]] = {
     "reports/templates/report.html.j2": (lambda data, report: report.to_html(data, True), 45),
     "reports/templates/comparison.html.j2": (comparison_page, 13),
+    "annotation/templates/agreement.html.j2": (agreement_page, 6),
     "analysis/templates/analysis.html.j2": (lambda *_: render_page(an_analysis()), 6),
     "analysis/templates/display.html.j2": (lambda *_: an_analysis()._repr_html_(), 3),
     "training/tuning/templates/study.html.j2": (study_page, 17),

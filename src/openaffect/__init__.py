@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from openaffect.analysis import analyze
+    from openaffect.annotation import Agreement, measure_agreement
     from openaffect.collection import add_dataset, add_images, detect_faces
     from openaffect.curation import check_dataset, clean_dataset, split_dataset
     from openaffect.dataset import Dataset, open_dataset, save_dataset
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "openaffect.analysis": ("analyze",),
+    "openaffect.annotation": ("Agreement", "measure_agreement"),
     "openaffect.collection": ("add_dataset", "add_images", "detect_faces"),
     "openaffect.curation": ("check_dataset", "clean_dataset", "split_dataset"),
     "openaffect.dataset": ("Dataset", "open_dataset", "save_dataset"),
@@ -64,6 +66,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Agreement",
     "Box",
     "Card",
     "CropRule",
@@ -92,6 +95,7 @@ __all__ = [
     "find_faces",
     "import_dataset",
     "load_recipe",
+    "measure_agreement",
     "open_dataset",
     "open_model",
     "open_predictions",

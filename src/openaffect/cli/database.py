@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, Overwrite, app
+from openaffect.cli.options import AsJson, Overwrite, Seed, app
 from openaffect.errors import InputError
 from openaffect.texts import counted
 
 if TYPE_CHECKING:
     from collections import Counter
+
+_AXES = ("valence", "arousal")
 
 ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
 Engine = Annotated[str, typer.Option(help="processes, threads or ray.")]
@@ -276,6 +278,48 @@ def status(project: ProjectPath, json: AsJson = False) -> None:
 
 
 @app.command()
+def agreement(
+    source: Annotated[
+        Path, typer.Argument(metavar="PROJECT|DATASET", help="A project or dataset folder.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to make.")
+    ],
+    measured_on: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="annotations or votes; annotations where a face has two, else votes."
+        ),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="Bootstrap samples of faces for intervals.", min=200)
+    ] = 200,
+    seed: Seed = 0,
+    json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """How far raters agree: expressions, valence and arousal, each rater, and the human ceiling.
+
+    DIR gets agreement.json and agreement.html.
+
+    Example: openaffect agreement faces -o agreement
+    """
+    from openaffect.annotation import measure_agreement
+    from openaffect.errors import DestinationExists
+
+    if output.exists() and not overwrite:
+        raise DestinationExists(output)
+    found = measure_agreement(source, source=measured_on, rounds=rounds, seed=seed)  # type: ignore[arg-type]
+    page = found.save(output, overwrite=overwrite)
+    facts = found.to_dict()
+    if json:
+        console.print_json(facts)
+        return
+    print_agreement(facts)
+    console.say(f"the whole agreement: {page}")
+
+
+@app.command()
 def backup(
     project: ProjectPath,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to make, a .zip.")],
@@ -325,6 +369,61 @@ def upgrade(
         console.note(f"{project} has version {now} already; nothing to do")
     else:
         console.note(f"upgraded: {project} from version {before} to {now}; backup: {file}")
+
+
+def print_agreement(facts: dict[str, Any]) -> None:
+    """What was looked at, what to know of it, and the figures."""
+    protocol, expression = facts["protocol"], facts["expression"]
+    raters = "raters not known" if protocol["people"] is None else f"{protocol['people']:,} raters"
+    console.say(
+        f"{counted(protocol['faces_rated_twice'], 'face')} of {protocol['name']} with two or more "
+        f"ratings, from {protocol['source']}, {raters}"
+    )
+    for text in facts["warnings"]:
+        console.warn(text)
+    figures = ("pair_agreement", "unanimous", "alpha", "fleiss", "human_ceiling")
+    console.print_table(
+        ("expressions", "value [95 %]"), [(name, _interval(expression[name])) for name in figures]
+    )
+    console.print_table(
+        ("expression", "faces", "another agrees [95 %]"),
+        [(name, one["n"], _interval(one)) for name, one in expression["by_class"].items()],
+    )
+    if facts["valence"] is not None:
+        rows = [("alpha", "all", *(_interval(facts[axis]["alpha"]) for axis in _AXES))]
+        rows += [
+            (metric, what, *(_interval(facts[axis][pairs][metric]) for axis in _AXES))
+            for pairs, what in (("all", "all"), ("same_category", "same expression"))
+            for metric in ("rmse", "corr", "sagr", "ccc")
+        ]
+        console.print_table(("metric", "pairs", "valence [95 %]", "arousal [95 %]"), rows)
+    if facts["people"] is not None:
+        console.print_table(
+            ("rater", "ratings", "seconds", "agrees [95 %]", "gold", "again"),
+            [
+                (
+                    name,
+                    one["annotations"],
+                    "–" if one["seconds"] is None else f"{one['seconds']:.1f}",
+                    _interval(one["agreement"]),
+                    *(
+                        "–" if score["value"] is None else f"{score['value']:.2f}"
+                        for score in (one["gold"], one["self_agreement"]["expression"])
+                    ),
+                )
+                for name, one in facts["people"].items()
+            ],
+        )
+    for name, reason in facts["undefined"].items():
+        console.note(f"undefined: {name}: {reason}")
+
+
+def _interval(score: dict[str, Any]) -> str:
+    if score["value"] is None:
+        return "–"
+    if score["low"] is None:
+        return f"{score['value']:.3f}"
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _warn_of(reasons: Counter[str], what: str) -> None:

@@ -446,7 +446,15 @@ def print_report(report: Report) -> None:
             [name, _interval(ways.orig), _interval(ways.norm)]
             for name, ways in report.categorical.items()
         ]
+        ceiling = report.human_ceiling
+        if ceiling is not None:
+            rows.insert(1, ["human_ceiling", _interval(ceiling), "–"])
         console.print_table(["metric", "orig [95 %]", "norm [95 %]"], rows)
+        if ceiling is not None and ceiling.n < protocol.rows:
+            console.say(
+                f"human_ceiling is of {counted(ceiling.n, 'face')} with raters; accuracy there: "
+                f"{_interval(ceiling.accuracy)}"
+            )
     if dimensional is not None:
         rows = [
             [name, _interval(dimensional.valence[name]), _interval(dimensional.arousal[name])]

@@ -8,7 +8,8 @@ import numpy as np
 
 from openaffect.metrics.arrays import Floats
 
-_PERCENTILES = (2.5, 97.5)
+PERCENTILES = (2.5, 97.5)
+"""The ends of an interval."""
 
 _ONE_CATEGORY = "truth and predictions are all one class, so chance agreement is complete"
 _REASONS = {
@@ -103,5 +104,5 @@ def interval(samples: Floats) -> tuple[float, float]:
     known = samples[~np.isnan(samples)]
     if known.size == 0:
         return float("nan"), float("nan")
-    low, high = np.percentile(known, _PERCENTILES)
+    low, high = np.percentile(known, PERCENTILES)
     return float(low), float(high)

@@ -81,6 +81,17 @@ class Categorical:
 
 
 @dataclass(frozen=True, slots=True)
+class HumanCeiling(Score):
+    """One rater against the others.
+
+    Attributes:
+        accuracy: the system's, on the same faces.
+    """
+
+    accuracy: Score
+
+
+@dataclass(frozen=True, slots=True)
 class ClassScores:
     """What is known of one expression.
 
@@ -226,6 +237,8 @@ class Contents:
         protocol: what was scored, and by which rules.
         categorical, per_class, confusion: how expressions came out; None where there is nothing to
             score.
+        human_ceiling: what one more rater would reach; None where the dataset knows no raters, and
+            in reports of earlier versions.
         reliability: how honest the probabilities are; None without scores.
         dimensional: how valence and arousal came out; None where there is nothing to score.
         undefined: metric → why it is undefined.
@@ -238,6 +251,7 @@ class Contents:
     categorical: Categorical | None
     per_class: dict[str, ClassScores] | None
     confusion: Confusion | None
+    human_ceiling: HumanCeiling | None = None
     reliability: Reliability | None
     dimensional: Dimensional | None
     undefined: dict[str, str]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openaffect import metrics
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, MismatchError
+from openaffect.judgments import count_votes
 from openaffect.labels import EMOTIONS
 from openaffect.metrics import Estimate
 from openaffect.predictions import Predictions
@@ -26,6 +27,7 @@ from openaffect.reports.contents import (
     Dimensional,
     Floor,
     Floors,
+    HumanCeiling,
     Protocol,
     Reliability,
     Score,
@@ -96,6 +98,7 @@ def evaluate(
     protocol = _protocol(dataset, predictions, selection, rows, (draws, rounds, seed))
     say("expressions")
     expressions = _expressions(rows, draws, rounds, seed, undefined)
+    ceiling = _human_ceiling(dataset, selection, rows, expressions, (rounds, seed), undefined)
     say("valence and arousal")
     dimensional = _dimensional(dataset, selection, rows, rounds, seed, undefined)
     if expressions.categorical is None and dimensional is None:
@@ -106,6 +109,7 @@ def evaluate(
         categorical=expressions.categorical,
         per_class=expressions.per_class,
         confusion=expressions.confusion,
+        human_ceiling=ceiling,
         reliability=expressions.reliability,
         dimensional=dimensional,
         undefined=undefined,
@@ -173,6 +177,38 @@ def _expressions(
         Confusion(labels, [*labels, "failed"], matrix.tolist()),
         _reliability(rows.truth[readable], probabilities),
     )
+
+
+def _human_ceiling(
+    dataset: Dataset,
+    selection: Selection,
+    rows: ScoredRows,
+    expressions: _Expressions,
+    sampling: tuple[int, int],
+    undefined: dict[str, str],
+) -> HumanCeiling | None:
+    """One rater against the others, and the system's accuracy, on the scored faces with raters.
+
+    None where nothing is scored, or the dataset knows no raters.
+    """
+    if expressions.categorical is None or rows.predicted is None:
+        return None
+    picked = rows.categorical
+    counts = count_votes(dataset)[selection.rows[picked]]
+    if not counts.any():
+        return None
+    rounds, seed = sampling
+    found = metrics.score_raters(counts, rounds=rounds, seed=seed).human_ceiling
+    if found.reason is not None:
+        undefined["human_ceiling"] = "no scored face has two raters"
+        return None
+    accuracy = expressions.categorical.accuracy.orig
+    if found.n < len(counts):
+        rated = counts.sum(axis=1) >= 2
+        right = (rows.predicted[picked] == rows.truth[picked])[rated]
+        accuracy = _score(metrics.score_mean(right, rounds=rounds, seed=seed))
+    ceiling = _score(found)
+    return HumanCeiling(ceiling.value, ceiling.low, ceiling.high, ceiling.n, accuracy)
 
 
 def _per_class(

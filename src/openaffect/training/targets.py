@@ -122,8 +122,9 @@ def train_val_split(
 ) -> tuple[Targets, Targets]:
     """Split targets into those to learn from and those that stopping looks at.
 
-    Whole groups, as near to the share of each class as groups allow; which ones depends on the
-    seed and the ids alone, not on the order of the rows.
+    Whole groups, as near to the share of each class as groups allow, from either side and at least
+    one; which ones depends on the seed and the ids alone, not on the order of the rows. (`curation`
+    splits from below, for a split must not hold more than was asked for.)
 
     Raises:
         InputError: too few faces to hold any out.

@@ -1,0 +1,93 @@
+"""Annotations and votes on their way out of the tables, a batch at a time."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from openaffect.errors import FormatError, reason
+from openaffect.labels import EXPRESSIONS
+from openaffect.project.schema import annotations, annotators, faces
+from openaffect.schemas import ANNOTATIONS
+
+_BATCH = 50_000  # rows that are Python objects at once
+
+
+def read_annotations(
+    connection: sa.Connection, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The annotations of a project, every row that was ever written, in no order to rely on.
+
+    Args:
+        connection: of `Database.read`, which must stay open until the last batch is taken.
+        columns: of `annotations.parquet`; all by default. `face_id` and `annotator` are names.
+
+    Raises:
+        FormatError: a value of the wrong type in a damaged database.
+    """
+    names = list(columns or ANNOTATIONS.names)
+    schema = pa.schema([ANNOTATIONS.field(name) for name in names])
+    source: dict[str, Any] = {name: annotations.c[name] for name in names if name in annotations.c}
+    source |= {"face_id": faces.c.face_id, "annotator": annotators.c.name}
+    # As the database has it: making a time of each of a million texts takes longer than the rest.
+    source["at"] = sa.type_coerce(annotations.c.at, sa.types.NullType())
+    statement = (
+        sa.select(*(source[name].label(name) for name in names))
+        .select_from(annotations)
+        .join(faces, faces.c.id == annotations.c.face_id)
+        .join(annotators, annotators.c.id == annotations.c.annotator_id)
+    )
+    streaming = connection.execution_options(stream_results=True, max_row_buffer=_BATCH)
+    with streaming.execute(statement) as result:  # closed also where the reader stops early
+        for rows in result.partitions(_BATCH):
+            columns_of = zip(*rows, strict=True)
+            try:
+                arrays = [
+                    _array(list(values), field)
+                    for values, field in zip(columns_of, schema, strict=True)
+                ]
+            except (pa.ArrowException, TypeError, ValueError) as error:
+                raise FormatError(
+                    f"damaged annotations in the database: {reason(error)}"
+                ) from error
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def read_votes(connection: sa.Connection) -> Iterator[list[int]]:
+    """The votes of the faces that have them: how many raters chose each of the eleven expressions.
+
+    Raises:
+        FormatError: a damaged value in the database.
+    """
+    # As text: damaged JSON must be told with the face's name.
+    text = sa.type_coerce(faces.c.votes, sa.Text)
+    statement = sa.select(faces.c.face_id, text).where(faces.c.votes.is_not(None))
+    streaming = connection.execution_options(stream_results=True, max_row_buffer=_BATCH)
+    with streaming.execute(statement) as result:
+        for face_id, value in result:
+            try:
+                votes = json.loads(value)
+            except (ValueError, TypeError, RecursionError):
+                votes = value
+            if votes is not None:
+                yield _check_votes(votes, face_id)
+
+
+def _check_votes(votes: Any, face_id: str) -> list[int]:
+    if not (
+        isinstance(votes, list)
+        and len(votes) == len(EXPRESSIONS)
+        and all(type(count) is int and 0 <= count < 2**16 for count in votes)
+    ):
+        raise FormatError(f"damaged votes of face {face_id} in the database: {votes}")
+    return votes
+
+
+def _array(values: list[Any], field: pa.Field) -> pa.Array:
+    is_time = pa.types.is_timestamp(field.type)
+    if is_time and any(isinstance(value, str) for value in values):  # SQLite has no times
+        return pc.assume_timezone(pa.array(values, pa.string()).cast(pa.timestamp("us")), "UTC")
+    return pa.array(values, field.type)
