@@ -165,7 +165,7 @@ def giguere2020_page(hostile: Dataset, report: Report) -> str:
 
 def agreement_page(hostile: Dataset, _: Report) -> str:
     """Two raters, in two batches, one of whom is given a face again."""
-    texts = {"batch": SCRIPT, "origin": "simulated"}
+    texts: dict[str, Any] = {"batch": SCRIPT, "origin": "simulated"}
     given = [
         AnnotationRow(face_id, f"{SCRIPT}{n}", "happy", 0.1 * n, 0.2, id=f"{place}/{n}", **texts)
         for place, face_id in enumerate(hostile.ids)
@@ -181,7 +181,7 @@ def agreement_page(hostile: Dataset, _: Report) -> str:
 PAGES: dict[str, tuple[Callable[[Dataset, Report], str], int]] = {
     "reports/templates/report.html.j2": (lambda data, report: report.to_html(data, True), 45),
     "reports/templates/comparison.html.j2": (comparison_page, 13),
-    "annotation/templates/agreement.html.j2": (agreement_page, 6),
+    "annotation/templates/agreement.html.j2": (agreement_page, 5),
     "analysis/templates/analysis.html.j2": (lambda *_: render_page(an_analysis()), 6),
     "analysis/templates/display.html.j2": (lambda *_: an_analysis()._repr_html_(), 3),
     "training/tuning/templates/study.html.j2": (study_page, 17),
