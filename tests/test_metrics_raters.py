@@ -18,6 +18,7 @@ from sklearn.metrics import cohen_kappa_score
 import reference
 from openaffect import metrics as m
 from openaffect.errors import InputError
+from openaffect.metrics.rater_measurements import PAIR_METRICS
 
 EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 K = 4
@@ -296,7 +297,7 @@ def loop_measurements(units: list[list[tuple[int, int]]], same: bool) -> dict[st
         rows += [(a, b, Fraction(1, len(found))) for a, b in found]
     total = sum(w for *_, w in rows)
     if not total:
-        return dict.fromkeys(m.PAIR_METRICS, math.nan)
+        return dict.fromkeys(PAIR_METRICS, math.nan)
     average = lambda f: sum(w * f(a, b) for a, b, w in rows) / total  # noqa: E731
     x, y = average(lambda a, _: a), average(lambda _, b: b)
     vx, vy = average(lambda a, _: (a - x) ** 2), average(lambda _, b: (b - y) ** 2)
@@ -316,8 +317,8 @@ def flat(units: list[list[tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray, np
 
 
 def assert_close(found: dict[str, m.Estimate], expected: dict[str, float], scale: float) -> None:
-    got = [found[name].value * (scale if name == "rmse" else 1) for name in m.PAIR_METRICS]
-    assert_allclose(got, [expected[name] for name in m.PAIR_METRICS], rtol=1e-9, atol=1e-9)
+    got = [found[name].value * (scale if name == "rmse" else 1) for name in PAIR_METRICS]
+    assert_allclose(got, [expected[name] for name in PAIR_METRICS], rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=150, deadline=None)
@@ -358,7 +359,7 @@ def test_measurements_keep_to_their_properties() -> None:
     here = m.score_measurements(units, given, kinds, rounds=60)[0]
     order = np.random.default_rng(1).permutation(len(units))
     moved = m.score_measurements(units[order], given[order], 2 - kinds[order], rounds=60)[0]
-    names = m.PAIR_METRICS
+    names = PAIR_METRICS
     assert_allclose(
         [moved.all[n].value for n in names], [here.all[n].value for n in names], **EXACT
     )
@@ -392,7 +393,7 @@ def test_weights_of_units_stand_for_units_in_measurements() -> None:
         np.concatenate([k for _, k in rows]),
         rounds=0,
     )[0]
-    for name in m.PAIR_METRICS:
+    for name in PAIR_METRICS:
         assert_allclose(weighted.all[name].value, again.all[name].value, **EXACT)
         assert_allclose(
             weighted.same_category[name].value, again.same_category[name].value, **EXACT

@@ -232,7 +232,7 @@ def test_the_command_adopts_shows_and_checks(tmp_path, capsys):
     assert main(["card", str(ours)]) == 0
     out, err = capsys.readouterr()
     assert "sad, happy, neutral" in out
-    assert "judged as when the model was made" in err
+    assert "those stored in the card" in err
 
 
 def test_the_command_names_everything_that_it_will_not_guess(tmp_path, capsys):

@@ -16,10 +16,14 @@ from builders import tiny_model
 from film_builders import wandering, write_film
 from format_builders import make_dataset
 from openaffect.analysis import analyze_to_file
+from openaffect.annotation_row import AnnotationRow
 from openaffect.collection import add_dataset, add_images
 from openaffect.dataset import open_dataset
+from openaffect.dataset_writer import write_dataset
+from openaffect.face_row import FaceRow
 from openaffect.formats import export_dataset
 from openaffect.inference import predict_dataset
+from openaffect.labels import EMOTIONS
 from openaffect.model import open_model
 from openaffect.project import create_project
 from openaffect.project.backups import backup_project
@@ -31,6 +35,13 @@ def write_corpus(folder: Path) -> None:
     """Write all good inputs into a folder."""
     make_dataset(folder / "dataset", 16)
     dataset = open_dataset(folder / "dataset")
+    with write_dataset(folder / "judged", check_images=False) as writer:
+        for number in range(12):
+            writer.add(FaceRow(f"f{number}", "a.png"))
+            for rater in ("ada", "bo", "cy"):
+                said = EMOTIONS[(number + len(rater)) % 8]
+                row = AnnotationRow(f"f{number}", rater, said, 0.1, 0.2, id=f"{number}{rater}")
+                writer.add_annotation(row)
     for name in ("affectnet", "affectnet8", "affectnet-plus", "ferplus", "csv"):
         export_dataset(name, dataset, folder / name)
     (folder / "fer2013").mkdir()

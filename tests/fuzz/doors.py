@@ -135,6 +135,14 @@ def dataset(good: Path, own: Path, rng: random.Random) -> Opening:
     return [command, *more.get(command, [str(own / "d")])]
 
 
+def annotations(good: Path, own: Path, rng: random.Random) -> Opening:
+    shutil.copytree(good / "judged", own / "d")
+    _break_table(own / "d" / "annotations.parquet", rng)
+    command = rng.choice(("info", "agreement", "agreement"))
+    more = {"agreement": ["-o", str(own / "out")]}
+    return [command, str(own / "d"), *more.get(command, [])]
+
+
 def dataset_info(good: Path, own: Path, rng: random.Random) -> Opening:
     shutil.copytree(good / "dataset", own / "d")
     path = own / "d" / "dataset.json"
@@ -246,11 +254,12 @@ def project(good: Path, own: Path, rng: random.Random) -> Opening:
     name = rng.choice(("project.toml", "project.db", "project.db", "project.db"))
     mutate = mutate_text if name == "project.toml" else mutate_bytes
     (own / "p" / name).write_bytes(mutate((own / "p" / name).read_bytes(), rng))
-    command = rng.choice(("status", "add", "detect", "backup", "upgrade"))
+    command = rng.choice(("status", "add", "detect", "backup", "upgrade", "agreement"))
     more = {
         "add": [str(good / "images" / "a.png")],
         "detect": ["--workers", "1"],
         "backup": [str(own / "b.zip"), "--with-store"],
+        "agreement": ["-o", str(own / "out")],
     }
     return [command, str(own / "p"), *more.get(command, [])]
 
@@ -276,7 +285,7 @@ DOORS: dict[str, Door] = {
     **{door.__name__: door for door in (image, photo, video, addresses, archive, dataset)},
     **{
         door.__name__: door
-        for door in (dataset_info, predictions, analysis, report, card, model, graph)
+        for door in (annotations, dataset_info, predictions, analysis, report, card, model, graph)
     },
     **{door.__name__: door for door in (recipe, setting, document, label, project, backup)},
     "affectnet": _import("affectnet", mutate_text, ".csv"),

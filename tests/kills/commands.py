@@ -72,6 +72,7 @@ COMMANDS: dict[str, Sequence[str]] = {
         *("evaluate", "in/dataset", "in/p.parquet", "-o", "out/r", "--split", "all"),
         *("--rounds", "20", "--draws", "5"),
     ),
+    "agreement": ("agreement", "in/dataset", "-o", "out/a", "--rounds", "200"),
     "compare": ("compare", "in/report", "in/report", "-o", "out/c.html", "--rounds", "20"),
     "card": ("card", "in/tiny.onnx", "-o", "out/m.onnx", *ADOPTED),
     "analyze": (

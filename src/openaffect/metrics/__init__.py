@@ -53,7 +53,6 @@ from openaffect.metrics.ranking import (
     top_accuracy,
 )
 from openaffect.metrics.rater_measurements import (
-    PAIR_METRICS,
     MeasurementAgreement,
     score_measurements,
 )
@@ -82,7 +81,6 @@ from openaffect.metrics.scoring import (
 __all__ = [
     "DIMENSIONAL_METRICS",
     "LABEL_METRICS",
-    "PAIR_METRICS",
     "SCORE_METRICS",
     "CategoryAgreement",
     "Curve",
