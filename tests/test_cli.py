@@ -19,6 +19,7 @@ from rich.console import Console
 
 from openaffect import console, errors
 from openaffect.analysis.table import collect_rows
+from openaffect.annotation import measure_agreement
 from openaffect.cli import command_names, main
 from openaffect.dataset import open_dataset
 from openaffect.labels import EMOTIONS
@@ -100,6 +101,27 @@ def test_info_as_json(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["kind"] == "dataset"
     assert facts["rows"] == 16
     assert facts["classes"]["no split"]["contempt"] == 2
+
+
+def test_info_of_an_agreement_and_of_a_project(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    votes = [[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]] * 8
+    voted = open_dataset(drawn).with_column("votes", votes)
+    made = measure_agreement(voted)
+    made.save(tmp_path / "a")
+    for place in (tmp_path / "a", tmp_path / "a" / "agreement.json"):
+        capsys.readouterr()
+        assert main(["info", str(place), "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert (facts["kind"], facts["protocol"]["faces"]) == ("agreement", 16)
+        assert facts["expression"]["pair_agreement"] == 0.5
+        assert facts["expression"]["human_ceiling"] == made.expression.human_ceiling.value
+    assert main(["new", str(tmp_path / "p")]) == 0
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "p"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["kind"], facts["database"], facts["faces"]["total"]) == ("project", "sqlite", 0)
 
 
 def test_info_says_whether_a_dataset_was_changed(

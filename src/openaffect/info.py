@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from openaffect import tables
 from openaffect.dataset import open_dataset
+from openaffect.documents import read_json
 from openaffect.errors import FormatError
 from openaffect.model import find_model, open_model
 from openaffect.predictions import open_predictions
@@ -44,8 +46,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         return {"kind": "folder", "path": str(path), "holds": held}
     raise FormatError(
         f"{path} is not an openaffect file or folder: a dataset is a folder with dataset.json, a run "
-        "one with recipe.toml, a study one with study.db, a report one with report.json, a model "
-        "an .onnx file, predictions and analyses .parquet files; other people's labeled faces "
+        "one with recipe.toml, a study one with study.db, a report one with report.json, an "
+        "agreement one with agreement.json, a project one with project.toml, a model an .onnx file, predictions and analyses .parquet files; other people's labeled faces "
         "become a dataset by `openaffect import`"
     )
 
@@ -60,6 +62,10 @@ def _kind_of(path: Path) -> str | None:
         return "study"
     if (path / "report.json").is_file() or path.name == "report.json":
         return "report"
+    if (path / "agreement.json").is_file() or path.name == "agreement.json":
+        return "agreement"
+    if (path / "project.toml").is_file():
+        return "project"
     return {".onnx": "model", ".parquet": "table"}.get(path.suffix)
 
 
@@ -200,11 +206,59 @@ def _describe_report(path: Path) -> dict[str, Any]:
     return {"kind": "report", "path": str(path), **open_report(path).to_dict()}
 
 
+def _describe_agreement(path: Path) -> dict[str, Any]:
+    """The figures of the expressions, and what was looked at; the rest is in the file itself."""
+    file = path / "agreement.json" if path.is_dir() else path
+    found = read_json(file, _Agreement, "an agreement.json")
+    return {
+        "kind": "agreement",
+        "path": str(path),
+        "made_by": found.made_by,
+        "protocol": found.protocol,
+        "expression": {
+            field.name: getattr(found.expression, field.name).value
+            for field in dataclasses.fields(_Figures)
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    pair_agreement: _Figure
+    unanimous: _Figure
+    alpha: _Figure
+    fleiss: _Figure
+    human_ceiling: _Figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """What is read of an `agreement.json`."""
+
+    made_by: str
+    protocol: dict[str, Any]
+    expression: _Figures
+
+
+def _describe_project(path: Path) -> dict[str, Any]:
+    from openaffect.project import open_project
+
+    with open_project(path) as project:
+        return {"kind": "project", "path": str(path), **project.status()}
+
+
 _DESCRIBERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "dataset": _describe_dataset,
     "run": _describe_run,
     "study": _describe_study,
     "report": _describe_report,
+    "agreement": _describe_agreement,
+    "project": _describe_project,
     "model": _describe_model,
     "table": _describe_table,
 }

@@ -16,6 +16,7 @@ from builders import tiny_model
 from film_builders import wandering, write_film
 from format_builders import make_dataset
 from openaffect.analysis import analyze_to_file
+from openaffect.annotation import measure_agreement
 from openaffect.annotation_row import AnnotationRow
 from openaffect.collection import add_dataset, add_images
 from openaffect.dataset import open_dataset
@@ -42,6 +43,7 @@ def write_corpus(folder: Path) -> None:
                 said = EMOTIONS[(number + len(rater)) % 8]
                 row = AnnotationRow(f"f{number}", rater, said, 0.1, 0.2, id=f"{number}{rater}")
                 writer.add_annotation(row)
+    measure_agreement(folder / "judged").save(folder / "agreement")
     for name in ("affectnet", "affectnet8", "affectnet-plus", "ferplus", "csv"):
         export_dataset(name, dataset, folder / name)
     (folder / "fer2013").mkdir()

@@ -135,12 +135,18 @@ def dataset(good: Path, own: Path, rng: random.Random) -> Opening:
     return [command, *more.get(command, [str(own / "d")])]
 
 
-def annotations(good: Path, own: Path, rng: random.Random) -> Opening:
+def judged(good: Path, own: Path, rng: random.Random) -> Opening:
     shutil.copytree(good / "judged", own / "d")
     _break_table(own / "d" / "annotations.parquet", rng)
     command = rng.choice(("info", "agreement", "agreement"))
     more = {"agreement": ["-o", str(own / "out")]}
     return [command, str(own / "d"), *more.get(command, [])]
+
+
+def agreement(good: Path, own: Path, rng: random.Random) -> Opening:
+    data = (good / "agreement" / "agreement.json").read_bytes()
+    (own / "agreement.json").write_bytes(mutate_json(data, rng))
+    return ["info", str(own)]
 
 
 def dataset_info(good: Path, own: Path, rng: random.Random) -> Opening:
@@ -285,7 +291,17 @@ DOORS: dict[str, Door] = {
     **{door.__name__: door for door in (image, photo, video, addresses, archive, dataset)},
     **{
         door.__name__: door
-        for door in (annotations, dataset_info, predictions, analysis, report, card, model, graph)
+        for door in (
+            judged,
+            agreement,
+            dataset_info,
+            predictions,
+            analysis,
+            report,
+            card,
+            model,
+            graph,
+        )
     },
     **{door.__name__: door for door in (recipe, setting, document, label, project, backup)},
     "affectnet": _import("affectnet", mutate_text, ".csv"),

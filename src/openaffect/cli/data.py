@@ -166,7 +166,7 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="ANYTHING", help="A file or folder.")],
     json: AsJson = False,
 ) -> None:
-    """What a dataset, model, run, study, predictions, report, analysis or folder is.
+    """What a dataset, project, model, run, study, predictions, report, analysis or folder is.
 
     Example: openaffect info fer
     """
