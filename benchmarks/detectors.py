@@ -24,7 +24,7 @@ import numpy as np
 
 from openaffect import lookup
 from openaffect.faces import Box, CropRule, Face, crop, find_faces
-from openaffect.faces.detectors import Framing, WorkingPicture, yunet
+from openaffect.faces.detectors import Framing, ScaledImage, yunet
 from openaffect.faces.finding import DETECTORS
 from openaffect.images import Pixels, read_image, resize_image
 
@@ -210,7 +210,7 @@ def one_pass(picture: Pixels, long_side: int) -> list[Box]:
     """What YuNet finds in a picture at one working size, in pixels of the picture."""
     net = yunet._net()
     net.setScoreThreshold(yunet.MIN_SCORE)
-    working = WorkingPicture(picture, 1.0, 1.0).resized(long_side)
+    working = ScaledImage(picture, 1.0, 1.0).resized(long_side)
     return [box for box, _ in yunet._look(net, working)]
 
 

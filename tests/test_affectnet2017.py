@@ -20,7 +20,12 @@ from openaffect.labels import EMOTIONS
 from openaffect.predictions import Predictions
 from openaffect.replication.affectnet2017 import ROWS, replicate_affectnet2017
 from openaffect.replication.experiment_data import claim_folder
-from openaffect.replication.experiments import Result, Row, choose_split, outside_rows
+from openaffect.replication.experiments import (
+    Experiment,
+    ReplicationResult,
+    choose_split,
+    outside_rows,
+)
 from openaffect.reports import open_report
 from openaffect.training import load_recipe
 from training.faces import make_faces
@@ -37,10 +42,12 @@ FAST = (
 )
 # HOG learns in a moment; networks have their own, slower test below.
 TABLE = (
-    Row("imbalanced", "Imbalanced", "hog-svm", ("strategy=imbalanced",), "AlexNet, imbalanced"),
-    Row("down", "Down-sampling", "hog-svm", ("max_per_class=6",), "AlexNet, down-sampling"),
-    Row("svm", "SVM", "no-such-recipe", published="HOG and SVM"),
-    Row("va", "Affect CNN", "hog-svr", published="AlexNet, one for each axis"),
+    Experiment(
+        "imbalanced", "Imbalanced", "hog-svm", ("strategy=imbalanced",), "AlexNet, imbalanced"
+    ),
+    Experiment("down", "Down-sampling", "hog-svm", ("max_per_class=6",), "AlexNet, down-sampling"),
+    Experiment("svm", "SVM", "no-such-recipe", published="HOG and SVM"),
+    Experiment("va", "Affect CNN", "hog-svr", published="AlexNet, one for each axis"),
 )
 
 
@@ -72,7 +79,9 @@ class Watch:
         yield show
 
 
-def run(faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any) -> Result:
+def run(
+    faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any
+) -> ReplicationResult:
     watch = watch or Watch()
     values: dict[str, Any] = {"settings": FAST, "draws": 5, "rounds": 20, "table": TABLE}
     return replicate_affectnet2017(
@@ -365,7 +374,7 @@ def test_the_papers_own_rows_are_recipes_that_exist() -> None:
 
 @pytest.mark.slow
 def test_a_killed_network_goes_on_behind_its_checkpoint(faces: Dataset, tmp_path: Path) -> None:
-    table = (Row("net", "Net", "resnet-small-imbalanced", published="AlexNet, imbalanced"),)
+    table = (Experiment("net", "Net", "resnet-small-imbalanced", published="AlexNet, imbalanced"),)
     options: dict[str, Any] = {
         "table": table,
         "settings": (*FAST, "checkpoint_steps=1", "warmup=0"),

@@ -21,9 +21,9 @@ from PIL import Image
 
 from builders import tiny_model, tiny_outputs
 from openaffect.analysis import Analysis, analysis_schema, analyze, iterate_rows
-from openaffect.analysis.analyzing import Done, Plan, _Finisher
+from openaffect.analysis.analyzing import AnalysisOptions, FrameResult, _RowBuilder
 from openaffect.analysis.pictures import Picture
-from openaffect.analysis.sources import list_sources
+from openaffect.analysis.sources import open_sources
 from openaffect.errors import DestinationExists, InputError, UnknownName
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop
@@ -181,7 +181,7 @@ def test_links_are_followed_once(face, tmp_path):
     write(tmp_path / "a" / "face.png", face)
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert [s.source for s in list_sources(tmp_path)] == [str(tmp_path / "a" / "face.png")]
+    assert [s.source for s in open_sources(tmp_path)] == [str(tmp_path / "a" / "face.png")]
 
 
 def test_a_pil_image_is_taken_like_its_file(face, model, tmp_path):
@@ -271,8 +271,8 @@ def test_outputs_that_are_not_finite_fail_their_row_only(face, tmp_path):
     row: dict[str, Any] = {"status": "ok", "error": None, "track_id": None}
     other = row | {"valence": None}
     crops = [np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)]
-    done = Done(Picture("x", 0, 0, lambda: crops[0]), [row, other])
-    _Finisher(model, Plan(detector="haar"))([done], crops)
+    done = FrameResult(Picture("x", 0, 0, lambda: crops[0]), [row, other])
+    _RowBuilder(model, AnalysisOptions(detector="haar"))([done], crops)
     assert row["status"] == "error"
     assert "not finite" in row["error"]
     assert other["status"] == "ok"
@@ -335,7 +335,7 @@ def test_sources(face, model, tmp_path):
     folder = tmp_path / "all"
 
     def names(source):
-        return [photo.source.removeprefix(f"{folder}/") for photo in list_sources(source)]
+        return [photo.source.removeprefix(f"{folder}/") for photo in open_sources(source)]
 
     assert names(folder) == ["a.png", "b/10.jpg", "b/2.JPG"]
     assert names(str(folder / "b" / "*.jpg")) == ["b/10.jpg"]
@@ -355,8 +355,8 @@ def test_folders_and_patterns_are_sorted_whatever_the_disk_says(tmp_path):
     for number in numbers:
         (tmp_path / f"{number:02}.png").write_bytes(b"x")
     expected = [str(tmp_path / f"{number:02}.png") for number in range(30)]
-    assert [photo.source for photo in list_sources(tmp_path)] == expected
-    assert [photo.source for photo in list_sources(f"{tmp_path}/*.png")] == expected
+    assert [photo.source for photo in open_sources(tmp_path)] == expected
+    assert [photo.source for photo in open_sources(f"{tmp_path}/*.png")] == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from film_builders import wandering, write_film
 from openaffect.analysis import Analysis, analysis_schema, summarize, write_page
 from openaffect.analysis.page import render_page
-from openaffect.analysis.timeline import COLORS, Course, timeline_plot
+from openaffect.analysis.timeline import COLORS, TrackSeries, timeline_plot
 from openaffect.errors import DestinationExists
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS
@@ -129,7 +129,7 @@ def test_the_strip_and_the_curves_are_where_the_track_was(page):
 
 
 def test_a_curve_breaks_where_the_track_was_away():
-    course = Course()
+    course = TrackSeries()
     for number in [*range(100), *range(200, 300)]:
         course.add(frame(number))
     svg = str(timeline_plot({0: course}, "x"))

@@ -16,7 +16,7 @@ import pytest
 from builders import tiny_model
 from film_builders import wandering, write_film
 from openaffect.analysis import Analysis, analyze, analyze_to_file, resumable
-from openaffect.analysis.analyzing import Plan, Position, iterate_done
+from openaffect.analysis.analyzing import AnalysisOptions, Cursor, iterate_results
 from openaffect.analysis.pictures import Photo
 from openaffect.cli import main
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
@@ -53,7 +53,7 @@ def run(folder, model, path, **options):
 def kill_after(monkeypatch, pictures, flush=1):
     """Stop the next run hard after so many pictures, with a part for every `flush` rows."""
     monkeypatch.setattr(resumable, "_FLUSH_ROWS", flush)
-    whole = resumable.Unfinished.add
+    whole = resumable.ResumableRun.add
     count = 0
 
     def add(self, done):
@@ -63,7 +63,7 @@ def kill_after(monkeypatch, pictures, flush=1):
         count += 1
         whole(self, done)
 
-    monkeypatch.setattr(resumable.Unfinished, "add", add)
+    monkeypatch.setattr(resumable.ResumableRun, "add", add)
     return whole
 
 
@@ -279,9 +279,9 @@ def test_a_real_kill_in_the_middle(folder, model, tmp_path):
 def test_a_resumed_run_does_not_read_again_the_photo_that_is_done(model, monkeypatch):
     read: list[int] = []
     monkeypatch.setattr(Photo, "pictures", _told(Photo.pictures, read))
-    plan = Plan(detector="haar")
+    plan = AnalysisOptions(detector="haar")
     arrays = [np.zeros((80, 80, 3), np.uint8)] * 3
-    done = list(iterate_done(arrays, model, plan, start=Position(1, 0)))
+    done = list(iterate_results(arrays, model, plan, start=Cursor(1, 0)))
     assert [one.picture.place for one in done] == [2]
     assert read == [2]
 
@@ -310,7 +310,7 @@ def test_parts_that_a_power_cut_has_damaged_are_made_again(
     add = kill_after(monkeypatch, 6)
     with pytest.raises(Killed):
         run(folder, model, tmp_path / "cut.parquet")
-    monkeypatch.setattr(resumable.Unfinished, "add", add)
+    monkeypatch.setattr(resumable.ResumableRun, "add", add)
     part = unfinished_folder(tmp_path / "cut.parquet") / f"{emptied:06}.arrow"
     part.write_bytes(part.read_bytes()[:keep])
     told: list[str] = []
@@ -360,7 +360,7 @@ def test_a_kill_between_the_page_and_the_table_goes_on(folder, tmp_path, monkeyp
 
 @pytest.mark.parametrize("name", ["-o", "--report", "--overlay"])
 def test_destinations_are_checked_before_the_work(folder, tmp_path, name, capsys, monkeypatch):
-    monkeypatch.setattr(resumable, "iterate_done", kill)
+    monkeypatch.setattr(resumable, "iterate_results", kill)
     places = {"-o": "t.csv", "--report": "p.html", "--overlay": "drawn"}
     path = tmp_path / places[name]
     if name == "--overlay":

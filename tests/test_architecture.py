@@ -46,14 +46,14 @@ LAYERS = (
     {"golden", "inference", "reports"},
     {"recognition", "streamed_inference"},
     {"formats"},
-    {"curation", "training", "analysis", "collection", "annotation", "outside_models"},
+    {"curation", "training", "analysis", "collection", "annotation", "external_models"},
     {"replication", "info", "demo", "web"},
     {"console"},
     {"cli"},
     {"__main__"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-STAGES = {"curation", "training", "analysis", "collection", "annotation", "outside_models"}
+STAGES = {"curation", "training", "analysis", "collection", "annotation", "external_models"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -121,7 +121,7 @@ def test_only_training_knows_torch() -> None:
         for path in MODULES
         if {name.split(".")[0] for name in imports(path)} & {"torch", "accelerate", "timm", "onnx"}
     }
-    assert users == {"training", "outside_models"}
+    assert users == {"training", "external_models"}
 
 
 def test_one_room_speaks_to_a_cluster() -> None:

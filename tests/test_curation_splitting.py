@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openaffect import schemas, tables
-from openaffect.curation import Amount, parse_amount, plan_split, split_dataset
+from openaffect.curation import SplitSize, parse_amount, plan_split, split_dataset
 from openaffect.curation.splitting import draw_groups
 from openaffect.dataset import Dataset, DatasetInfo, open_dataset
 from openaffect.errors import DestinationExists, InputError, UnknownName
@@ -59,14 +59,14 @@ def test_what_is_missing_goes_to_the_classes_with_the_largest_remainders() -> No
 @pytest.mark.parametrize(
     ("text", "amount"),
     [
-        ("500-per-class", Amount("per class", Fraction(500))),
-        ("10%", Amount("share", Fraction(1, 10))),
-        (" 12.5 % ", Amount("share", Fraction(1, 8))),
-        ("1000", Amount("faces", Fraction(1000))),
-        (7, Amount("faces", Fraction(7))),
+        ("500-per-class", SplitSize("per class", Fraction(500))),
+        ("10%", SplitSize("share", Fraction(1, 10))),
+        (" 12.5 % ", SplitSize("share", Fraction(1, 8))),
+        ("1000", SplitSize("faces", Fraction(1000))),
+        (7, SplitSize("faces", Fraction(7))),
     ],
 )
-def test_parse_amount(text: str | int, amount: Amount) -> None:
+def test_parse_amount(text: str | int, amount: SplitSize) -> None:
     assert parse_amount(text) == amount
     assert parse_amount(str(amount)) == amount
 

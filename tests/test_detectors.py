@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openaffect import weights
 from openaffect.errors import ImageError, InputError, MissingWeights, UnknownName
 from openaffect.faces import Box, find_faces, resolve_detector
-from openaffect.faces.detectors import Framing, WorkingPicture, keep_best, yunet
+from openaffect.faces.detectors import Framing, ScaledImage, non_max_suppression, yunet
 from openaffect.images import encode_image, read_image, resize_image
 from openaffect.synthetic import synthesize_face
 
@@ -45,8 +45,8 @@ def test_the_best_of_overlapping_finds_is_kept():
     face, shifted, inner = Box(0, 0, 100, 100), Box(10, 0, 100, 100), Box(30, 30, 25, 25)
     apart = Box(90, 90, 100, 100)
     found = [(shifted, 0.7), (face, 0.9), (inner, 0.6), (apart, 0.5)]
-    assert keep_best(found) == [(face, 0.9), (apart, 0.5)]
-    assert keep_best([]) == []
+    assert non_max_suppression(found) == [(face, 0.9), (apart, 0.5)]
+    assert non_max_suppression([]) == []
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_best_of_overlapping_finds_is_kept():
     [((50, 100), (160, 320)), ((3000, 1000), (640, 213)), ((400, 500), (400, 500)), ((1, 9000), (1, 640))],
 )  # fmt: skip
 def test_a_working_picture_knows_its_way_back(shape, size):
-    picture = WorkingPicture.of(np.zeros((*shape, 3), np.uint8), 320, 640)
+    picture = ScaledImage.of(np.zeros((*shape, 3), np.uint8), 320, 640)
     assert picture.pixels.shape[:2] == size
     whole = picture.resized(192).to_original(0, 0, *picture.resized(192).pixels.shape[1::-1])
     assert (whole.w, whole.h) == pytest.approx((shape[1], shape[0]))

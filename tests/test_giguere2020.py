@@ -16,7 +16,7 @@ from openaffect.curation import plan_split
 from openaffect.dataset import Dataset, DatasetInfo
 from openaffect.errors import InputError, UnknownName
 from openaffect.labels import EMOTIONS, Expression
-from openaffect.replication.experiments import Result, Row
+from openaffect.replication.experiments import Experiment, ReplicationResult
 from openaffect.replication.giguere2020 import ROWS, replicate_giguere2020, split_like_giguere2020
 from openaffect.replication.giguere2020_tables import (
     SIX,
@@ -35,14 +35,16 @@ from training.faces import make_faces
 FIVE = "labels=neutral,happy,sad,surprise,anger"
 SIX_LABELS = "labels=neutral,happy,sad,surprise,fear,anger"
 TABLE = (
-    Row("transfer", "ResNet-50 transfer", "hog-svm", (FIVE,)),
-    Row("vgg-unweighted", "VGG type, unweighted loss", "hog-svm", (SIX_LABELS, "strategy=imbalanced")),
-    Row("vgg", "VGG type, class-balanced loss", "hog-svm", (SIX_LABELS, "max_per_class=5")),
+    Experiment("transfer", "ResNet-50 transfer", "hog-svm", (FIVE,)),
+    Experiment("vgg-unweighted", "VGG type, unweighted loss", "hog-svm", (SIX_LABELS, "strategy=imbalanced")),
+    Experiment("vgg", "VGG type, class-balanced loss", "hog-svm", (SIX_LABELS, "max_per_class=5")),
 )  # fmt: skip
 FAST = ("resize=16", "components=6", "svm_c=10", "early_stopping_fraction=0.2")
 
 
-def run(faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any) -> Result:
+def run(
+    faces: Dataset, folder: Path, watch: Watch | None = None, **options: Any
+) -> ReplicationResult:
     watch = watch or Watch()
     values: dict[str, Any] = {"settings": FAST, "draws": 5, "rounds": 20, "rows": TABLE}
     return replicate_giguere2020(

@@ -26,9 +26,9 @@ from openaffect.faces.crops import CropRule, crop
 from openaffect.images import encode_image, pixel_hash, read_image
 from openaffect.inference import (
     NOT_FINITE,
+    crop_for_model,
     predict_crops,
     predict_dataset,
-    take_crop,
 )
 from openaffect.labels import EMOTIONS, Expression, parse_labels
 from openaffect.model import CARD_KEY, Card, Outputs, open_model
@@ -217,14 +217,14 @@ def test_scores_that_are_no_probabilities_are_refused(tmp_path):
 
 
 def test_no_crops_give_no_rows(model):
-    verdicts = predict_crops(model, [])
-    assert known(verdicts.probabilities).shape == (0, 8)
-    assert verdicts.errors == []
+    face_outputs = predict_crops(model, [])
+    assert known(face_outputs.probabilities).shape == (0, 8)
+    assert face_outputs.errors == []
 
 
 def test_a_crop_near_the_border_is_still_taken(model):
     image = noise(1, 50)[0]
-    piece = take_crop(image, Box(-5, 30, 30, 30), model.card)
+    piece = crop_for_model(image, Box(-5, 30, 30, 30), model.card)
     np.testing.assert_array_equal(piece, crop(image, Box(-5, 30, 30, 30), CropRule(), SIZE))
 
 

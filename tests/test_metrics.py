@@ -19,7 +19,7 @@ from openaffect import metrics as m
 from openaffect.errors import InputError, MismatchError
 from openaffect.metrics.calibration import confidence_bins
 from openaffect.metrics.dimensional import Moments
-from openaffect.metrics.estimate import why_undefined
+from openaffect.metrics.estimate import undefined_reason
 from openaffect.metrics.ranking import areas, pack_weights, rank_rows, top_hits
 
 
@@ -167,7 +167,7 @@ def test_everything_failed():
 @pytest.mark.parametrize("name", ["kappa", "kappa_ovr", "alpha", "alpha_ovr"])
 def test_chance_corrected_scores_of_one_class_are_undefined(name):
     assert math.isnan(m.LABEL_METRICS[name](m.confusion_matrix([1, 1], [1, 1], 3)))
-    assert "one class" in why_undefined(name)
+    assert "one class" in undefined_reason(name)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 import reference
 from openaffect import metrics as m
 from openaffect.errors import InputError, MismatchError
-from openaffect.metrics.estimate import why_undefined
+from openaffect.metrics.estimate import undefined_reason
 from openaffect.metrics.resampling import (
     balanced_draws,
     balanced_weights,
@@ -269,7 +269,7 @@ def test_one_row():
     undefined = {name for name in result if math.isnan(result[name]["orig"].value)}
     assert undefined == {"kappa", "kappa_ovr", "alpha", "alpha_ovr", "auc", "cross_entropy"}
     assert all(result[name]["orig"].reason for name in undefined)
-    assert result["auc"]["orig"].reason == why_undefined("auc")
+    assert result["auc"]["orig"].reason == undefined_reason("auc")
 
 
 def test_all_rows_failed():

@@ -13,9 +13,9 @@ from builders import tiny_model
 from model_builders import LOOPS, REFUSED
 from openaffect import model_files
 from openaffect.errors import FormatError
+from openaffect.external_models import inspect_graph
 from openaffect.model import open_model
 from openaffect.model_files import check_graph, read_model_file
-from openaffect.outside_models import describe_graph
 
 CHANGES = [(change, said) for said, changes in REFUSED.items() for change in changes]
 
@@ -29,7 +29,7 @@ def test_a_graph_that_may_never_end_or_needs_other_files_is_refused(
     change(model)
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    for open_it in (open_model, describe_graph):
+    for open_it in (open_model, inspect_graph):
         with pytest.raises(FormatError, match=said) as caught:
             open_it(path)
         assert str(path) in str(caught.value)

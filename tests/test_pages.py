@@ -30,7 +30,7 @@ from openaffect.predictions import Predictions
 from openaffect.replication.affectnet2017 import AffectNet2017
 from openaffect.replication.affectnet2017_page import render_affectnet2017
 from openaffect.replication.experiment_data import compare_rows
-from openaffect.replication.experiments import Outcome, Row, Setup, Show
+from openaffect.replication.experiments import Experiment, ExperimentConfig, ExperimentResult, Show
 from openaffect.replication.giguere2020 import TABLES, Giguere2020
 from openaffect.replication.giguere2020_page import render_giguere2020
 from openaffect.replication.giguere2020_tables import SIX, SPLITS
@@ -39,7 +39,7 @@ from openaffect.reports.comparison_page import render_comparison
 from openaffect.schemas import ANNOTATIONS
 from openaffect.training import Recipe
 from openaffect.training.tuning.page import render_study
-from openaffect.training.tuning.space import Choices
+from openaffect.training.tuning.space import Categorical
 from openaffect.training.tuning.study import Study, Trial
 
 SCRIPT = "<script>alert(\"1\" + '&')</script>\u202egnp.\u2066"
@@ -120,27 +120,27 @@ def study_page(*_: Any) -> str:
         Trial(1, "complete", {"backbone": "torchvision/alexnet"}, 0.4, 1, {1: 0.4}),
         Trial(2, "failed", {"backbone": SCRIPT}, reason=SCRIPT),
     )
-    space = {"backbone": Choices((SCRIPT, "torchvision/alexnet"))}
+    space = {"backbone": Categorical((SCRIPT, "torchvision/alexnet"))}
     recipe = Recipe(SCRIPT, SCRIPT, backbone="torchvision/alexnet")
     return render_study(Study(Path(SCRIPT), recipe, space, SCRIPT, "f" * 64, 0, trials))
 
 
-def outcomes(report: Report) -> tuple[Outcome, ...]:
+def outcomes(report: Report) -> tuple[ExperimentResult, ...]:
     """A row of each kind, named by a script wherever a user may name it."""
     recipe = Recipe(SCRIPT, SCRIPT, warning=SCRIPT, backbone="torchvision/alexnet")
     keys = ("transfer", "vgg-unweighted", "vgg")
     return (
-        *(Outcome(Row(key, f"{SCRIPT}{key}", SCRIPT, (SCRIPT,)), "done", recipe, report) for key in keys),
-        Outcome(Row("failed", SCRIPT, SCRIPT), "failed", recipe, reason=SCRIPT),
-        Outcome(Row("not-run", SCRIPT, SCRIPT), "not run", reason=SCRIPT),
-        Outcome(Row(SCRIPT, SCRIPT, predictions=Path(f"{SCRIPT}.parquet")), "kept", None, report),
+        *(ExperimentResult(Experiment(key, f"{SCRIPT}{key}", SCRIPT, (SCRIPT,)), "done", recipe, report) for key in keys),
+        ExperimentResult(Experiment("failed", SCRIPT, SCRIPT), "failed", recipe, reason=SCRIPT),
+        ExperimentResult(Experiment("not-run", SCRIPT, SCRIPT), "not run", reason=SCRIPT),
+        ExperimentResult(Experiment(SCRIPT, SCRIPT, predictions=Path(f"{SCRIPT}.parquet")), "kept", None, report),
     )  # fmt: skip
 
 
-def setup(hostile: Dataset, split: str = SCRIPT) -> Setup:
+def setup(hostile: Dataset, split: str = SCRIPT) -> ExperimentConfig:
     nothing: Any = None
     show = Show(nothing, nothing, nothing)
-    return Setup(hostile, SCRIPT, Path(SCRIPT), split, show, settings=(SCRIPT,))
+    return ExperimentConfig(hostile, SCRIPT, Path(SCRIPT), split, show, settings=(SCRIPT,))
 
 
 def affectnet2017_page(hostile: Dataset, report: Report) -> str:

@@ -348,6 +348,19 @@ def test_a_folder_is_told_from_one_that_had_its_number(tmp_path):
     assert len({*seen}) == 20
 
 
+def test_a_folder_that_is_always_replaced_is_refused_and_never_mixed(tmp_path):
+    def read() -> str:
+        with atomic_folder(tmp_path / "a", overwrite=True) as temporary:
+            (temporary / "one").write_text("new")
+        return "old"
+
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError, match="replaced"):
+        read_folder(tmp_path / "a", read)
+    with pytest.raises(FileNotFoundError):
+        read_folder(tmp_path / "none", (tmp_path / "none" / "one").read_text)
+
+
 @pytest.mark.parametrize("exchange", [True, False])
 def test_a_reader_beside_a_writer_gets_the_old_or_the_new_whole(tmp_path, monkeypatch, exchange):
     path = tmp_path / "a"
@@ -365,6 +378,7 @@ def test_a_reader_beside_a_writer_gets_the_old_or_the_new_whole(tmp_path, monkey
             if ends.is_set():
                 return
             write(number)
+            time.sleep(0.002)  # what a disk takes, for which tests do not wait
 
     def read() -> tuple[int, int]:
         one = int((path / "one").read_text())

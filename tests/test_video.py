@@ -15,7 +15,7 @@ from film_builders import wandering, write_film, write_sound
 from narrowing import known
 from openaffect.analysis import analyze, iterate_rows, overlay_folder, videos
 from openaffect.analysis.pictures import Picture
-from openaffect.analysis.searching import FULL_EVERY, Search, follow, look_at
+from openaffect.analysis.searching import FULL_EVERY, DetectionPipeline, detect_and_crop, follow
 from openaffect.analysis.tracking import Tracker
 from openaffect.analysis.videos import SUFFIXES, Video, is_video
 from openaffect.errors import DestinationExists, InputError, MissingExtra
@@ -326,39 +326,39 @@ def test_smoothing_follows_time_and_not_frames(model, tmp_path):
 
 def test_small_frames_are_searched_as_they_are_and_large_ones_small(frames, model, monkeypatch):
     sizes = []
-    search = Search(card=model.card, detector="haar")
+    search = DetectionPipeline(card=model.card, detector="haar")
 
     def note(_, pixels):
         sizes.append(pixels.shape[1])
         return []
 
-    monkeypatch.setattr(Search, "find", note)
+    monkeypatch.setattr(DetectionPipeline, "find", note)
     large = np.zeros((480, 640, 3), np.uint8)
     for frame in (0, 2, FULL_EVERY - 1, FULL_EVERY):
-        look_at(Picture("x", 0, frame, lambda: large, frame, 0.0), search)
-    look_at(Picture("x", 0, 0, lambda: large), search)
-    look_at(Picture("x", 0, 2, lambda: frames[0], 2, 0.0), search)
+        detect_and_crop(Picture("x", 0, frame, lambda: large, frame, 0.0), search)
+    detect_and_crop(Picture("x", 0, 0, lambda: large), search)
+    detect_and_crop(Picture("x", 0, 2, lambda: frames[0], 2, 0.0), search)
     assert sizes == [640, 320, 320, 640, 640, 200]
 
 
 @pytest.fixture
 def searches(model, monkeypatch):
     """For each frame the searches that it took, whether they were close ones, and its tracks."""
-    calls, find = [], Search.find
+    calls, find = [], DetectionPipeline.find
 
     def spy(self, pixels, *, close=False):
         calls.append(close)
         return find(self, pixels, close=close)
 
-    monkeypatch.setattr(Search, "find", spy)
+    monkeypatch.setattr(DetectionPipeline, "find", spy)
 
     def run(frames, **changes):
-        search, tracker = Search(card=model.card, detector="haar", **changes), Tracker()
+        search, tracker = DetectionPipeline(card=model.card, detector="haar", **changes), Tracker()
         result = []
         for number, pixels in enumerate(frames):
             calls.clear()
             picture = Picture("x", 0, number, partial(np.asarray, pixels), number, number / 25)
-            tracks = follow(look_at(picture, search), tracker, search).tracks
+            tracks = follow(detect_and_crop(picture, search), tracker, search).tracks
             result.append((list(calls), list(known(tracks))))
         return result
 

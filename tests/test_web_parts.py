@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openaffect.errors import FormatError, InputError
-from openaffect.inference import Verdicts
+from openaffect.inference import FaceOutputs
 from openaffect.labels import EMOTIONS
 from openaffect.web import browser
 from openaffect.web.analysis.admission import AdmissionQueue
@@ -36,14 +36,14 @@ def number(value: float) -> np.ndarray:
     return np.full((1, 1, 3), value, np.uint8)
 
 
-def read(crops) -> Verdicts:
+def read(crops) -> FaceOutputs:
     values = np.array([[crop[0, 0, 0] / 255, 0] for crop in crops])
-    return Verdicts(EMOTIONS, None, values, [None] * len(crops))
+    return FaceOutputs(EMOTIONS, None, values, [None] * len(crops))
 
 
-def values(verdicts: Verdicts) -> list[int]:
-    assert verdicts.affect is not None
-    return [round(255 * v) for v in verdicts.affect[:, 0]]
+def values(face_outputs: FaceOutputs) -> list[int]:
+    assert face_outputs.affect is not None
+    return [round(255 * v) for v in face_outputs.affect[:, 0]]
 
 
 async def run_all(batcher: Batcher, pictures: list[list[int]]) -> list[list[int]]:
@@ -96,7 +96,7 @@ def test_a_job_whose_client_has_gone_is_left_out():
     seen: list[int] = []
     busy, go_on = threading.Event(), threading.Event()
 
-    def slow(crops) -> Verdicts:
+    def slow(crops) -> FaceOutputs:
         busy.set()
         go_on.wait(10)
         return read(crops)
@@ -123,7 +123,7 @@ def test_a_job_whose_client_has_gone_is_left_out():
 def test_a_model_that_fails_is_told_to_all_of_the_batch_and_the_next_one_works():
     calls: list[int] = []
 
-    def fails_once(crops) -> Verdicts:
+    def fails_once(crops) -> FaceOutputs:
         calls.append(len(crops))
         if len(calls) == 1:
             raise FormatError("no probabilities")

@@ -37,7 +37,7 @@ _AFFECT_SLACK = 1e-3  # of float32 and of other runtimes
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class FaceOutputs:
     """What a model says of n crops, checked and in the order that tables have.
 
     Attributes:
@@ -102,14 +102,14 @@ def predict_faces(
     crops: list[Pixels] = []
 
     def flush() -> None:
-        verdicts = predict_crops(model, crops, batch_size=batch_size)
+        face_outputs = predict_crops(model, crops, batch_size=batch_size)
         for target, values in (
-            (probabilities, verdicts.probabilities),
-            (affect, verdicts.affect),
+            (probabilities, face_outputs.probabilities),
+            (affect, face_outputs.affect),
         ):
             if target is not None and values is not None:
                 target[rows] = values
-        for row, error in zip(rows, verdicts.errors, strict=True):
+        for row, error in zip(rows, face_outputs.errors, strict=True):
             errors[row] = error
         rows.clear()
         crops.clear()
@@ -141,7 +141,7 @@ def predict_faces(
     return Predictions(dataset.ids, labels, probabilities, None, affect, errors, {}, learned)
 
 
-def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64) -> Verdicts:
+def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64) -> FaceOutputs:
     """Predict crops that already have the size of the model's card, a batch at a time.
 
     Args:
@@ -175,10 +175,10 @@ def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64
         NOT_FINITE if wrong else OUTSIDE if far else None
         for wrong, far in zip(failed, outside, strict=True)
     ]
-    return Verdicts(sorted_labels(model.card), probabilities, affect, errors)
+    return FaceOutputs(sorted_labels(model.card), probabilities, affect, errors)
 
 
-def take_crop(image: Pixels, box: Box | None, card: Card) -> Pixels:
+def crop_for_model(image: Pixels, box: Box | None, card: Card) -> Pixels:
     """The crop that a model wants to see of a face, RGB uint8 of `card.size`.
 
     Args:
@@ -245,7 +245,7 @@ def _take_row(
             wanted = pixel_hash(image)
             place = np.searchsorted(known, np.uint32(wanted))
             learned[row] = place < len(known) and known[place] == wanted
-        return take_crop(image, box, card)
+        return crop_for_model(image, box, card)
     except ImageError as error:
         return str(error)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from openaffect.errors import ImageError
 from openaffect.faces.boxes import Face
 from openaffect.images import Pixels
-from openaffect.inference import Verdicts, take_crop
+from openaffect.inference import FaceOutputs, crop_for_model
 from openaffect.labels import Expression
 from openaffect.model import Card
 
@@ -39,7 +39,7 @@ def cut_faces(image: Pixels, faces: Sequence[Face | None], card: Card) -> list[P
     crops: list[Pixels | str] = []
     for face in faces:
         try:
-            crops.append(take_crop(image, None if face is None else face.box, card))
+            crops.append(crop_for_model(image, None if face is None else face.box, card))
         except ImageError as error:
             crops.append(str(error))
     return crops
@@ -82,24 +82,26 @@ def begin_rows(
     return rows
 
 
-def fill_row(row: Row, verdicts: Verdicts, number: int, *, min_confidence: float = 0.0) -> None:
+def fill_row(
+    row: Row, face_outputs: FaceOutputs, number: int, *, min_confidence: float = 0.0
+) -> None:
     """Add what the model says of a face to its row.
 
     Args:
         row: from `begin_rows`, with a crop.
-        verdicts: of a batch.
+        face_outputs: of a batch.
         number: of the crop in the batch.
         min_confidence: below it, `expression` stays null.
     """
-    error = verdicts.errors[number]
+    error = face_outputs.errors[number]
     if error is not None:
         row |= {"status": ERROR, "error": error}
         return
-    if verdicts.probabilities is not None:
-        shares = verdicts.probabilities[number]
-        row |= describe_shares(verdicts.labels, shares, min_confidence=min_confidence)
-    if verdicts.affect is not None:
-        row["valence"], row["arousal"] = map(float, verdicts.affect[number])
+    if face_outputs.probabilities is not None:
+        shares = face_outputs.probabilities[number]
+        row |= describe_shares(face_outputs.labels, shares, min_confidence=min_confidence)
+    if face_outputs.affect is not None:
+        row["valence"], row["arousal"] = map(float, face_outputs.affect[number])
 
 
 def describe_shares(

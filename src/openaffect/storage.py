@@ -120,20 +120,28 @@ def read_folder(path: str | Path, read: Callable[[], _Value]) -> _Value:
 
     It is called again where the folder was swapped while it ran, so that its result is of the old
     or of the new folder and never of both.
+
+    Raises:
+        InputError: the folder is replaced faster than it can be read; and what `read` raises.
     """
     path = _named(path)
+    failure: OSError | InputError | None = None
     for _ in range(_READS):
         recover_folder(path)
         before = _identity(path)
         try:
             result = read()
-        except (OSError, InputError):
+        except (OSError, InputError) as error:
             if before is not None and _identity(path) == before:
                 raise
+            failure = error
             continue
         if _identity(path) == before:
             return result
-    return read()
+        failure = None
+    if failure is not None:  # there is no such folder
+        raise failure
+    raise InputError(f"{path} is replaced again and again; read it when its writer has ended")
 
 
 def recover_folder(path: str | Path) -> None:

@@ -36,7 +36,7 @@ from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, loop, recipe_names
 from openaffect.training.moment import Moment
 from openaffect.training.run_folder import lock_folder
-from openaffect.training.tuning import Choices, Range, Study, Trial, tune
+from openaffect.training.tuning import Categorical, Range, Study, Trial, tune
 from openaffect.training.tuning.files import _importances
 from openaffect.training.tuning.page import render_study
 from openaffect.training.tuning.space import (
@@ -49,10 +49,10 @@ from openaffect.training.tuning.space import (
 )
 from training.faces import fast_recipe, make_faces, save_weights
 
-SPACE: dict[str, Range | Choices] = {
+SPACE: dict[str, Range | Categorical] = {
     "learning_rate": Range(1e-4, 0.1, log=True),
     "dropout": Range(0.0, 0.5),
-    "batch_size": Choices((16, 32)),
+    "batch_size": Categorical((16, 32)),
 }
 ONE = fast_recipe(epochs=1)
 TWO = fast_recipe(epochs=2)
@@ -98,9 +98,9 @@ def test_a_space_on_the_command_line():
     assert space == {
         "learning_rate": Range(1e-4, 0.1, log=True),
         "dropout": Range(0.0, 0.5),
-        "batch_size": Choices((32, 64)),
-        "flip": Choices((True, False)),
-        "optimizer": Choices(("sgd", "adamw")),
+        "batch_size": Categorical((32, 64)),
+        "flip": Categorical((True, False)),
+        "optimizer": Categorical(("sgd", "adamw")),
         "rotate": Range(0.0, 20.0),
         "warmup": Range(1, 50, log=True),
     }
@@ -171,7 +171,7 @@ def test_the_fixed_keys_are_keys():
 )
 def test_a_space_as_toml_is_the_same_space(tmp_path_factory, ranges, sizes):
     drawn = {key: Range(low, low * by, log) for key, (low, by, log) in ranges.items()}
-    space = check_space(drawn | {"batch_size": Choices(tuple(sizes))}, ONE)
+    space = check_space(drawn | {"batch_size": Categorical(tuple(sizes))}, ONE)
     path = tmp_path_factory.getbasetemp() / "space.toml"
     path.write_text(space_toml(space), encoding="utf-8")
     assert read_space(path, ONE) == space
@@ -355,7 +355,7 @@ def test_a_trial_that_always_ends_the_process_is_given_up(faces, tmp_path, witho
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_is_a_failed_trial(faces, tmp_path, without_export):
-    space = {"learning_rate": Choices((0.02, 1e30))}
+    space = {"learning_rate": Categorical((0.02, 1e30))}
     study = tune(faces, tmp_path / "s", ONE, space=space, trials=3, seed=3)
     states = {t.settings["learning_rate"]: t.state for t in study.trials}
     assert states == {0.02: "complete", 1e30: "failed"}
@@ -380,7 +380,7 @@ def test_if_every_trial_fails_the_search_says_so(faces, tmp_path, without_export
 
 @pytest.mark.slow
 def test_values_that_do_not_go_together_are_a_failed_trial(faces, tmp_path, without_export):
-    space = {"resize": Choices((16, 20)), "size": Choices((16, 20))}
+    space = {"resize": Categorical((16, 20)), "size": Categorical((16, 20))}
     recipe = fast_recipe(epochs=1, resize=20, size=16)
     study = tune(faces, tmp_path / "s", recipe, space=space, trials=5)
     wrong = [t for t in study.trials if t.settings == {"resize": 16, "size": 20}]
@@ -546,7 +546,7 @@ def test_an_axis_keeps_the_order_and_has_ticks(low, by, log):
 
 
 def test_a_page_without_a_value_and_with_dirty_names():
-    space = {"backbone": Choices(("<b>", "a&b"))}
+    space = {"backbone": Categorical(("<b>", "a&b"))}
     failed = Trial(0, "failed", {"backbone": "<b>"}, reason="<script>no</script>")
     study = made_up([], [], space)
     page = render_study(replace(study, trials=(failed,), dataset="<i>"))
@@ -736,7 +736,7 @@ def test_hog_is_tuned_too(tmp_path):
 
 def test_the_page_escapes_what_it_shows():
     script = "<script>alert(\"1\" + '&')</script>"
-    space = {"backbone": Choices((script, "alexnet"))}
+    space = {"backbone": Categorical((script, "alexnet"))}
     study = made_up([0.2, 0.4], [{"backbone": script}, {"backbone": "alexnet"}], space)
     failed = Trial(2, "failed", {"backbone": script}, reason=script)
     text = render_study(replace(study, dataset=script, trials=(*study.trials, failed)))

@@ -19,16 +19,16 @@ import numpy as np
 from openaffect.addresses import Allowed
 from openaffect.analysis.cameras import Camera
 from openaffect.analysis.pictures import Photo, Picture, Source
-from openaffect.analysis.searching import Look, Search, follow, look_at
+from openaffect.analysis.searching import DetectionPipeline, Detections, detect_and_crop, follow
 from openaffect.analysis.smoothing import Smoother
-from openaffect.analysis.sources import Named, list_sources
+from openaffect.analysis.sources import SourceLike, open_sources
 from openaffect.analysis.table import Analysis, collect_rows
 from openaffect.analysis.tracking import PATIENCE, Tracker
 from openaffect.errors import InputError
 from openaffect.faces.finding import resolve_detector
 from openaffect.images import Pixels
 from openaffect.inference import (
-    Verdicts,
+    FaceOutputs,
     describe_model,
     predict_crops,
     sorted_labels,
@@ -41,7 +41,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _USUAL_RATE = 25.0  # frames a second of a video that tells no times, for smoothing
 
 
-class Choices(TypedDict, total=False):
+class AnalysisChoices(TypedDict, total=False):
     """What may be chosen in every function that analyses; all of it may be left out.
 
     Attributes:
@@ -75,8 +75,8 @@ class Choices(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """`Choices` with their defaults, checked.
+class AnalysisOptions:
+    """`AnalysisChoices` with their defaults, checked.
 
     Raises:
         InputError: a number out of range.
@@ -116,7 +116,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class Cursor:
     """How far an analysis has come.
 
     Attributes:
@@ -130,7 +130,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Done:
+class FrameResult:
     """A picture and its finished rows."""
 
     picture: Picture
@@ -138,21 +138,21 @@ class Done:
 
 
 def analyze(
-    source: Named | Iterable[Named],
+    source: SourceLike | Iterable[SourceLike],
     model: Model | str | Path = "default",
     *,
     progress: Callable[[int], None] | None = None,
-    **choices: Unpack[Choices],
+    **choices: Unpack[AnalysisChoices],
 ) -> Analysis:
     """Find and judge every face in photos and videos.
 
     Args:
         source: a picture, a video, a folder, a pattern, an address, a `.txt` list, an array
-            (RGB uint8), or several of these; see `sources.list_sources`.
+            (RGB uint8), or several of these; see `sources.open_sources`.
         model: from `open_model`, its path, or the package's own; its card's crop rule frames the
             faces.
         progress: called now and then with the number of pictures and frames done so far.
-        choices: see `Choices`.
+        choices: see `AnalysisChoices`.
 
     Returns:
         One row per face, in the order of the pictures. A picture or frame without a face and one
@@ -165,25 +165,25 @@ def analyze(
             this machine.
     """
     model = as_model(model)
-    plan = Plan(**choices)
-    done = iterate_done(source, model, plan, progress=progress)
+    plan = AnalysisOptions(**choices)
+    done = iterate_results(source, model, plan, progress=progress)
     rows = (row for one in done for row in one.rows)
     return collect_rows(rows, sorted_labels(model.card), describe_run(model, plan))
 
 
 def iterate_rows(
-    source: Named | Iterable[Named],
+    source: SourceLike | Iterable[SourceLike],
     model: Model | str | Path = "default",
     *,
     progress: Callable[[int], None] | None = None,
-    **choices: Unpack[Choices],
+    **choices: Unpack[AnalysisChoices],
 ) -> Iterator[Row]:
     """The rows of `analyze` one by one, for more pictures than a table should hold, and cameras.
 
     Arguments and errors are those of `analyze`; a row has the columns of `analysis_schema`
     as keys. Pictures are taken from `source` a few ahead of the rows, from a camera one by one.
     """
-    done = iterate_done(source, as_model(model), Plan(**choices), progress=progress)
+    done = iterate_results(source, as_model(model), AnalysisOptions(**choices), progress=progress)
     return (row for one in done for row in one.rows)
 
 
@@ -192,19 +192,19 @@ def as_model(model: Model | str | Path) -> Model:
     return model if isinstance(model, Model) else open_model(model)
 
 
-def describe_run(model: Model, plan: Plan) -> dict[str, Any]:
+def describe_run(model: Model, plan: AnalysisOptions) -> dict[str, Any]:
     """What the metadata of a table remembers of the run that made it."""
     return describe_model(model) | plan.describe()
 
 
-def iterate_done(
-    source: Named | Iterable[Named],
+def iterate_results(
+    source: SourceLike | Iterable[SourceLike],
     model: Model,
-    plan: Plan,
+    plan: AnalysisOptions,
     *,
-    start: Position | None = None,
+    start: Cursor | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Iterator[Done]:
+) -> Iterator[FrameResult]:
     """Pictures with their finished rows, in order.
 
     Args:
@@ -212,8 +212,8 @@ def iterate_done(
         start: go on behind this position.
         progress: called now and then with the number of pictures done so far.
     """
-    start = start or Position()
-    search = Search(
+    start = start or Cursor()
+    search = DetectionPipeline(
         card=model.card,
         detector=plan.detector,
         landmarks=plan.landmarks,
@@ -224,8 +224,8 @@ def iterate_done(
     live = isinstance(source, Camera)  # every row at once, and no frame waits
     count = 1 if live else plan.workers or os.cpu_count() or 1
     looks = map_in_order(
-        lambda picture: look_at(picture, search),
-        _stream(list_sources(source, plan.allow), start, plan.every),
+        lambda picture: detect_and_crop(picture, search),
+        _stream(open_sources(source, plan.allow), start, plan.every),
         workers=count,
         ahead=0 if live else 2 * count,
     )
@@ -233,7 +233,7 @@ def iterate_done(
     return _judge(followed, model, plan, 1 if live else plan.batch_size, progress)
 
 
-def _stream(sources: Iterator[Source], start: Position, every: int) -> Iterator[Picture]:
+def _stream(sources: Iterator[Source], start: Cursor, every: int) -> Iterator[Picture]:
     for place, source in enumerate(sources):
         if place < start.place:
             continue
@@ -246,7 +246,9 @@ def _stream(sources: Iterator[Source], start: Position, every: int) -> Iterator[
                 yield picture
 
 
-def _follow(looks: Iterator[Look], search: Search, plan: Plan, start: Position) -> Iterator[Look]:
+def _follow(
+    looks: Iterator[Detections], search: DetectionPipeline, plan: AnalysisOptions, start: Cursor
+) -> Iterator[Detections]:
     """The looks with the faces of videos followed from frame to frame."""
     tracker, place = Tracker(plan.patience, start.next_track), start.place
     for look in looks:
@@ -260,19 +262,19 @@ def _follow(looks: Iterator[Look], search: Search, plan: Plan, start: Position) 
 
 
 def _judge(
-    looks: Iterator[Look],
+    looks: Iterator[Detections],
     model: Model,
-    plan: Plan,
+    plan: AnalysisOptions,
     batch_size: int,
     progress: Callable[[int], None] | None,
-) -> Iterator[Done]:
+) -> Iterator[FrameResult]:
     """The finished pictures, as soon as a batch of crops, or of pictures without one, is full."""
-    waiting: list[Done] = []
+    waiting: list[FrameResult] = []
     crops: list[Pixels] = []
     rows = count = 0
-    finish = _Finisher(model, plan)
+    finish = _RowBuilder(model, plan)
     for look in looks:
-        waiting.append(Done(look.picture, _rows_of(look, model, plan.detector)))
+        waiting.append(FrameResult(look.picture, _rows_of(look, model, plan.detector)))
         crops.extend(crop for crop in look.crops if not isinstance(crop, str))
         rows += len(waiting[-1].rows)
         count += 1
@@ -286,7 +288,7 @@ def _judge(
         progress(count)
 
 
-def _rows_of(look: Look, model: Model, detector: str) -> list[Row]:
+def _rows_of(look: Detections, model: Model, detector: str) -> list[Row]:
     """The rows of a picture, as far as they are known before the model has seen the crops."""
     picture = look.picture
     names = (
@@ -309,37 +311,43 @@ def _rows_of(look: Look, model: Model, detector: str) -> list[Row]:
     return rows
 
 
-class _Finisher:
+class _RowBuilder:
     """Fills in what the model says; remembers the means of tracks from batch to batch."""
 
-    def __init__(self, model: Model, plan: Plan) -> None:
+    def __init__(self, model: Model, plan: AnalysisOptions) -> None:
         self._model = model
         self._plan = plan
         self._smoother = Smoother(plan.smooth)
         self._place = -1
 
-    def __call__(self, waiting: list[Done], crops: list[Pixels]) -> list[Done]:
-        verdicts = predict_crops(self._model, crops, batch_size=self._plan.batch_size)
+    def __call__(self, waiting: list[FrameResult], crops: list[Pixels]) -> list[FrameResult]:
+        face_outputs = predict_crops(self._model, crops, batch_size=self._plan.batch_size)
         number = 0
         for done in waiting:
             if done.picture.place != self._place:
                 self._smoother, self._place = Smoother(self._plan.smooth), done.picture.place
             for row in done.rows:
                 if row["status"] == OK:
-                    self._fill(row, verdicts, number)
+                    self._fill(row, face_outputs, number)
                     number += 1
         return waiting
 
-    def _fill(self, row: Row, verdicts: Verdicts, number: int) -> None:
-        if not self._plan.smooth or row["track_id"] is None or verdicts.errors[number] is not None:
-            fill_row(row, verdicts, number, min_confidence=self._plan.min_confidence)
+    def _fill(self, row: Row, face_outputs: FaceOutputs, number: int) -> None:
+        if (
+            not self._plan.smooth
+            or row["track_id"] is None
+            or face_outputs.errors[number] is not None
+        ):
+            fill_row(row, face_outputs, number, min_confidence=self._plan.min_confidence)
             return
-        parts = [p[number] for p in (verdicts.probabilities, verdicts.affect) if p is not None]
+        parts = [
+            p[number] for p in (face_outputs.probabilities, face_outputs.affect) if p is not None
+        ]
         time_s = row["frame"] / _USUAL_RATE if row["time_s"] is None else row["time_s"]
         values = self._smoother.update(row["track_id"], time_s, np.concatenate(parts))
-        if verdicts.probabilities is not None:
-            shares = values[: len(verdicts.labels)]
+        if face_outputs.probabilities is not None:
+            shares = values[: len(face_outputs.labels)]
             least = self._plan.min_confidence
-            row |= describe_shares(verdicts.labels, shares, min_confidence=least)
-        if verdicts.affect is not None:
+            row |= describe_shares(face_outputs.labels, shares, min_confidence=least)
+        if face_outputs.affect is not None:
             row["valence"], row["arousal"] = map(float, values[-2:])

@@ -10,7 +10,7 @@ from functools import partial
 import cv2
 
 from openaffect.addresses import hide_password
-from openaffect.analysis.pictures import Picture, failing
+from openaffect.analysis.pictures import Picture, raise_on_read
 from openaffect.errors import InputError
 from openaffect.images import Pixels
 
@@ -68,7 +68,7 @@ def _read(source: str, place: int, first: int, capture: cv2.VideoCapture) -> Ite
         start = now if start is None else start
         time_s = round(now - start, 3)
         if not done:
-            read = failing("the camera gives no more frames")
+            read = raise_on_read("the camera gives no more frames")
             yield Picture(source, place, number, read, number, time_s, broken=True)
             return
         yield Picture(source, place, number, partial(_to_rgb, bgr), number, time_s)

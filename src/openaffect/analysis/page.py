@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from openaffect.analysis.summary import Totals, TrackSummary
+from openaffect.analysis.summary import TrackAccumulator, TrackSummary
 from openaffect.analysis.table import Analysis
-from openaffect.analysis.timeline import COLORS, Course, timeline_plot
+from openaffect.analysis.timeline import COLORS, TrackSeries, timeline_plot
 from openaffect.errors import DestinationExists
 from openaffect.labels import EMOTIONS
 from openaffect.pages import render
@@ -32,14 +32,14 @@ class _Video:
     statuses: Counter[str] = field(default_factory=Counter)
     last: int | None = None
     end_s: float = 0.0
-    courses: dict[int, Course] = field(default_factory=dict)
+    courses: dict[int, TrackSeries] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Gathered:
     """What is gathered of all rows in one pass."""
 
-    totals: Totals = field(default_factory=Totals)
+    totals: TrackAccumulator = field(default_factory=TrackAccumulator)
     videos: dict[str, _Video] = field(default_factory=dict)
     photos: Counter[str] = field(default_factory=Counter)
     expressions: Counter[str] = field(default_factory=Counter)
@@ -119,7 +119,7 @@ def _add_frame(video: _Video, row: Mapping[str, Any]) -> None:
     if row["time_s"] is not None:
         video.end_s = max(video.end_s, row["time_s"])
     if row["status"] == OK and row["track_id"] is not None:
-        video.courses.setdefault(row["track_id"], Course()).add(row)
+        video.courses.setdefault(row["track_id"], TrackSeries()).add(row)
 
 
 def _where(row: Mapping[str, Any]) -> str:

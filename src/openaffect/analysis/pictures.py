@@ -72,7 +72,7 @@ class Photo:
             yield Picture(self.source, place, 0, self.read)
 
 
-def failing(reason: str) -> Callable[[], Pixels]:
+def raise_on_read(reason: str) -> Callable[[], Pixels]:
     """What reads a picture of which it is known already that it cannot be read."""
 
     def read() -> Pixels:

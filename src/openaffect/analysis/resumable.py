@@ -17,16 +17,16 @@ import pyarrow as pa
 from PIL import Image
 
 from openaffect.analysis.analyzing import (
-    Choices,
-    Done,
-    Plan,
-    Position,
+    AnalysisChoices,
+    AnalysisOptions,
+    Cursor,
+    FrameResult,
     as_model,
     describe_run,
-    iterate_done,
+    iterate_results,
 )
 from openaffect.analysis.cameras import Camera
-from openaffect.analysis.sources import Named, list_sources
+from openaffect.analysis.sources import SourceLike, open_sources
 from openaffect.analysis.table import Analysis, check_suffix, schema_of_run
 from openaffect.errors import (
     InputError,
@@ -44,7 +44,7 @@ _Value = TypeVar("_Value")
 
 
 def analyze_to_file(
-    source: Named | Iterable[Named],
+    source: SourceLike | Iterable[SourceLike],
     model: Model | str | Path,
     path: str | Path,
     *,
@@ -53,7 +53,7 @@ def analyze_to_file(
     before_saving: Callable[[Analysis], None] | None = None,
     progress: Callable[[int], None] | None = None,
     warn: Callable[[str], None] | None = None,
-    **choices: Unpack[Choices],
+    **choices: Unpack[AnalysisChoices],
 ) -> Analysis:
     """Analyze photos and videos into a file, in constant memory, so that a killed run can go on.
 
@@ -77,7 +77,7 @@ def analyze_to_file(
         InputError: resuming a camera, and what `analyze` raises.
     """
     path = Path(path)
-    model, plan = as_model(model), Plan(**choices)
+    model, plan = as_model(model), AnalysisOptions(**choices)
     live = isinstance(source, Camera)
     if live and resume:
         raise InputError("a camera cannot be resumed; start again with --overwrite")
@@ -85,17 +85,17 @@ def analyze_to_file(
         source = list(source)  # resuming needs them twice
     asked = describe_run(model, plan) | {"sources": _describe_sources(source)}
     schema = schema_of_run(sorted_labels(model.card), describe_run(model, plan))
-    list_sources(source)  # refuses what holds no picture before anything is made
+    open_sources(source)  # refuses what holds no picture before anything is made
     check_suffix(path)
     parts = open_parts(path, schema, asked, _State, resume=resume, overwrite=overwrite)
     if parts.lost and warn is not None:
         warn(
             f"{parts.lost} parts of the unfinished run are damaged; their pictures are analyzed again"
         )
-    run = Unfinished(parts, schema)
+    run = ResumableRun(parts, schema)
     run.check_sources(source)
     try:
-        for done in iterate_done(source, model, plan, start=run.position, progress=progress):
+        for done in iterate_results(source, model, plan, start=run.position, progress=progress):
             run.add(done)
     except KeyboardInterrupt:
         if not live:
@@ -115,7 +115,7 @@ def analyze_to_file(
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """How far a run had come when it wrote a part; see `Position`."""
+    """How far a run had come when it wrote a part; see `Cursor`."""
 
     place: int
     number: int
@@ -123,7 +123,7 @@ class _State:
     sources_sha256: str
 
 
-class Unfinished:
+class ResumableRun:
     """A run whose rows are kept in parts.
 
     Attributes:
@@ -136,12 +136,12 @@ class Unfinished:
         self._schema = schema
         last = parts.states[-1] if parts.states else _State(-1, -1, 0, "")
         self._sources_sha256 = last.sources_sha256
-        self.position = Position(last.place, last.number, last.next_track)
+        self.position = Cursor(last.place, last.number, last.next_track)
         self._names = hashlib.sha256()
         self._rows: list[Row] = []
         self._flushed = time.monotonic()
 
-    def check_sources(self, source: Named | Iterable[Named]) -> None:
+    def check_sources(self, source: SourceLike | Iterable[SourceLike]) -> None:
         """See that the sources up to here are those of the run, by name and order.
 
         Raises:
@@ -149,7 +149,7 @@ class Unfinished:
         """
         if self.position.place < 0:
             return
-        for place, one in enumerate(list_sources(source)):
+        for place, one in enumerate(open_sources(source)):
             self._names.update(_name_bytes(one.source))
             if place == self.position.place:
                 break
@@ -159,7 +159,7 @@ class Unfinished:
                 "it, or start again with --overwrite"
             )
 
-    def add(self, done: Done) -> None:
+    def add(self, done: FrameResult) -> None:
         """Keep the rows of the next picture; now and then everything kept goes to disk."""
         picture = done.picture
         next_track = self.position.next_track
@@ -168,7 +168,7 @@ class Unfinished:
             next_track = 0
         tracks = [row["track_id"] for row in done.rows if row["track_id"] is not None]
         next_track = max([next_track, *(track + 1 for track in tracks)])
-        self.position = Position(picture.place, picture.number, next_track)
+        self.position = Cursor(picture.place, picture.number, next_track)
         self._rows.extend(done.rows)
         late = time.monotonic() - self._flushed > _FLUSH_SECONDS
         if late or len(self._rows) >= _FLUSH_ROWS:

@@ -41,7 +41,7 @@ _SAME = 0.3  # IoU from which a find is the face that is searched for, or one th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class DetectionPipeline:
     """How pictures are searched.
 
     Attributes:
@@ -78,7 +78,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Detections:
     """What was found in one picture.
 
     Attributes:
@@ -100,28 +100,30 @@ class Look:
     error: str | None = None
 
 
-def look_at(picture: Picture, search: Search) -> Look:
+def detect_and_crop(picture: Picture, search: DetectionPipeline) -> Detections:
     """Search one picture by itself; safe to call from several threads."""
     try:
         pixels = picture.read()
     except ImageError as error:
-        return Look(picture, error=str(error))
+        return Detections(picture, error=str(error))
     if picture.frame is None:
-        return _finish(Look(picture), pixels, search.find(pixels), search)
+        return _finish(Detections(picture), pixels, search.find(pixels), search)
     if search.waits(picture.frame):
-        return Look(picture, pixels=pixels, searched=False)
+        return Detections(picture, pixels=pixels, searched=False)
     faces = _find_in_frame(pixels, picture.frame, search)
-    return _finish(Look(picture, pixels=pixels), pixels, faces, search)
+    return _finish(Detections(picture, pixels=pixels), pixels, faces, search)
 
 
-def _finish(look: Look, pixels: Pixels, faces: Sequence[Face], search: Search) -> Look:
+def _finish(
+    look: Detections, pixels: Pixels, faces: Sequence[Face], search: DetectionPipeline
+) -> Detections:
     """The look with its faces, their landmarks and crops."""
     located = [search.locate(pixels, face) for face in faces]
     crops = cut_faces(pixels, located, search.card)
     return replace(look, faces=located, crops=crops, searched=True)
 
 
-def follow(look: Look, tracker: Tracker, search: Search) -> Look:
+def follow(look: Detections, tracker: Tracker, search: DetectionPipeline) -> Detections:
     """Search a frame, or search it again, around its tracks, and give every face its track."""
     pixels = look.pixels
     if pixels is None:
@@ -137,15 +139,15 @@ def follow(look: Look, tracker: Tracker, search: Search) -> Look:
         pairs.sort(key=lambda pair: -pair[0].box.area)
     tracks = tracker.update([face.box for face, _ in pairs])
     faces, crops = [face for face, _ in pairs], [crop for _, crop in pairs]
-    return Look(look.picture, faces, crops, tracks)
+    return Detections(look.picture, faces, crops, tracks)
 
 
-def _find_in_frame(pixels: Pixels, frame: int, search: Search) -> list[Face]:
+def _find_in_frame(pixels: Pixels, frame: int, search: DetectionPipeline) -> list[Face]:
     full = search.full_size or frame // search.every % FULL_EVERY == 0
     return search.find(pixels) if full else _find_small(pixels, search)
 
 
-def _find_small(pixels: Pixels, search: Search) -> list[Face]:
+def _find_small(pixels: Pixels, search: DetectionPipeline) -> list[Face]:
     """The faces of a frame whose long side is brought to 320 pixels."""
     height, width = pixels.shape[:2]
     if max(height, width) <= SMALL_SIDE:
@@ -162,7 +164,7 @@ def _scaled(face: Face, x: float, y: float) -> Face:
     return replace(face, box=Box(box.x * x, box.y * y, box.w * x, box.h * y))
 
 
-def _find_followed(pixels: Pixels, tracker: Tracker, search: Search) -> list[Face]:
+def _find_followed(pixels: Pixels, tracker: Tracker, search: DetectionPipeline) -> list[Face]:
     """The faces where those of the frame before were; a small search if one is not, or none was."""
     # Where they were, not where their speed points: so a resumed run sees what a whole one sees.
     boxes = [track.box for track in tracker.tracks if not track.missed]
@@ -181,7 +183,7 @@ def _find_followed(pixels: Pixels, tracker: Tracker, search: Search) -> list[Fac
 
 
 def _find_missing(
-    pixels: Pixels, faces: Sequence[Face], tracker: Tracker, search: Search
+    pixels: Pixels, faces: Sequence[Face], tracker: Tracker, search: DetectionPipeline
 ) -> list[Face]:
     """Faces of tracks that `faces` do not continue."""
     boxes = [face.box for face in faces]
@@ -215,7 +217,12 @@ def _is_same(a: Box, b: Box) -> bool:
 
 
 def _find_around(
-    pixels: Pixels, box: Box, search: Search, *, wide: float = _AROUND, close: bool = False
+    pixels: Pixels,
+    box: Box,
+    search: DetectionPipeline,
+    *,
+    wide: float = _AROUND,
+    close: bool = False,
 ) -> list[Face]:
     """The faces near a box: in a square that is `wide` times as wide."""
     height, width = pixels.shape[:2]

@@ -17,14 +17,14 @@ from openaffect import errors
 from openaffect.addresses import Allowed, hide_password, is_address
 from openaffect.analysis import videos
 from openaffect.analysis.cameras import Camera
-from openaffect.analysis.pictures import Photo, Source, failing, read_photo, read_web_photo
+from openaffect.analysis.pictures import Photo, Source, raise_on_read, read_photo, read_web_photo
 from openaffect.analysis.videos import Video, is_video
 from openaffect.errors import ImageError, InputError
 from openaffect.image_headers import foreign_format, sniff_format
 from openaffect.images import SUFFIXES, Pixels, read_image
 from openaffect.storage import open_file
 
-Named: TypeAlias = str | Path | NDArray[np.uint8] | Image.Image | Camera
+SourceLike: TypeAlias = str | Path | NDArray[np.uint8] | Image.Image | Camera
 """One thing that a user names: a path, a pattern, an address, a camera, an array, or a PIL image."""
 
 # Files that a folder of photos has beside them, and cameras write: never taken for images.
@@ -39,7 +39,7 @@ _FOREIGN_SUFFIXES = (
 )
 
 
-def list_sources(named: Named | Iterable[Named], allow: Allowed = ()) -> Iterator[Source]:
+def open_sources(named: SourceLike | Iterable[SourceLike], allow: Allowed = ()) -> Iterator[Source]:
     """The photos, videos and cameras that a user names, in that order, taken lazily.
 
     Args:
@@ -48,7 +48,7 @@ def list_sources(named: Named | Iterable[Named], allow: Allowed = ()) -> Iterato
             path or address a line, relative to that file; an http(s) address of a photo; a camera;
             an array (h, w), (h, w, 3), (h, w, 4) or (n, h, w, 3) of uint8; a PIL image; or an
             iterable of these.
-        allow: of addresses; see `Choices`.
+        allow: of addresses; see `AnalysisChoices`.
 
     Raises:
         InputError: the only thing that was named holds no picture. Among several it becomes
@@ -69,7 +69,7 @@ def list_sources(named: Named | Iterable[Named], allow: Allowed = ()) -> Iterato
         if not isinstance(named, Iterable) or isinstance(named, bytes):
             raise InputError(_expected(named))
         return _list_many(named, allow)
-    reason = _why_none(str(named))
+    reason = _empty_reason(str(named))
     if reason is not None:
         raise InputError(f"expected photos or videos at {named}, but {reason}")
     if is_video(str(named)):
@@ -77,7 +77,7 @@ def list_sources(named: Named | Iterable[Named], allow: Allowed = ()) -> Iterato
     return _list_path(str(named), allow)
 
 
-def count_photos(named: Named | Iterable[Named]) -> int | None:
+def count_photos(named: SourceLike | Iterable[SourceLike]) -> int | None:
     """How many pictures a user names, as far as that can be told before they are read.
 
     It lists the files of folders and patterns. None where a video or a camera is among them, or
@@ -86,14 +86,14 @@ def count_photos(named: Named | Iterable[Named]) -> int | None:
     if isinstance(named, Iterable) and not isinstance(named, str | list | tuple | np.ndarray):
         return None
     count = 0
-    for source in list_sources(named):
+    for source in open_sources(named):
         if not isinstance(source, Photo):
             return None
         count += 1
     return count
 
 
-def _list_many(many: Iterable[Named], allow: Allowed) -> Iterator[Source]:
+def _list_many(many: Iterable[SourceLike], allow: Allowed) -> Iterator[Source]:
     arrays = 0
     for named in many:
         if isinstance(named, np.ndarray | Image.Image):
@@ -104,11 +104,11 @@ def _list_many(many: Iterable[Named], allow: Allowed) -> Iterator[Source]:
         elif not isinstance(named, str | Path):
             raise InputError(_expected(named))
         else:
-            reason = _why_none(str(named))
+            reason = _empty_reason(str(named))
             if reason is None:
                 yield from _list_path(str(named), allow)
             else:
-                yield Photo(str(named), failing(reason))
+                yield Photo(str(named), raise_on_read(reason))
 
 
 def _expected(named: object) -> str:
@@ -140,7 +140,7 @@ def _from_pillow(image: Image.Image, name: str) -> Pixels:
 
 
 def _list_path(path: str, allow: Allowed) -> Iterator[Source]:
-    """The photos and videos of a path that `_why_none` has nothing against."""
+    """The photos and videos of a path that `_empty_reason` has nothing against."""
     if os.path.isdir(path):
         yield from (_one(found, allow) for found in _walk(path))
     elif os.path.exists(path) and path.lower().endswith(".txt"):
@@ -157,12 +157,14 @@ def _one(path: str, allow: Allowed) -> Source:
     """The source at a path or address that names one file."""
     if is_address(path) and not os.path.exists(path):
         if is_video(path.partition("?")[0]):
-            return Photo(hide_password(path), failing("a video at an address; download it first"))
+            return Photo(
+                hide_password(path), raise_on_read("a video at an address; download it first")
+            )
         return Photo(hide_password(path), partial(read_web_photo, path, allow))
     return Video(path) if is_video(path) else Photo(path, partial(read_photo, path))
 
 
-def _why_none(path: str) -> str | None:
+def _empty_reason(path: str) -> str | None:
     """Why a path names no picture at all, or None."""
     if os.path.isdir(path):
         if next(_walk(path), None) is None:

@@ -44,7 +44,7 @@ class _Sums:
     values: dict[str, float] = field(default_factory=dict)
 
 
-class Totals:
+class TrackAccumulator:
     """Adds up rows as they come, so that a video of any length needs no more than its tracks."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ def summarize(rows: Iterable[Row]) -> list[TrackSummary]:
 
     Photos have no tracks and give nothing.
     """
-    totals = Totals()
+    totals = TrackAccumulator()
     for row in rows:
         totals.add(row)
     return totals.tracks()

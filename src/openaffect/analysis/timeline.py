@@ -31,7 +31,7 @@ _EXPRESSIONS = tuple(Expression)
 
 
 @dataclass(slots=True)
-class Course:
+class TrackSeries:
     """A track over time, as it is gathered.
 
     Attributes:
@@ -55,7 +55,7 @@ class Course:
         self.expressions.append(-1 if name is None else _EXPRESSIONS.index(Expression(name)))
 
 
-def timeline_plot(courses: Mapping[int, Course], title: str) -> Element:
+def timeline_plot(courses: Mapping[int, TrackSeries], title: str) -> Element:
     """The plot of the tracks of one video.
 
     Args:
@@ -82,14 +82,14 @@ def timeline_plot(courses: Mapping[int, Course], title: str) -> Element:
     return drawing(_LEFT + _WIDTH + 14, top + 26, title, *parts)
 
 
-def _columns_of(course: Course, end: float, columns: int) -> NDArray[np.int64]:
+def _columns_of(course: TrackSeries, end: float, columns: int) -> NDArray[np.int64]:
     numbers: NDArray[np.int64] = np.minimum(
         np.asarray(course.times) / end * columns, columns - 1
     ).astype(np.int64)
     return numbers
 
 
-def _binned(course: Course, values: Sequence[float], end: float, columns: int) -> Floats:
+def _binned(course: TrackSeries, values: Sequence[float], end: float, columns: int) -> Floats:
     """Means of a track's values over equal stretches of time; NaN where it was not seen."""
     numbers = _columns_of(course, end, columns)
     found = np.asarray(values, float)
@@ -129,7 +129,7 @@ def _curve(values: Floats, end: float, columns: int, axis: Axis, color: str, tit
 
 
 def _strip(
-    track: int, course: Course, end: float, columns: int, top: float, color: str
+    track: int, course: TrackSeries, end: float, columns: int, top: float, color: str
 ) -> list[Element]:
     """The most frequent expression of every stretch of time, equal neighbors joined."""
     numbers = _columns_of(course, end, columns)

@@ -18,11 +18,11 @@ from openaffect.faces.boxes import Box
 PATIENCE = 30
 """Frames that a track waits for its face unless the caller says otherwise."""
 
-_LEAST_IOU = 0.15
+_MIN_IOU = 0.15
 # Without overlap, a center may be this many mean sides from where it is expected, and further
 # for every frame that the face was away.
-_REACH, _REACH_A_FRAME, _MOST_REACH = 0.5, 0.05, 1.5
-_MOST_RATIO = 1.8  # of the sides of two boxes that can be one face
+_REACH, _DISTANCE_PER_FRAME, _MAX_DISTANCE = 0.5, 0.05, 1.5
+_MAX_SIDE_RATIO = 1.8  # of the sides of two boxes that can be one face
 _INERTIA = 0.6  # share of the old speed in the new one
 _COAST = 10  # frames that a track moves on alone; then it waits in place
 
@@ -129,10 +129,10 @@ def _scores(
     side_a, side_b = np.sqrt(sizes_a.prod(axis=-1)), np.sqrt(sizes_b.prod(axis=-1))
     steps = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
     distance = np.hypot(steps[..., 0], steps[..., 1]) / ((side_a + side_b) / 2)
-    reach = np.minimum(_REACH + _REACH_A_FRAME * np.asarray(missed)[:, None], _MOST_REACH)
-    alike = np.maximum(side_a / side_b, side_b / side_a) <= _MOST_RATIO
+    reach = np.minimum(_REACH + _DISTANCE_PER_FRAME * np.asarray(missed)[:, None], _MAX_DISTANCE)
+    alike = np.maximum(side_a / side_b, side_b / side_a) <= _MAX_SIDE_RATIO
     scores = np.where(alike & (distance <= reach), -distance, scores)
-    return np.where(iou >= _LEAST_IOU, iou, scores)
+    return np.where(iou >= _MIN_IOU, iou, scores)
 
 
 def _corners(boxes: Sequence[Box]) -> NDArray[np.float64]:

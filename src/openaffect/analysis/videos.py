@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openaffect.analysis.pictures import Picture, failing
+from openaffect.analysis.pictures import Picture, raise_on_read
 from openaffect.errors import ImageError, MissingExtra
 from openaffect.extras import needs
 from openaffect.images import Pixels
@@ -86,7 +86,7 @@ class Video:
             if number < first:
                 continue
             broken = isinstance(frame, str)
-            read = failing(frame) if isinstance(frame, str) else partial(_to_pixels, frame)
+            read = raise_on_read(frame) if isinstance(frame, str) else partial(_to_pixels, frame)
             yield Picture(self.source, place, number, read, number, time_s, broken)
 
 

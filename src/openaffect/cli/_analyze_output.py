@@ -15,7 +15,7 @@ from openaffect.texts import counted
 
 if TYPE_CHECKING:
     from openaffect.analysis import Analysis, Camera, TrackSummary
-    from openaffect.analysis.analyzing import Choices
+    from openaffect.analysis.analyzing import AnalysisChoices
     from openaffect.model import Model
 
 Row = dict[str, Any]
@@ -91,7 +91,7 @@ def choose_source(sources: Sequence[str] | None, camera: str | None) -> list[str
     return Camera(int(camera) if camera.isdigit() else camera)
 
 
-def run(task: Task, model: Model, choices: Choices) -> None:
+def run(task: Task, model: Model, choices: AnalysisChoices) -> None:
     """Analyze, print, and make what was asked for."""
     if task.output is None and task.overlay is None and task.report is None:
         _print_stream(task, model, choices)
@@ -180,7 +180,7 @@ def _count(task: Task) -> int | None:
     return count_photos(task.source) if sys.stderr.isatty() and not task.resume else None
 
 
-def _print_stream(task: Task, model: Model, choices: Choices) -> None:
+def _print_stream(task: Task, model: Model, choices: AnalysisChoices) -> None:
     """Print rows without keeping them; those of a camera at once."""
     from openaffect.analysis.analyzing import iterate_rows
 
@@ -244,10 +244,10 @@ class _Printed:
     """The rows of photos, and one line per track of videos, as tables."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
-        from openaffect.analysis.summary import Totals
+        from openaffect.analysis.summary import TrackAccumulator
 
         self._photos: list[list[object]] = []
-        self._totals = Totals()
+        self._totals = TrackAccumulator()
         self._failed: list[list[object]] = []
         for row in rows:
             if row["status"] == "error":

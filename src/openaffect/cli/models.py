@@ -363,8 +363,8 @@ def card(
     if output is None:
         _card_options.print_card(model, json)
         return
+    from openaffect.external_models import IOSpec, inspect_graph, wrap_model
     from openaffect.faces.crops import CropRule
-    from openaffect.outside_models import Wiring, adopt_model, describe_graph
 
     given: dict[str, Any] = {
         "--size": size,
@@ -383,12 +383,12 @@ def card(
     if missing:
         raise InputError(
             f"the card of an outside model cannot be guessed: say {', '.join(missing)}; "
-            f"the graph has {describe_graph(model)}"
+            f"the graph has {inspect_graph(model)}"
         )
-    made = adopt_model(
+    made = wrap_model(
         model,
         output,
-        Wiring(
+        IOSpec(
             size=_card_options.parse_size(str(size)),
             channels=str(channels),
             scale=float(scale or 0),

@@ -15,7 +15,7 @@ from openaffect.cli.options import AsJson, DatasetPath, Overwrite, Seed, Setting
 from openaffect.errors import InputError
 
 if TYPE_CHECKING:
-    from openaffect.replication.experiments import Result
+    from openaffect.replication.experiments import ReplicationResult
     from openaffect.training.moment import Moment
 
 publications = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -214,7 +214,7 @@ def giguere2020(
     )
 
 
-def _finish(result: Result) -> None:
+def _finish(result: ReplicationResult) -> None:
     """Say where the page is and what failed; a failed row is exit status 1."""
     console.say(f"done: open {result.page} in a browser")
     for outcome in result.failed:

@@ -72,7 +72,8 @@ def analyze(
         int, typer.Option(help="Frames a track may miss before it ends.", min=0)
     ] = 30,
     full_size: Annotated[
-        bool, typer.Option("--full-size", help="Search every frame at full size (slower).")
+        bool,
+        typer.Option("--full-size", help="DetectionPipeline every frame at full size (slower)."),
     ] = False,
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     landmarks: Annotated[

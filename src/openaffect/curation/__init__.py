@@ -5,20 +5,20 @@ from openaffect.curation.cleaning import Removal, choose_removals, clean_dataset
 from openaffect.curation.deriving import derive_affect
 from openaffect.curation.folding import assign_folds
 from openaffect.curation.splitting import (
-    Amount,
     SplitPlan,
+    SplitSize,
     parse_amount,
     plan_split,
     split_dataset,
 )
 
 __all__ = [
-    "Amount",
     "BrokenFace",
     "CheckResult",
     "Cluster",
     "Removal",
     "SplitPlan",
+    "SplitSize",
     "assign_folds",
     "check_dataset",
     "choose_removals",

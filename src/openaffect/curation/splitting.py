@@ -37,7 +37,7 @@ NOT_COUNTED = "not counted"
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class SplitSize:
     """How much a split takes: `value` faces of every class, a share in (0, 1), or `value` faces.
 
     >>> str(parse_amount("12.5%")), str(parse_amount("500-per-class"))
@@ -53,7 +53,7 @@ class Amount:
         return f"{self.value}-per-class" if self.kind == "per class" else str(self.value)
 
 
-def parse_amount(text: str | int) -> Amount:
+def parse_amount(text: str | int) -> SplitSize:
     """The amount that `500-per-class`, `10%` or `1000` stands for.
 
     Raises:
@@ -70,8 +70,8 @@ def parse_amount(text: str | int) -> Amount:
     if number == 0 or (found[2] == "%" and number >= 100):
         raise InputError(f"a split takes more than nothing and less than all, but got '{text}'")
     if found[2] == "%":
-        return Amount("share", number / 100)
-    return Amount("per class" if found[2] else "faces", number)
+        return SplitSize("share", number / 100)
+    return SplitSize("per class" if found[2] else "faces", number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ def _count(classes: Sequence[ClassName]) -> dict[ClassName, int]:
 
 
 def _targets(
-    amounts: Mapping[str, Amount],
+    amounts: Mapping[str, SplitSize],
     contents: Iterable[Counts],
     names: tuple[ClassName, ...],
     dataset: Dataset,
@@ -298,7 +298,7 @@ def _targets(
     return wanted
 
 
-def _target(amount: Amount, counts: Counts, left: Counts) -> dict[ClassName, int]:
+def _target(amount: SplitSize, counts: Counts, left: Counts) -> dict[ClassName, int]:
     """The number of faces of each class; `left` are those that no other split has asked for."""
     if amount.kind == "per class":
         return dict.fromkeys(counts, int(amount.value))

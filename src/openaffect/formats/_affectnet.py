@@ -39,7 +39,7 @@ _JUDGED_FROM = 2_000
 """Below this many training faces the class counts say too little about the order of ids."""
 
 
-def drop_minus_two(
+def null_if_missing(
     valence: float | None, arousal: float | None
 ) -> tuple[float | None, float | None]:
     """Valence and arousal, or two times None where both are −2."""

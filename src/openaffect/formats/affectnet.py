@@ -19,7 +19,7 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import CropRule, crop_window
 from openaffect.faces.crops import crop as crop_face
 from openaffect.formats import _affectnet
-from openaffect.formats._affectnet import ABSENT, drop_minus_two, notes_from_counts
+from openaffect.formats._affectnet import ABSENT, notes_from_counts, null_if_missing
 from openaffect.formats._exports import (
     ExportSummary,
     check_images_option,
@@ -194,7 +194,7 @@ def _face(entry: _List, path: str, cells: Mapping[str, str]) -> FaceRow:
     valence, arousal = (
         read_number(cells[name], "valence or arousal") for name in ("valence", "arousal")
     )
-    affect = drop_minus_two(valence, arousal)
+    affect = null_if_missing(valence, arousal)
     return FaceRow(
         face_id=without_suffix(path),
         image="",

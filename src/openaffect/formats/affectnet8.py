@@ -25,9 +25,9 @@ from openaffect.formats._affectnet import (
     ABSENT,
     SETS,
     annotation_stems,
-    drop_minus_two,
     find_sets,
     notes_from_counts,
+    null_if_missing,
     reject_unlabeled,
     sets_in,
 )
@@ -120,7 +120,7 @@ def _face(prefix: str, face_id: str, split: str) -> FaceRow:
         landmarks = _landmarks(f"{prefix}_lnd.npy")
     except (ValueError, OSError, InputError) as error:
         raise RejectRow(f"annotation that cannot be read: {reason(error)}") from error
-    valence, arousal = drop_minus_two(*affect)
+    valence, arousal = null_if_missing(*affect)
     return FaceRow(
         face_id=face_id,
         image="",

@@ -25,9 +25,9 @@ from openaffect.formats._affectnet import (
     ABSENT,
     SETS,
     annotation_stems,
-    drop_minus_two,
     find_sets,
     notes_from_counts,
+    null_if_missing,
     reject_unlabeled,
     sets_in,
 )
@@ -129,7 +129,7 @@ def _face(path: Path, face_id: str, split: str) -> FaceRow:
     except (InputError, msgspec.ValidationError) as error:
         raise RejectRow(f"annotation that cannot be read: {error}") from error
     meta = _rename(data.meta_data or {}, _META_NAMES)
-    valence, arousal = drop_minus_two(*(_number(meta, name) for name in ("valence", "arousal")))
+    valence, arousal = null_if_missing(*(_number(meta, name) for name in ("valence", "arousal")))
     extra = {name: value for name, value in top.items() if name not in _FIELDS}
     rest = {name: value for name, value in meta.items() if name not in _COLUMNS_OF_META}
     if rest:

@@ -21,7 +21,7 @@ from openaffect.dataset_writer import DatasetWriter
 from openaffect.documents import decode_json
 from openaffect.errors import FormatError, InputError
 from openaffect.face_row import FaceRow, RejectRow
-from openaffect.formats._affectnet import drop_minus_two
+from openaffect.formats._affectnet import null_if_missing
 from openaffect.formats._columns import (
     CellReader,
     Columns,
@@ -237,7 +237,7 @@ def _read_row(
     if image is not None and image != given:
         writer.warn("picture found under another ending")
     valence, arousal = (reader.affect(name, cells, where) for name in ("valence", "arousal"))
-    valence, arousal = drop_minus_two(valence, arousal)
+    valence, arousal = null_if_missing(valence, arousal)
     others = {
         name: cells[place] for name, place in reader.columns.others.items() if name in FACES.names
     }

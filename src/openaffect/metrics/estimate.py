@@ -64,10 +64,10 @@ class Difference:
     n: int
 
 
-def why_undefined(metric: str) -> str:
+def undefined_reason(metric: str) -> str:
     """The reason why a metric can be NaN although there are rows to score.
 
-    >>> why_undefined("corr")
+    >>> undefined_reason("corr")
     'truth or prediction is constant'
     """
     return _REASONS.get(metric, "no row that the metric needs is in the data")
@@ -82,7 +82,7 @@ def undefined(reason: str, n: int = 0) -> Estimate:
 def estimate(metric: str, value: float, samples: Floats, n: int) -> Estimate:
     """A value with the percentiles of its bootstrap samples; undefined samples are left out."""
     if np.isnan(value):
-        return undefined(why_undefined(metric), n)
+        return undefined(undefined_reason(metric), n)
     low, high = interval(samples)
     return Estimate(float(value), low, high, n)
 

@@ -16,7 +16,7 @@ SCORE_METRICS: tuple[str, ...] = ("auc", "auc_pr", "top2", "ece", "cross_entropy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoreTable:
+class ScoreStatistics:
     """What the score metrics need of one system, prepared so that weights are all that varies.
 
     Attributes:
@@ -37,7 +37,7 @@ class ScoreTable:
         truth: NDArray[np.intp],
         probabilities: Floats | NDArray[np.float32],
         soft_labels: Floats | None,
-    ) -> ScoreTable:
+    ) -> ScoreStatistics:
         """Prepare rows without failures; soft labels may have rows of NaN."""
         n, k = probabilities.shape
         confidence = probabilities.max(axis=1).astype(np.float64)

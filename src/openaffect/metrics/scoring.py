@@ -44,7 +44,7 @@ from openaffect.metrics.resampling import (
     bootstrap_weights,
     smallest_class,
 )
-from openaffect.metrics.score_table import SCORE_METRICS, ScoreTable
+from openaffect.metrics.score_table import SCORE_METRICS, ScoreStatistics
 
 Samples = dict[str, Floats]
 
@@ -108,7 +108,7 @@ def score_categorical(
     if not rows.any():
         return result | _undefined_scores(ALL_FAILED)
     soft = _read_soft_labels(soft_labels, k, len(t))
-    table = ScoreTable.of(t[rows], probabilities[rows], None if soft is None else soft[rows])
+    table = ScoreStatistics.of(t[rows], probabilities[rows], None if soft is None else soft[rows])
     return result | _score_scores(table, draws, rounds, np.random.default_rng([seed, 1]))
 
 
@@ -188,8 +188,8 @@ def compare_categorical(
         return result
     soft = _read_soft_labels(soft_labels, k, len(t))
     soft = None if soft is None else soft[rows]
-    table_a = ScoreTable.of(t[rows], scores_a[rows], soft)
-    table_b = ScoreTable.of(t[rows], scores_b[rows], soft)
+    table_a = ScoreStatistics.of(t[rows], scores_a[rows], soft)
+    table_b = ScoreStatistics.of(t[rows], scores_b[rows], soft)
     rng = np.random.default_rng([seed, 1])
     return result | _compare_tables(table_a, table_b, rounds, rng)
 
@@ -286,7 +286,7 @@ def _compare_labels(joint: Counts, rounds: int, rng: np.random.Generator) -> dic
 
 
 def _score_scores(
-    table: ScoreTable, draws: int, rounds: int, rng: np.random.Generator
+    table: ScoreStatistics, draws: int, rounds: int, rng: np.random.Generator
 ) -> dict[str, dict[str, Estimate]]:
     truth, k, n = table.truth, table.k, len(table.truth)
 
@@ -324,7 +324,7 @@ def _undefined_scores(reason: str) -> dict[str, dict[str, Estimate]]:
 
 
 def _compare_tables(
-    a: ScoreTable, b: ScoreTable, rounds: int, rng: np.random.Generator
+    a: ScoreStatistics, b: ScoreStatistics, rounds: int, rng: np.random.Generator
 ) -> dict[str, Difference]:
     def score(weights: Integers) -> Samples:
         one, other = a.score(weights), b.score(weights)

@@ -28,10 +28,10 @@ from openaffect.replication.experiment_data import (
 )
 from openaffect.replication.experiments import (
     Bar,
-    Outcome,
-    Result,
-    Row,
-    Setup,
+    Experiment,
+    ExperimentConfig,
+    ExperimentResult,
+    ReplicationResult,
     Show,
     TrainingBar,
     choose_rows,
@@ -54,13 +54,17 @@ from openaffect.reports.rows import select_rows
 from openaffect.training import Recipe
 
 ROWS = (
-    Row("imbalanced", "Imbalanced", "alexnet-imbalanced", published="AlexNet, imbalanced"),
-    Row("down-sampling", "Down-sampling", "alexnet-down-sampling", (), "AlexNet, down-sampling"),
-    Row("up-sampling", "Up-sampling", "alexnet-up-sampling", (), "AlexNet, up-sampling"),
-    Row("weighted-loss", "Weighted loss", "alexnet-weighted-loss", (), "AlexNet, weighted loss"),
-    Row("svm", "SVM", "hog-svm", published="HOG and SVM"),
-    Row("va-cnn", "Affect CNN", "alexnet-valence-arousal", (), "AlexNet, one for each axis"),
-    Row("va-svr", "Affect SVR", "hog-svr"),
+    Experiment("imbalanced", "Imbalanced", "alexnet-imbalanced", published="AlexNet, imbalanced"),
+    Experiment(
+        "down-sampling", "Down-sampling", "alexnet-down-sampling", (), "AlexNet, down-sampling"
+    ),
+    Experiment("up-sampling", "Up-sampling", "alexnet-up-sampling", (), "AlexNet, up-sampling"),
+    Experiment(
+        "weighted-loss", "Weighted loss", "alexnet-weighted-loss", (), "AlexNet, weighted loss"
+    ),
+    Experiment("svm", "SVM", "hog-svm", published="HOG and SVM"),
+    Experiment("va-cnn", "Affect CNN", "alexnet-valence-arousal", (), "AlexNet, one for each axis"),
+    Experiment("va-svr", "Affect SVR", "hog-svr"),
 )
 """The rows that the paper's tables have; MS Cognitive's is published numbers alone."""
 
@@ -86,8 +90,8 @@ class AffectNet2017:
             than two.
     """
 
-    setup: Setup
-    outcomes: tuple[Outcome, ...]
+    setup: ExperimentConfig
+    outcomes: tuple[ExperimentResult, ...]
     labels: tuple[Expression, ...]
     faces: dict[str, int]
     learned: dict[str, int]
@@ -145,8 +149,8 @@ def replicate_affectnet2017(
     overwrite: bool = False,
     draws: int = 200,
     rounds: int = 1000,
-    table: Sequence[Row] = ROWS,
-) -> Result:
+    table: Sequence[Experiment] = ROWS,
+) -> ReplicationResult:
     """Train, judge and compare the paper's baselines on a dataset; a second call goes on.
 
     A row whose report fits the dataset and the recipe is kept; an unfinished training goes on.
@@ -177,7 +181,7 @@ def replicate_affectnet2017(
     folder = Path(folder)
     chosen = choose_rows(table, rows)
     outside = outside_rows(predictions or {}, table, _OUTSIDE)
-    setup = Setup(
+    setup = ExperimentConfig(
         dataset,
         dataset.fingerprint(),
         folder,
@@ -190,15 +194,15 @@ def replicate_affectnet2017(
     )
     claim_folder(folder, "affectnet2017.json")
 
-    def write(outcomes: Sequence[Outcome]) -> None:
+    def write(outcomes: Sequence[ExperimentResult]) -> None:
         _write(_collect(setup, tuple(outcomes)))
 
     everything = [*table, *outside]
     outcomes = run_rows(setup, everything, chosen | {row.key for row in outside}, write)
-    return Result(folder / "affectnet2017.html", outcomes)
+    return ReplicationResult(folder / "affectnet2017.html", outcomes)
 
 
-def _collect(setup: Setup, outcomes: tuple[Outcome, ...]) -> AffectNet2017:
+def _collect(setup: ExperimentConfig, outcomes: tuple[ExperimentResult, ...]) -> AffectNet2017:
     recipes = [o.recipe for o in outcomes if isinstance(o.recipe, Recipe)]
     labels = parse_labels(recipes[0].labels if recipes else "8")
     selection = select_rows(setup.dataset, labels, setup.split)

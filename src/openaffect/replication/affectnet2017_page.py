@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from openaffect.pages import render
 from openaffect.pages.text import METRIC_NAMES, wide
 from openaffect.replication.experiment_page import printed, span, warnings
-from openaffect.replication.experiments import Outcome
+from openaffect.replication.experiments import ExperimentResult
 from openaffect.reports.comparison_page import paired, scored
 from openaffect.reports.contents import Score
 from openaffect.reports.published import (
@@ -61,7 +61,7 @@ def render_affectnet2017(replication: AffectNet2017) -> str:
 
 # ---- expressions ------------------------------------------------------------------------
 
-_System = tuple[str, Outcome | None, PublishedRow | None]
+_System = tuple[str, ExperimentResult | None, PublishedRow | None]
 
 
 def _test(replication: AffectNet2017) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _line(systems: list[_System], metric: str, name: str, way: str = "") -> _Lin
     )
 
 
-def _way(outcome: Outcome | None, metric: str, way: str) -> Score | None:
+def _way(outcome: ExperimentResult | None, metric: str, way: str) -> Score | None:
     if outcome is None or outcome.report is None or outcome.report.categorical is None:
         return None
     return outcome.report.categorical[metric][way]
@@ -159,13 +159,13 @@ def _affect(replication: AffectNet2017) -> dict[str, Any]:
     }
 
 
-def _score(outcome: Outcome, axis: str, metric: str) -> Score | None:
+def _score(outcome: ExperimentResult, axis: str, metric: str) -> Score | None:
     if outcome.report is None or outcome.report.dimensional is None:
         return None
     return outcome.report.dimensional[axis][metric]
 
 
-def _floors(outcomes: list[Outcome]) -> list[tuple[str, list[Any]]] | None:
+def _floors(outcomes: list[ExperimentResult]) -> list[tuple[str, list[Any]]] | None:
     """What constant guesses score on the same faces; the same for every system."""
     reports = [o.report.dimensional for o in outcomes if o.report and o.report.dimensional]
     if not reports:

@@ -10,7 +10,7 @@ from typing import Any
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.labels import Expression
-from openaffect.replication.experiments import Outcome, Setup
+from openaffect.replication.experiments import ExperimentConfig, ExperimentResult
 from openaffect.reports import Comparison, Report, compare
 from openaffect.reports.contents import to_data
 from openaffect.reports.report import made_by
@@ -48,7 +48,7 @@ def write_files(folder: Path, name: str, page: str, data: Mapping[str, Any]) -> 
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def setup_to_dict(setup: Setup) -> dict[str, Any]:
+def setup_to_dict(setup: ExperimentConfig) -> dict[str, Any]:
     """What all tables say of themselves first, as JSON-ready data."""
     info = setup.dataset.info
     return {
@@ -64,7 +64,7 @@ def setup_to_dict(setup: Setup) -> dict[str, Any]:
     }
 
 
-def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+def outcome_to_dict(outcome: ExperimentResult) -> dict[str, Any]:
     """A row as JSON-ready data, scores included."""
     row, recipe, report = outcome.row, outcome.recipe, outcome.report
     parts = ("categorical", "per_class", "confusion", "dimensional")
@@ -84,7 +84,7 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def compare_rows(outcomes: Sequence[Outcome], part: str, rounds: int) -> Comparison | None:
+def compare_rows(outcomes: Sequence[ExperimentResult], part: str, rounds: int) -> Comparison | None:
     """The reports that have a part, `categorical` or `dimensional`; the first is the baseline."""
     found = [
         (o.row.title, o.report)

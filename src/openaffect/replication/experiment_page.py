@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from openaffect.pages.text import number
-from openaffect.replication.experiments import Outcome
+from openaffect.replication.experiments import ExperimentResult
 from openaffect.reports.published import PublishedRow
 
 
-def warnings(outcomes: Sequence[Outcome], settings: Sequence[str]) -> list[str]:
+def warnings(outcomes: Sequence[ExperimentResult], settings: Sequence[str]) -> list[str]:
     """Rows that failed, settings that are not the recipes' own, and habits that recipes warn of."""
     failed = [f"{o.row.title} failed: {o.reason}" for o in outcomes if o.status == "failed"]
     habits: dict[str, list[str]] = {}

@@ -51,7 +51,7 @@ FAILURES = (InputError, TrainingError, MissingWeights)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Experiment:
     """One system of a table.
 
     Attributes:
@@ -75,7 +75,7 @@ Status = Literal["done", "kept", "failed", "not run"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExperimentResult:
     """What became of a row.
 
     Attributes:
@@ -86,7 +86,7 @@ class Outcome:
         reason: why it failed, or "".
     """
 
-    row: Row
+    row: Experiment
     status: Status
     recipe: Recipe | None = None
     report: Report | None = None
@@ -103,7 +103,7 @@ class Show:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class ExperimentConfig:
     """What all rows of a table share.
 
     Attributes:
@@ -130,7 +130,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ReplicationResult:
     """What a whole table came to.
 
     Attributes:
@@ -139,15 +139,15 @@ class Result:
     """
 
     page: Path
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ExperimentResult, ...]
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
+    def failed(self) -> tuple[ExperimentResult, ...]:
         """The rows that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
 
 
-def choose_rows(rows: Sequence[Row], wanted: Sequence[str] | None) -> frozenset[str]:
+def choose_rows(rows: Sequence[Experiment], wanted: Sequence[str] | None) -> frozenset[str]:
     """The keys that were asked for, all by default; none are none.
 
     Raises:
@@ -161,8 +161,8 @@ def choose_rows(rows: Sequence[Row], wanted: Sequence[str] | None) -> frozenset[
 
 
 def outside_rows(
-    predictions: Mapping[str, Path], rows: Sequence[Row], published: Mapping[str, str]
-) -> list[Row]:
+    predictions: Mapping[str, Path], rows: Sequence[Experiment], published: Mapping[str, str]
+) -> list[Experiment]:
     """Rows of outside systems, from their names and files.
 
     Args:
@@ -187,7 +187,7 @@ def outside_rows(
             raise InputError(f"expected the predictions of {name} at {path}, but there is no file")
         taken.add(key)
         found.append(
-            Row(key, name.strip(), published=published.get(key, ""), predictions=Path(path))
+            Experiment(key, name.strip(), published=published.get(key, ""), predictions=Path(path))
         )
     return found
 
@@ -208,11 +208,11 @@ def choose_split(dataset: Dataset, split: str | None) -> str:
 
 
 def run_rows(
-    setup: Setup,
-    rows: Sequence[Row],
+    setup: ExperimentConfig,
+    rows: Sequence[Experiment],
     chosen: Collection[str],
-    after: Callable[[Sequence[Outcome]], None],
-) -> tuple[Outcome, ...]:
+    after: Callable[[Sequence[ExperimentResult]], None],
+) -> tuple[ExperimentResult, ...]:
     """Bring every chosen row to its report; of the others take what earlier calls have left.
 
     Args:
@@ -247,7 +247,7 @@ _Recipes: TypeAlias = Mapping[str, Recipe | InputError]
 
 
 def _load_recipes(
-    rows: Sequence[Row], chosen: Collection[str], settings: Sequence[str]
+    rows: Sequence[Experiment], chosen: Collection[str], settings: Sequence[str]
 ) -> _Recipes:
     """The resolved recipe of each row, or why there is none; what a row sets itself wins."""
     for_all, for_one = _split_settings(rows, settings)
@@ -267,7 +267,7 @@ def _load_recipes(
 
 
 def _split_settings(
-    rows: Sequence[Row], settings: Sequence[str]
+    rows: Sequence[Experiment], settings: Sequence[str]
 ) -> tuple[list[str], dict[str, list[str]]]:
     """The settings for all rows, and those for one."""
     keys = [row.key for row in rows if row.predictions is None]
@@ -284,7 +284,7 @@ def _split_settings(
     return for_all, for_one
 
 
-def _labels(row: Row, recipes: _Recipes) -> str:
+def _labels(row: Experiment, recipes: _Recipes) -> str:
     """The label set that a row is scored on; an outside system's is that of the other rows."""
     own = recipes.get(row.key)
     known = [own, *recipes.values()]
@@ -294,7 +294,7 @@ def _labels(row: Row, recipes: _Recipes) -> str:
 # ---- one row ----------------------------------------------------------------------------
 
 
-def _run(setup: Setup, row: Row, recipes: _Recipes) -> Outcome:
+def _run(setup: ExperimentConfig, row: Experiment, recipes: _Recipes) -> ExperimentResult:
     recipe = recipes.get(row.key)
     try:
         if isinstance(recipe, InputError):
@@ -310,11 +310,11 @@ def _run(setup: Setup, row: Row, recipes: _Recipes) -> Outcome:
         resolved = recipe if isinstance(recipe, Recipe) else None
         # What helps is to be set for this row alone.
         reason = str(error).replace("--set ", f"--set {row.key}:")
-        return Outcome(row, "failed", resolved, reason=reason)
-    return Outcome(row, "done", recipe, report)
+        return ExperimentResult(row, "failed", resolved, reason=reason)
+    return ExperimentResult(row, "done", recipe, report)
 
 
-def _train(setup: Setup, row: Row, recipe: Recipe) -> Model:
+def _train(setup: ExperimentConfig, row: Experiment, recipe: Recipe) -> Model:
     run = setup.folder / row.key / "run"
     model = None if setup.overwrite else _fitting_model(setup, run, recipe)
     if model is not None:
@@ -328,7 +328,9 @@ def _train(setup: Setup, row: Row, recipe: Recipe) -> Model:
     return open_model(path)
 
 
-def _predict(setup: Setup, row: Row, model: Model, selection: Selection) -> Predictions:
+def _predict(
+    setup: ExperimentConfig, row: Experiment, model: Model, selection: Selection
+) -> Predictions:
     path = setup.folder / row.key / "predictions.parquet"
     faces = setup.dataset.select(selection.rows)
     wanted = _origin(model, faces)
@@ -346,7 +348,9 @@ def _predict(setup: Setup, row: Row, model: Model, selection: Selection) -> Pred
     return open_predictions(path)  # rounded as the file is, so that its report can be made again
 
 
-def _judge(setup: Setup, row: Row, predictions: Predictions, selection: Selection) -> Report:
+def _judge(
+    setup: ExperimentConfig, row: Experiment, predictions: Predictions, selection: Selection
+) -> Report:
     setup.show.say(f"{row.title}: judging {len(selection.rows):,} faces")
     report = evaluate(
         setup.dataset,
@@ -363,13 +367,13 @@ def _judge(setup: Setup, row: Row, predictions: Predictions, selection: Selectio
 # ---- what is there already --------------------------------------------------------------
 
 
-def _find(setup: Setup, row: Row, recipes: _Recipes) -> Outcome:
+def _find(setup: ExperimentConfig, row: Experiment, recipes: _Recipes) -> ExperimentResult:
     """What earlier calls have left of a row: `kept` with its report, or `not run`."""
     recipe = recipes.get(row.key)
     if not isinstance(recipe, Recipe):  # an outside file is judged anew: that takes seconds
         reason = str(recipe) if recipe is not None else ""
-        return Outcome(row, "not run", reason=reason)
-    nothing = Outcome(row, "not run", recipe)
+        return ExperimentResult(row, "not run", reason=reason)
+    nothing = ExperimentResult(row, "not run", recipe)
     model = _fitting_model(setup, setup.folder / row.key / "run", recipe)
     if model is None:
         return nothing
@@ -386,10 +390,10 @@ def _find(setup: Setup, row: Row, recipes: _Recipes) -> Outcome:
         return nothing
     if not _holds(protocol.made_with, origin):
         return nothing
-    return Outcome(row, "kept", recipe, report)
+    return ExperimentResult(row, "kept", recipe, report)
 
 
-def _fitting_model(setup: Setup, run: Path, recipe: Recipe) -> Model | None:
+def _fitting_model(setup: ExperimentConfig, run: Path, recipe: Recipe) -> Model | None:
     """The finished model of a run, if this recipe made it from this dataset."""
     if not (run / "model.onnx").is_file():
         return None

@@ -33,10 +33,10 @@ from openaffect.replication.experiment_data import (
 from openaffect.replication.experiment_page import span
 from openaffect.replication.experiments import (
     Bar,
-    Outcome,
-    Result,
-    Row,
-    Setup,
+    Experiment,
+    ExperimentConfig,
+    ExperimentResult,
+    ReplicationResult,
     Show,
     TrainingBar,
     choose_split,
@@ -61,9 +61,11 @@ from openaffect.reports import Comparison
 from openaffect.reports.contents import to_json_value
 
 ROWS = (
-    Row("transfer", "ResNet-50 transfer", "resnet50-transfer"),
-    Row("vgg-unweighted", "VGG type, unweighted loss", "vgg-study", ("strategy=imbalanced",)),
-    Row("vgg", "VGG type, class-balanced loss", "vgg-study"),
+    Experiment("transfer", "ResNet-50 transfer", "resnet50-transfer"),
+    Experiment(
+        "vgg-unweighted", "VGG type, unweighted loss", "vgg-study", ("strategy=imbalanced",)
+    ),
+    Experiment("vgg", "VGG type, class-balanced loss", "vgg-study"),
 )
 """The models of Giguere 2020; the second is its own comparison, its code's flag `no_weights`."""
 
@@ -97,14 +99,14 @@ class Giguere2020:
         comparison: the VGG type without and with the class-balanced loss, or None.
     """
 
-    setup: Setup
+    setup: ExperimentConfig
     tables: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ExperimentResult, ...]
     protocol: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     comparison: Comparison | None
 
-    def outcome(self, key: str) -> Outcome | None:
+    def outcome(self, key: str) -> ExperimentResult | None:
         """What became of a row."""
         return next((o for o in self.outcomes if o.row.key == key), None)
 
@@ -145,8 +147,8 @@ def replicate_giguere2020(
     overwrite: bool = False,
     draws: int = 200,
     rounds: int = 1000,
-    rows: Sequence[Row] = ROWS,
-) -> Result:
+    rows: Sequence[Experiment] = ROWS,
+) -> ReplicationResult:
     """Train and judge Giguere's models on a dataset; a second call goes on.
 
     Giguere keeps 500 validation faces of each expression and draws 3,006 test faces, in
@@ -180,7 +182,7 @@ def replicate_giguere2020(
     _check_splittable(dataset, split)
     claim_folder(folder, "giguere2020.json")
     used, protocol = split_like_giguere2020(dataset, folder / "split", split)
-    setup = Setup(
+    setup = ExperimentConfig(
         used,
         used.fingerprint(),
         folder,
@@ -193,7 +195,7 @@ def replicate_giguere2020(
     )
     counts = {name: count_classes(used, name, SIX) for name in SPLITS}
 
-    def write(outcomes: Sequence[Outcome]) -> None:
+    def write(outcomes: Sequence[ExperimentResult]) -> None:
         pair = [o for o in outcomes if o.row.key in _NEEDS["5"]]
         found = compare_rows(pair, "categorical", rounds)
         replication = Giguere2020(setup, shown, tuple(outcomes), tuple(protocol), counts, found)
@@ -201,7 +203,7 @@ def replicate_giguere2020(
 
     needed = {key for number in shown for key in _NEEDS[number]}
     outcomes = run_rows(setup, rows, needed, write)
-    return Result(folder / "giguere2020.html", outcomes)
+    return ReplicationResult(folder / "giguere2020.html", outcomes)
 
 
 def split_like_giguere2020(

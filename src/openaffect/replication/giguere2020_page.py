@@ -9,7 +9,7 @@ from openaffect.labels import Expression
 from openaffect.pages import render
 from openaffect.pages.text import number, wide
 from openaffect.replication.experiment_page import warnings
-from openaffect.replication.experiments import Outcome
+from openaffect.replication.experiments import ExperimentResult
 from openaffect.replication.giguere2020_tables import (
     FIVE,
     SIX,
@@ -92,7 +92,7 @@ def _model(
     labels: Sequence[Expression],
     printed: Sequence[Sequence[int]],
     stated: Sequence[float | None],
-    outcomes: Sequence[Outcome | None],
+    outcomes: Sequence[ExperimentResult | None],
 ) -> dict[str, Any]:
     """Tables 4 and 5: scores and confusion matrices, the printed matrix first."""
     right = recompute(printed)
@@ -116,20 +116,22 @@ def _model(
     }
 
 
-def _score(outcome: Outcome | None, metric: str) -> Score | None:
+def _score(outcome: ExperimentResult | None, metric: str) -> Score | None:
     if outcome is None or outcome.report is None or outcome.report.categorical is None:
         return None
     return outcome.report.categorical[metric].orig
 
 
-def _recalls(vgg: Outcome | None) -> list[tuple[Any, ...]]:
+def _recalls(vgg: ExperimentResult | None) -> list[tuple[Any, ...]]:
     """Table 6: an expression, its scores, the printed and the recomputed recall."""
     classes = (vgg.report.per_class if vgg is not None and vgg.report is not None else None) or {}
     right = recompute_recall()
     return [(name, classes.get(name), recall, right[name]) for name, recall in TABLE_6.items()]
 
 
-def _models(transfer: Outcome | None, vgg: Outcome | None) -> list[tuple[Any, ...]]:
+def _models(
+    transfer: ExperimentResult | None, vgg: ExperimentResult | None
+) -> list[tuple[Any, ...]]:
     """Table 7: a model, its expressions, our scores, the printed ones, and the F1 that are right."""
     baseline = next(row for row in TEST.rows if row.name == _BASELINE)
     about = "AffectNet’s weighted loss, eight expressions"

@@ -45,7 +45,7 @@ def overlay_folder(
         folder: made if it is not there.
         overwrite: replace drawings that are there; a source itself is never replaced.
         workers: threads; None for one per CPU core.
-        allow: of addresses; see `Choices`.
+        allow: of addresses; see `AnalysisChoices`.
         progress: called with the number of photos, and of frames of videos, done so far.
     Returns:
         For every source its drawing, or None where it cannot be read.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from openaffect.faces.boxes import Box
 from openaffect.images import Pixels, resize_image
 
-__all__ = ["Found", "Framing", "WorkingPicture", "keep_best"]
+__all__ = ["Found", "Framing", "ScaledImage", "non_max_suppression"]
 
 Found = list[tuple[Box, float]]
 
@@ -58,7 +58,7 @@ class Framing:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkingPicture:
+class ScaledImage:
     """A picture at the size that a detector works at, and the way back.
 
     Attributes:
@@ -71,17 +71,17 @@ class WorkingPicture:
     scale_y: float
 
     @classmethod
-    def of(cls, image: Pixels, least: int, most: int) -> WorkingPicture:
+    def of(cls, image: Pixels, least: int, most: int) -> ScaledImage:
         """The picture with its longer side brought into [least, most], enlarged if need be."""
         return cls(image, 1.0, 1.0).resized(min(max(*image.shape[:2], least), most))
 
-    def resized(self, long_side: int) -> WorkingPicture:
+    def resized(self, long_side: int) -> ScaledImage:
         """This one with its longer side brought to so many pixels."""
         height, width = self.pixels.shape[:2]
         factor = long_side / max(height, width)
         w, h = max(1, round(width * factor)), max(1, round(height * factor))
         pixels = resize_image(self.pixels, w, h)
-        return WorkingPicture(pixels, self.scale_x * width / w, self.scale_y * height / h)
+        return ScaledImage(pixels, self.scale_x * width / w, self.scale_y * height / h)
 
     def to_original(self, x: float, y: float, w: float, h: float) -> Box:
         """A box of the working picture in pixels of the original.
@@ -93,7 +93,9 @@ class WorkingPicture:
         return Box(left, top, float(w) * self.scale_x, float(h) * self.scale_y)
 
 
-def keep_best(found: Iterable[tuple[Box, float]], iou: float = 0.4, inside: float = 0.7) -> Found:
+def non_max_suppression(
+    found: Iterable[tuple[Box, float]], iou: float = 0.4, inside: float = 0.7
+) -> Found:
     """Each face once: of boxes that overlap, the one with the highest score.
 
     Args:

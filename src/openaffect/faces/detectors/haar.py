@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2.data
 
-from openaffect.faces.detectors import Found, Framing, WorkingPicture, keep_best
+from openaffect.faces.detectors import Found, Framing, ScaledImage, non_max_suppression
 from openaffect.images import Pixels
 
 # Medians over the 144 of 150 photos in which it and YuNet find one face each (interquartile
@@ -51,7 +51,7 @@ def detect(image: Pixels, min_score: float, close: bool = False) -> Found:
         min_score: leave out finds below this, in [0, 1].
         close: the picture was cut out around a face, and is searched at a smaller size.
     """
-    picture = WorkingPicture.of(image, *((_CLOSE, _CLOSE) if close else _SIDES))
+    picture = ScaledImage.of(image, *((_CLOSE, _CLOSE) if close else _SIDES))
     edge = round(_BORDER * max(picture.pixels.shape[:2]))
     gray = cv2.equalizeHist(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY))
     gray = cv2.copyMakeBorder(gray, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
@@ -66,7 +66,7 @@ def detect(image: Pixels, min_score: float, close: bool = False) -> Found:
         score = int(count) / (int(count) + _LEAST_NEIGHBORS)
         if score >= min_score:
             found.append((picture.to_original(x - edge, y - edge, w, h), score))
-    return keep_best(found)
+    return non_max_suppression(found)
 
 
 def _cascade() -> cv2.CascadeClassifier:

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from openaffect.faces.detectors import Found, Framing, WorkingPicture, keep_best
+from openaffect.faces.detectors import Found, Framing, ScaledImage, non_max_suppression
 from openaffect.images import Pixels
 from openaffect.weights import require_weights, weights_folder
 
@@ -53,13 +53,13 @@ def detect(image: Pixels, min_score: float, close: bool = False) -> Found:
     net = _net()
     net.setScoreThreshold(float(min_score))
     if close:
-        return keep_best(_look(net, WorkingPicture.of(image, _CLOSE, _CLOSE)))
-    fine = WorkingPicture.of(image, *_FINE)
+        return non_max_suppression(_look(net, ScaledImage.of(image, _CLOSE, _CLOSE)))
+    fine = ScaledImage.of(image, *_FINE)
     coarse = fine.resized(_COARSE)
-    return keep_best([*_look(net, fine), *_look(net, coarse)])
+    return non_max_suppression([*_look(net, fine), *_look(net, coarse)])
 
 
-def _look(net: Any, picture: WorkingPicture) -> Found:
+def _look(net: Any, picture: ScaledImage) -> Found:
     height, width = picture.pixels.shape[:2]
     bgr = cv2.copyMakeBorder(
         cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR),

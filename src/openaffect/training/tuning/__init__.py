@@ -22,7 +22,7 @@ from openaffect.errors import InputError
 from openaffect.extras import needs
 from openaffect.training.recipe import Recipe
 from openaffect.training.targets import choose_targets, train_val_split
-from openaffect.training.tuning.space import Choices, Range, Space, check_space, default_space
+from openaffect.training.tuning.space import Categorical, Range, Space, check_space, default_space
 from openaffect.training.tuning.study import Study, Trial
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ def tune(
     )
 
 
-__all__ = ["Choices", "Range", "Space", "Study", "Trial", "tune"]
+__all__ = ["Categorical", "Range", "Space", "Study", "Trial", "tune"]

@@ -13,7 +13,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from openaffect.storage import atomic_file
 from openaffect.training.tuning.page import render_study
-from openaffect.training.tuning.space import Choices, Range, Value, space_toml
+from openaffect.training.tuning.space import Categorical, Range, Value, space_toml
 from openaffect.training.tuning.store import ENOUGH
 from openaffect.training.tuning.study import Study, Trial
 
@@ -59,14 +59,14 @@ def _judged(found: Study, trial: Trial) -> float:
     return float(np.log(max(trial.value, np.finfo(float).tiny)))
 
 
-def _linear(value: Value, dimension: Range | Choices) -> Value:
-    if isinstance(dimension, Choices) or isinstance(value, str):
+def _linear(value: Value, dimension: Range | Categorical) -> Value:
+    if isinstance(dimension, Categorical) or isinstance(value, str):
         return value
     return float(np.log(value)) if dimension.log else float(value)
 
 
-def _distribution(dimension: Range | Choices) -> BaseDistribution:
-    if isinstance(dimension, Choices):
+def _distribution(dimension: Range | Categorical) -> BaseDistribution:
+    if isinstance(dimension, Categorical):
         return CategoricalDistribution(dimension.values)
     low, high = _linear(dimension.low, dimension), _linear(dimension.high, dimension)
     assert isinstance(low, float)

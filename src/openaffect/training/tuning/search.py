@@ -26,7 +26,7 @@ from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.tuning.files import write_files
-from openaffect.training.tuning.space import Choices, Range, Value
+from openaffect.training.tuning.space import Categorical, Range, Value
 from openaffect.training.tuning.store import (
     begin_study,
     check_study_folder,
@@ -245,9 +245,9 @@ def _sampler_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-def _suggest(trial: optuna.Trial, key: str, dimension: Range | Choices) -> Value:
+def _suggest(trial: optuna.Trial, key: str, dimension: Range | Categorical) -> Value:
     """A trial's value of a key; once chosen, always the same."""
-    if isinstance(dimension, Choices):
+    if isinstance(dimension, Categorical):
         return trial.suggest_categorical(key, dimension.values)  # type: ignore[return-value]
     low, high, log = dimension.low, dimension.high, dimension.log
     if isinstance(low, int) and isinstance(high, int):

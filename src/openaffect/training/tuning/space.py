@@ -56,7 +56,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class Categorical:
     """A few values, in no order."""
 
     values: tuple[Value, ...]
@@ -65,7 +65,7 @@ class Choices:
         return ",".join(show_value(value) for value in self.values)
 
 
-Space: TypeAlias = Mapping[str, Range | Choices]
+Space: TypeAlias = Mapping[str, Range | Categorical]
 
 
 def show_value(value: object) -> str:
@@ -82,7 +82,7 @@ def show_value(value: object) -> str:
 def describe_space(space: Space) -> str:
     """A space in one line.
 
-    >>> describe_space({"dropout": Range(0.0, 0.5), "flip": Choices((True, False))})
+    >>> describe_space({"dropout": Range(0.0, 0.5), "flip": Categorical((True, False))})
     'dropout=0..0.5 flip=true,false'
     """
     return " ".join(f"{key}={dimension}" for key, dimension in space.items())
@@ -93,8 +93,8 @@ def space_toml(space: Space) -> str:
     return "".join(f"{key} = {_toml(dimension)}\n" for key, dimension in space.items())
 
 
-def _toml(dimension: Range | Choices) -> str:
-    if isinstance(dimension, Choices):
+def _toml(dimension: Range | Categorical) -> str:
+    if isinstance(dimension, Categorical):
         return json.dumps(list(dimension.values), ensure_ascii=False)
     log = ", log = true" if dimension.log else ""
     return f"{{ low = {dimension.low!r}, high = {dimension.high!r}{log} }}"
@@ -111,13 +111,13 @@ def default_space(recipe: Recipe) -> Space:
         "learning_rate": Range(low, high, log=True),
         "weight_decay": Range(1e-6, 0.3, log=True),
         "dropout": Range(0.0, 0.6),
-        "batch_size": Choices(tuple(n for n in sizes if n >= max(2, recipe.accumulate))),
+        "batch_size": Categorical(tuple(n for n in sizes if n >= max(2, recipe.accumulate))),
     }
 
 
 def parse_space(texts: Iterable[str], recipe: Recipe) -> Space:
     """A space from texts such as `dropout=0..0.5`; see `check_space` for the errors."""
-    space: dict[str, Range | Choices] = {}
+    space: dict[str, Range | Categorical] = {}
     for text in texts:
         key, sign, values = text.partition("=")
         key = key.strip()
@@ -132,14 +132,14 @@ def parse_space(texts: Iterable[str], recipe: Recipe) -> Space:
     return check_space(space, recipe)
 
 
-def _parse_dimension(key: str, text: str) -> Range | Choices:
+def _parse_dimension(key: str, text: str) -> Range | Categorical:
     if _key(key).kind in ("integer", "number") and ".." in text:
         ends, colon, scale = text.partition(":")
         if colon and scale.strip() != "log":
             raise InputError(f"expected '{key}=low..high:log', but got the scale '{scale}'")
         low, _, high = ends.partition("..")
         return Range(_parse_number(key, low), _parse_number(key, high), log=bool(colon))
-    return Choices(tuple(_parse_value(part.strip()) for part in text.split(",")))
+    return Categorical(tuple(_parse_value(part.strip()) for part in text.split(",")))
 
 
 def _parse_number(key: str, text: str) -> int | float:
@@ -170,9 +170,9 @@ def read_space(path: str | Path, recipe: Recipe) -> Space:
     return check_space(space, recipe)
 
 
-def _read_dimension(key: str, value: Any, path: str | Path) -> Range | Choices:
+def _read_dimension(key: str, value: Any, path: str | Path) -> Range | Categorical:
     if isinstance(value, list):
-        return Choices(tuple(value))
+        return Categorical(tuple(value))
     if (
         isinstance(value, dict)
         and {"low", "high"} <= set(value) <= {"low", "high", "log"}
@@ -200,7 +200,9 @@ def check_space(space: Space, recipe: Recipe) -> Space:
     return {key: _check_dimension(key, space[key], recipe) for key in space}
 
 
-def _check_dimension(key: str, dimension: Range | Choices, recipe: Recipe) -> Range | Choices:
+def _check_dimension(
+    key: str, dimension: Range | Categorical, recipe: Recipe
+) -> Range | Categorical:
     kind = _key(key).kind
     if key in FIXED:
         raise InputError(
@@ -209,14 +211,14 @@ def _check_dimension(key: str, dimension: Range | Choices, recipe: Recipe) -> Ra
         )
     if kind == "list":
         raise InputError(f"'{key}' cannot be searched: its value is a list")
-    if isinstance(dimension, Choices):
+    if isinstance(dimension, Categorical):
         values = tuple(_typed(key, value, recipe) for value in dimension.values)
         if len(set(values)) < max(2, len(values)):
             raise InputError(
                 f"expected at least two different values to search for '{key}', but got "
                 f"'{dimension}'; one value for all trials is set by --set {key}=…"
             )
-        return Choices(values)
+        return Categorical(values)
     if kind not in ("integer", "number"):
         raise InputError(f"'{key}' has no range, it is no number; list its values: {key}=a,b")
     low, high = _typed(key, dimension.low, recipe), _typed(key, dimension.high, recipe)
@@ -248,7 +250,7 @@ def _key(name: str) -> Key:
 
 __all__ = [
     "FIXED",
-    "Choices",
+    "Categorical",
     "Range",
     "Space",
     "Value",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from openaffect.training.recipe import Recipe, make_recipe
-from openaffect.training.tuning.space import Choices, Space, Value, recipe_values
+from openaffect.training.tuning.space import Categorical, Space, Value, recipe_values
 
 TrialState: TypeAlias = Literal["running", "complete", "pruned", "failed"]
 
@@ -133,7 +133,7 @@ class Study:
             "seed": self.seed,
             "space": {
                 key: list(d.values)
-                if isinstance(d, Choices)
+                if isinstance(d, Categorical)
                 else {"low": d.low, "high": d.high, "log": d.log}
                 for key, d in self.space.items()
             },

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
-from openaffect.inference import Verdicts, sorted_labels
+from openaffect.inference import FaceOutputs, sorted_labels
 from openaffect.model import Card
 from openaffect.recognition import ERROR, NO_FACE_FOUND, OK, Row, begin_rows, fill_row
 from openaffect.texts import shorten_float32
@@ -108,21 +108,21 @@ _LAST_COLUMNS: dict[str, Any] = {
 
 
 def fill_rows(
-    found: Detections, verdicts: Verdicts | None, detector: str, params: AnalyzeParams
+    found: Detections, face_outputs: FaceOutputs | None, detector: str, params: AnalyzeParams
 ) -> list[Row]:
     """The rows of a picture.
 
     Args:
         found: what was found in it.
-        verdicts: of those of its crops that could be cut out, in order; None if there are none.
+        face_outputs: of those of its crops that could be cut out, in order; None if there are none.
         detector: the name of the one that looked.
         params: of the request.
     """
     rows = begin_rows(found.name, found.faces, found.crops, detector=detector, error=found.error)
     judged = [row for row in rows if row["status"] == OK]
-    if verdicts is not None:
+    if face_outputs is not None:
         for number, row in enumerate(judged):
-            fill_row(row, verdicts, number, min_confidence=params.min_confidence)
+            fill_row(row, face_outputs, number, min_confidence=params.min_confidence)
     return [{name: _shorten(value) for name, value in row.items()} for row in rows]
 
 

@@ -13,22 +13,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from openaffect.images import Pixels
-from openaffect.inference import Verdicts
+from openaffect.inference import FaceOutputs
 
-Predict = Callable[[list[Pixels]], Verdicts]
+Predict = Callable[[list[Pixels]], FaceOutputs]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     crops: Sequence[Pixels]
-    verdicts: asyncio.Future[Verdicts]
+    face_outputs: asyncio.Future[FaceOutputs]
 
 
 class Batcher:
     """Gathers crops into batches; used within one event loop, between `start` and `close`.
 
     Args:
-        predict: from crops to verdicts; called by one thread, never twice at once.
+        predict: from crops to face_outputs; called by one thread, never twice at once.
         most: crops of a batch; those of one picture are not parted, so a batch may be larger.
         wait_s: seconds that a crop waits for others.
         seen: called with the number of crops of each batch.
@@ -59,14 +59,14 @@ class Batcher:
         await self._worker
         self._thread.shutdown()
 
-    async def predict(self, crops: Sequence[Pixels]) -> Verdicts:
-        """The verdicts of a picture's crops; a caller that is cancelled is left out of its batch."""
+    async def predict(self, crops: Sequence[Pixels]) -> FaceOutputs:
+        """The face_outputs of a picture's crops; a caller that is cancelled is left out of its batch."""
         job = _Job(crops, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._some.set()
         if self._waiting() >= self._most:
             self._full.set()
-        return await job.verdicts
+        return await job.face_outputs
 
     async def _work(self) -> None:
         while True:
@@ -93,7 +93,7 @@ class Batcher:
         count = 0
         while self._jobs and (not jobs or count + len(self._jobs[0].crops) <= self._most):
             job = self._jobs.popleft()
-            if not job.verdicts.done():  # cancelled: its client has gone
+            if not job.face_outputs.done():  # cancelled: its client has gone
                 jobs.append(job)
                 count += len(job.crops)
         if not self._jobs and not self._closing:
@@ -109,22 +109,22 @@ class Batcher:
         start = 0
         for job in jobs:
             end = start + len(job.crops)
-            if not job.verdicts.done():
+            if not job.face_outputs.done():
                 if error is None:
-                    job.verdicts.set_result(_part(work.result(), start, end))
+                    job.face_outputs.set_result(_part(work.result(), start, end))
                 else:
-                    job.verdicts.set_exception(error)
+                    job.face_outputs.set_exception(error)
             start = end
 
     def _waiting(self) -> int:
         return sum(len(job.crops) for job in self._jobs)
 
 
-def _part(verdicts: Verdicts, start: int, end: int) -> Verdicts:
+def _part(face_outputs: FaceOutputs, start: int, end: int) -> FaceOutputs:
     rows = slice(start, end)
-    return Verdicts(
-        verdicts.labels,
-        None if verdicts.probabilities is None else verdicts.probabilities[rows],
-        None if verdicts.affect is None else verdicts.affect[rows],
-        verdicts.errors[rows],
+    return FaceOutputs(
+        face_outputs.labels,
+        None if face_outputs.probabilities is None else face_outputs.probabilities[rows],
+        None if face_outputs.affect is None else face_outputs.affect[rows],
+        face_outputs.errors[rows],
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from openaffect.circumplex import CLASS_MEANS
 from openaffect.faces import find_faces, resolve_detector
-from openaffect.inference import Verdicts, describe_model, predict_crops, sorted_labels
+from openaffect.inference import FaceOutputs, describe_model, predict_crops, sorted_labels
 from openaffect.model import Model, open_model
 from openaffect.web.analysis.admission import AdmissionQueue
 from openaffect.web.analysis.answers import ModelEntry, ModelFacts, ModelList, fill_rows
@@ -96,17 +96,17 @@ class Service:
     async def _analyze_one(
         self, upload: Upload, params: AnalyzeParams, request: object
     ) -> dict[str, Any]:
-        verdicts = None
+        face_outputs = None
         async with self._slots[is_huge(upload)].acquire(request):
             found = await asyncio.get_running_loop().run_in_executor(
                 self._detectors, self._detect, upload, params
             )
             crops = [crop for crop in found.crops if not isinstance(crop, str)]
             if len(crops) > self.limits.batch:  # a crowd: no more crops meanwhile
-                verdicts = await self._batcher.predict(crops)
-        if crops and verdicts is None:
-            verdicts = await self._batcher.predict(crops)
-        rows = fill_rows(found, verdicts, self.detector, params)
+                face_outputs = await self._batcher.predict(crops)
+        if crops and face_outputs is None:
+            face_outputs = await self._batcher.predict(crops)
+        rows = fill_rows(found, face_outputs, self.detector, params)
         self.metrics.images.labels(rows[0]["status"]).inc()
         self.metrics.faces.inc(len(found.faces))
         width, height = found.size or (None, None)
@@ -122,7 +122,7 @@ class Service:
         card, pixels = self.model.card, self.limits.max_pixels
         return detect_and_crop(upload, card, self.detector, params, pixels)
 
-    def _predict(self, crops: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> Verdicts:
+    def _predict(self, crops: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> FaceOutputs:
         return predict_crops(self.model, crops, batch_size=self.limits.batch)
 
     def list_models(self) -> ModelList:

@@ -14,11 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 from narrowing import known
 from openaffect.cli import main
 from openaffect.errors import DestinationExists, FormatError, InputError
+from openaffect.external_models import IOSpec, inspect_graph, wrap_model
 from openaffect.faces.crops import CropRule
 from openaffect.golden import TOLERANCE, compare_golden
 from openaffect.labels import Expression
 from openaffect.model import open_model
-from openaffect.outside_models import Wiring, adopt_model, describe_graph
 
 SIZE = (20, 16)
 LABELS = (Expression.SAD, Expression.HAPPY, Expression.NEUTRAL)
@@ -57,7 +57,7 @@ def make_graph(
     return path, weights
 
 
-def wiring(**changes) -> Wiring:
+def wiring(**changes) -> IOSpec:
     values: dict[str, Any] = {
         "size": SIZE,
         "channels": "rgb",
@@ -68,12 +68,12 @@ def wiring(**changes) -> Wiring:
         "scores": "logits",
         "affect": "out[3:5]",
     }
-    return Wiring(**(values | changes))
+    return IOSpec(**(values | changes))
 
 
 def adopt(source, target, changes=None, **settings):
     values: dict[str, Any] = {"name": "theirs", "labels": LABELS, "crop": RULE, "license": "MIT"}
-    return adopt_model(source, target, wiring(**(changes or {})), **(values | settings))
+    return wrap_model(source, target, wiring(**(changes or {})), **(values | settings))
 
 
 def by_hand(
@@ -186,7 +186,7 @@ def test_files_that_are_no_graph_and_destinations_that_exist_are_refused(tmp_pat
     (tmp_path / "t.onnx").write_bytes(b"no graph")
     for path in (tmp_path / "t.onnx", tmp_path / "missing.onnx"):
         with pytest.raises(FormatError, match="expected an ONNX model"):
-            describe_graph(path)
+            inspect_graph(path)
     source, _ = make_graph(tmp_path / "g.onnx")
     with pytest.raises(DestinationExists):
         adopt(source, tmp_path / "t.onnx")

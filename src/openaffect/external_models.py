@@ -36,7 +36,7 @@ _GRAY = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
+class IOSpec:
     """What a graph wants and gives, as its makers say.
 
     Attributes:
@@ -86,7 +86,7 @@ class Wiring:
             raise InputError("expected an output for the expression, for affect, or both")
 
 
-def describe_graph(path: str | Path) -> dict[str, dict[str, list[Any]]]:
+def inspect_graph(path: str | Path) -> dict[str, dict[str, list[Any]]]:
     """The inputs and outputs of an ONNX file with their shapes, for whoever has to name them.
 
     Raises:
@@ -99,10 +99,10 @@ def describe_graph(path: str | Path) -> dict[str, dict[str, list[Any]]]:
     }
 
 
-def adopt_model(
+def wrap_model(
     source: str | Path,
     destination: str | Path,
-    wiring: Wiring,
+    wiring: IOSpec,
     *,
     name: str,
     labels: Sequence[Expression] = (),
@@ -136,7 +136,7 @@ def adopt_model(
     with needs("card", "a card for an outside model"):
         import onnx
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    offers = describe_graph(source)
+    offers = inspect_graph(source)
     card = Card(
         name=name,
         labels=tuple(labels),
@@ -170,7 +170,7 @@ def _refuse_probabilities(
     original: onnx.ModelProto,
     card: Card,
     path: Path,
-    wiring: Wiring,
+    wiring: IOSpec,
     source: str | Path,
     offers: dict[str, dict[str, list[Any]]],
 ) -> None:
@@ -190,7 +190,7 @@ def _refuse_probabilities(
 
 def _wire(
     model: onnx.ModelProto,
-    wiring: Wiring,
+    wiring: IOSpec,
     labels: int,
     offers: dict[str, dict[str, list[Any]]],
     batch: str | int,
@@ -257,7 +257,7 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
         ) from error
 
 
-def _before(wiring: Wiring) -> tuple[list[Any], dict[str, NDArray[Any]], str]:
+def _before(wiring: IOSpec) -> tuple[list[Any], dict[str, NDArray[Any]], str]:
     """The nodes from `image` to what the graph wants, their constants, and the last name."""
     from onnx import helper
 
@@ -289,7 +289,7 @@ def _before(wiring: Wiring) -> tuple[list[Any], dict[str, NDArray[Any]], str]:
 
 
 def _after(
-    role: str, source: str, columns: tuple[int, int], wiring: Wiring
+    role: str, source: str, columns: tuple[int, int], wiring: IOSpec
 ) -> tuple[list[Any], dict[str, NDArray[Any]]]:
     """The nodes from an output of the graph to `expression` or `affect`, and their constants."""
     from onnx import TensorProto, helper
@@ -343,7 +343,7 @@ def _save_and_try(
     graph: onnx.ModelProto,
     card: Card,
     path: Path,
-    wiring: Wiring,
+    wiring: IOSpec,
     source: str | Path,
     offers: dict[str, dict[str, list[Any]]],
 ) -> Model:
@@ -360,7 +360,7 @@ def _save(model: onnx.ModelProto, card: Card, path: Path) -> None:
 
 
 def _try(
-    path: Path, wiring: Wiring, source: str | Path, offers: dict[str, dict[str, list[Any]]]
+    path: Path, wiring: IOSpec, source: str | Path, offers: dict[str, dict[str, list[Any]]]
 ) -> Model:
     """The model, opened, if it runs on pictures of this size and gives what it should."""
     width, height = wiring.size
