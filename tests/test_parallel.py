@@ -162,6 +162,21 @@ def test_a_process_that_is_killed_is_told() -> None:
         list(map_in_order(end_the_worker, range(9), workers=2, engine="processes"))
 
 
+def read_variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def test_processes_have_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an earlier pool began with another one: keys of a store may be set meanwhile."""
+    for value in ("one", "two", None):
+        if value is None:
+            monkeypatch.delenv("OPENAFFECT_TRIED")
+        else:
+            monkeypatch.setenv("OPENAFFECT_TRIED", value)
+        found = map_in_order(read_variable, ["OPENAFFECT_TRIED"] * 4, workers=2, engine="processes")
+        assert list(found) == [value] * 4
+
+
 def test_an_error_says_on_which_other_computer_it_came_up() -> None:
     with pytest.raises(UnknownName, match=r"on the computer \S+") as caught:
         parallel._Worker(fail_at_five, "elsewhere").work(5)

@@ -137,12 +137,24 @@ def _processes(count: int) -> Executor:
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
+    # The server that forks them was started by the first pool, and has the environment of then.
+    environment = dict(os.environ)
+    return ProcessPoolExecutor(
+        count, mp_context=context, initializer=_begin_worker, initargs=(environment,)
+    )
 
 
-def _begin_worker() -> None:
-    """What a worker does first: the other cores have workers of their own."""
+def _begin_worker(environment: dict[str, str] | None = None) -> None:
+    """What a worker does first: the other cores have workers of their own.
+
+    Args:
+        environment: of the process that it works for, such as the keys of a store.
+    """
     import cv2
+
+    if environment is not None:
+        os.environ.clear()
+        os.environ.update(environment)
 
     global _is_worker  # noqa: PLW0603 - of this process alone, set once
     _is_worker = True
