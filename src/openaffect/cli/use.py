@@ -73,7 +73,7 @@ def analyze(
     ] = 30,
     full_size: Annotated[
         bool,
-        typer.Option("--full-size", help="DetectionPipeline every frame at full size (slower)."),
+        typer.Option("--full-size", help="Search every frame at full size (slower)."),
     ] = False,
     detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     landmarks: Annotated[

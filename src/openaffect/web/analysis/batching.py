@@ -60,7 +60,7 @@ class Batcher:
         self._thread.shutdown()
 
     async def predict(self, crops: Sequence[Pixels]) -> FaceOutputs:
-        """The face_outputs of a picture's crops; a caller that is cancelled is left out of its batch."""
+        """The outputs of a picture's crops; a caller that is cancelled is left out of its batch."""
         job = _Job(crops, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._some.set()
