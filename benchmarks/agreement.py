@@ -81,6 +81,7 @@ def generate(place: Path, faces: int, people: int) -> Dataset:
     true = rng.integers(0, 11, faces)[face]
     said = np.where(rng.random(n) < 0.7, true, rng.integers(0, 11, n))
     point = rng.uniform(-0.6, 0.6, (faces, 2))[face] + rng.normal(0, 0.15, (n, 2))
+    point = point.clip(-1, 1)
     point[said > 8] = np.nan
     names = [e.value for e in EXPRESSIONS]
     numbers = np.arange(faces)
