@@ -318,18 +318,20 @@ def scan_dataset(
     path = Path(path)
     info = read_folder(path, lambda: _read_info(path))
     where = str(path / "faces.parquet")
-    seen = np.empty(0, np.uint64)
+    seen = np.empty(0, np.int64)
     for portion in tables.scan_parquet(
         where, "the faces of a dataset", _wanted(columns), rows=rows
     ):
         faces = _conform_faces(portion, columns, where)
         check_faces(faces, where)
         # Eight bytes per face suffice to find an id that an earlier portion has. A stable sort
-        # merges two sorted runs in linear time.
+        # merges two sorted runs in linear time, and in place.
         hashes = np.sort(np.fromiter(map(hash, faces["face_id"].to_pylist()), np.int64, len(faces)))
-        if np.isin(hashes.view(np.uint64), seen, assume_unique=True).any():
+        places = np.searchsorted(seen, hashes)
+        if (seen[places[places < len(seen)]] == hashes[places < len(seen)]).any():
             raise InputError(f"face_id must be unique in {where}, but ids repeat")
-        seen = np.sort(np.concatenate([seen, hashes.view(np.uint64)]), kind="stable")
+        seen = np.concatenate([seen, hashes])
+        seen.sort(kind="stable")
         yield Dataset(path, info, faces)
 
 
