@@ -1,4 +1,4 @@
-"""Inference over a dataset of any size, into a file: memory does not grow with its rows.
+"""Inference over a dataset of any size, into a file: no table is in memory as a whole.
 
 The faces are read twice, a portion at a time: once to know what they are (their number, order and
 fingerprint), so that a run that was killed goes on only with the same faces, and once to predict
@@ -62,7 +62,7 @@ def predict_to_file(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PredictionSummary:
-    """Predict a dataset of any size into a file, in constant memory; a killed run can go on.
+    """Predict a dataset of any size into a file, portion by portion; a killed run can go on.
 
     Args:
         model: from `open_model`.

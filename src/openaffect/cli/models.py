@@ -113,7 +113,7 @@ def predict(
     """A model's predictions for every face of a dataset.
 
     The rows are kept beside the file until it is whole, so that a run that was interrupted can
-    be resumed; memory does not grow with the number of faces.
+    be resumed; the table is never in memory as a whole.
 
     Example: openaffect predict run fer -o predictions.parquet
     """
