@@ -158,7 +158,8 @@ def _look_through(path: Path, split: str | None) -> _Known:
             prints.update(batch)
         order.update("".join(f"{face_id}\0" for face_id in chosen.ids).encode())
         rows += len(chosen)
-        none = none or portion.select([])
+        if none is None:  # not `or`: a dataset without a face is false
+            none = portion.select([])
     if none is None or not rows:
         raise InputError(
             f"{path} has no face" + ("" if split is None else f" in the split '{split}'")
