@@ -119,7 +119,7 @@ def run_demo(
             )
     reports = []
     for number, strategy in enumerate(STRATEGIES, start=2):
-        say(f"{number}/4 training, predicting and judging: {strategy}")
+        say(f"{number}/4 training, predicting and evaluating: {strategy}")
         reports.append(
             _run_strategy(
                 dataset,

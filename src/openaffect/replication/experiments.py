@@ -351,7 +351,7 @@ def _predict(
 def _judge(
     setup: ExperimentConfig, row: Experiment, predictions: Predictions, selection: Selection
 ) -> Report:
-    setup.show.say(f"{row.title}: judging {len(selection.rows):,} faces")
+    setup.show.say(f"{row.title}: evaluating {len(selection.rows):,} faces")
     report = evaluate(
         setup.dataset,
         predictions,
