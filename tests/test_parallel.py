@@ -51,12 +51,26 @@ def end_the_worker(number: int) -> int:
     return number
 
 
-def note_and_wait(task: tuple[str, int]) -> int:
-    """Leave a file with this worker's number, then take a while."""
+def workers_seen(folder: Path) -> set[int]:
+    """The processes that left a file there."""
+    return {int(path.name.split("-")[1]) for path in folder.iterdir()}
+
+
+def meet(task: tuple[str, int]) -> tuple[int, bool, int]:
+    """Leave a file with this worker's number, and wait until a second worker has begun."""
     folder, number = task
     Path(folder, f"{number}-{os.getpid()}").touch()
+    deadline = time.monotonic() + 120  # else the first worker may do all the work
+    while len(workers_seen(Path(folder))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return os.getpid(), parallel.is_worker(), cv2.getNumThreads()
+
+
+def note_and_wait(task: tuple[str, int]) -> int:
+    """Leave a file with this worker's number, then take a while."""
+    meet(task)
     time.sleep(0.03)
-    return number
+    return task[1]
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +217,11 @@ def test_workers_of_ray(cluster: Any, check: Callable[[str], None]) -> None:
 
 
 @pytest.mark.slow
-def test_workers_of_ray_take_one_thread_each(cluster: Any) -> None:
-    found = list(map_in_order(look_around, range(8), workers=2, engine="ray"))
+def test_workers_of_ray_take_one_thread_each(cluster: Any, tmp_path: Path) -> None:
+    tasks = [(str(tmp_path), number) for number in range(8)]
+    found = list(map_in_order(meet, tasks, workers=2, engine="ray"))
     assert len(found) == 8
-    assert {(worker, threads) for _, worker, threads, _ in found} == {(True, 1)}
+    assert {(worker, threads) for _, worker, threads in found} == {(True, 1)}
     assert len({pid for pid, *_ in found}) == 2
 
 
@@ -219,8 +234,7 @@ def test_what_a_killed_actor_had_is_given_again(cluster: Any, tmp_path: Path) ->
     os.kill(pid, signal.SIGKILL)
     found += list(results)
     assert found == list(range(100))
-    workers = {int(path.name.split("-")[1]) for path in tmp_path.iterdir()}
-    assert len(workers) == 3  # one began again
+    assert len(workers_seen(tmp_path)) == 3  # one began again
 
 
 @pytest.mark.slow
