@@ -31,15 +31,21 @@ def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
         )
 
 
-def read(connection: sa.Connection) -> dict[str, int]:
-    """Every counter that is not 0, by name.
+def read(connection: sa.Connection, start: str = "") -> dict[str, int]:
+    """Every counter that is not 0 and whose name begins like this, by name.
 
     Raises:
         FormatError: one that is no whole number: the file is damaged.
     """
     found = {}
-    for name, value in connection.execute(sa.select(counters).where(counters.c.value != 0)):
+    for name, value in connection.execute(_chosen(start)):
         if not isinstance(name, str) or not isinstance(value, int):
             raise FormatError(f"damaged counter in the database: {name!r:.50} is {value!r:.50}")
         found[name] = value
     return found
+
+
+def _chosen(start: str) -> sa.Select[tuple[str, int]]:
+    return sa.select(counters.c.name, counters.c.value).where(
+        counters.c.value != 0, counters.c.name.startswith(start, autoescape=True)
+    )

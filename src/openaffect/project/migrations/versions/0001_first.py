@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("repeat_same", sa.Integer(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("day", sa.Text()),
+        sa.Column("watched_from", sa.DateTime(timezone=True)),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotators")),
         sa.UniqueConstraint("name", name=op.f("uq_annotators_name")),
