@@ -113,6 +113,14 @@ def make_batch(
     )
 
 
+def make_first_batch(project: Project) -> BatchPlan | None:
+    """A batch of all faces where the project has faces and no batch; None where it has one."""
+    with project.database.read() as connection:
+        if tasks.list_batches(connection) or not tasks.count_faces_without_batch(connection):
+            return None
+    return make_batch(project, "all")
+
+
 def _check(name: str, which: Filter, overlap: int, share: float) -> None:
     name = name.strip()
     if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or "/" in name:

@@ -314,7 +314,7 @@ def change_settings(project: Project, values: Mapping[str, Any]) -> Project:
         FormatError: a value of the wrong type or out of range.
     """
     path = project.path / TOML
-    settings = replace_settings(project.settings, values, path)
+    settings = replace_settings(project.settings, values, Path(TOML))
     write_settings(settings, path)
     changed = dataclasses.replace(project, settings=settings)
     with project.database.read() as connection:
