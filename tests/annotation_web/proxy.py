@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 
 class Proxy:
@@ -71,24 +74,28 @@ class Proxy:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Proxy]:
-        """The proxy in a thread, on a free port of this computer."""
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
-        )
-        self.port = server.sockets[0].getsockname()[1]
+        """The proxy in a thread of its own, on a free port of this computer."""
         thread = threading.Thread(target=self._loop.run_forever)
         thread.start()
         try:
+            server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0))
+            self.port = server.sockets[0].getsockname()[1]
             yield self
+            self._call(self._end(server))
         finally:
-            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(10)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(10)
             self._loop.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     async def _end(self, server: asyncio.Server) -> None:
         server.close()
         self._abort()
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]
-        await asyncio.wait(others, timeout=5) if others else None
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # transports close in the next turns of the loop
