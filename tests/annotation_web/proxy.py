@@ -54,7 +54,8 @@ class Proxy:
         self._writers |= both
         try:
             await asyncio.gather(
-                self._copy(reader, inner_writer, 0.0), self._copy(inner_reader, writer, self.delay)
+                self._copy(reader, inner_writer, is_answer=False),
+                self._copy(inner_reader, writer, is_answer=True),
             )
         finally:
             self._writers -= both
@@ -62,11 +63,11 @@ class Proxy:
                 one.transport.abort()
 
     async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await asyncio.sleep(delay)
+                await asyncio.sleep(self.delay if is_answer else 0)
                 writer.write(data)
                 await writer.drain()
             if writer.can_write_eof():
@@ -80,8 +81,10 @@ class Proxy:
         try:
             server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0))
             self.port = server.sockets[0].getsockname()[1]
-            yield self
-            self._call(self._end(server))
+            try:
+                yield self
+            finally:
+                self._call(self._end(server))
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(10)

@@ -278,6 +278,7 @@ export class Work {
     this.busy = null;
     this.current.close();
     this.current = null;
+    this.screen.clear(t("work.loading"));
   }
 
   #showFeedback({ correct, expression, valence, arousal }) {
@@ -303,6 +304,7 @@ export class Work {
 
   #afterFeedback() {
     this.#leaveFace();
+    this.#showNumbers();
     if (this.ended) {
       const round = this.ended;
       this.ended = null;
