@@ -4,8 +4,6 @@ An answer, the face that it answers, every number that pages show, and the next 
 transaction. An answer that comes again is known by its id, which the browser has made.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 import re

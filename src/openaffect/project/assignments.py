@@ -225,7 +225,7 @@ def _draw(
     settings: Settings,
     chance: random.Random,
     names: list[tuple[int, str]],
-) -> dict[str, Any] | None:
+) -> Any:
     """Find the next face of a person: now and then gold or a repetition, else work."""
     lot = chance.random()
     quality = settings.quality
@@ -266,7 +266,7 @@ def draw_work(connection: sa.Connection, person: int, batch: int, start: float) 
     return None
 
 
-def _open(batch: int) -> tuple[sa.ColumnElement[bool], ...]:
+def _open(batch: int) -> tuple[Any, ...]:
     # As text, so that the databases see that their partial index fits.
     return tasks.c.batch_id == batch, sa.text("given < wanted")
 

@@ -1,8 +1,7 @@
 """Withdrawn consent: a person's name goes, and, where it is wished, all that they said."""
 
-from __future__ import annotations
-
 import uuid
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -57,7 +56,7 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int
     return voided
 
 
-def _standing(connection: sa.Connection, person: int) -> list[sa.Row[tuple[object, ...]]]:
+def _standing(connection: sa.Connection, person: int) -> list[Any]:
     """Rows of a person that are neither void nor withdrawn."""
     void = annotations.alias()
     withdrawn = sa.select(void.c.id).where(void.c.replaces == annotations.c.id, void.c.void)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -38,14 +39,15 @@ def read(connection: sa.Connection, start: str = "") -> dict[str, int]:
         FormatError: one that is no whole number: the file is damaged.
     """
     found = {}
-    for name, value in connection.execute(_chosen(start)):
+    for row in connection.execute(_chosen(start)):
+        name, value = row
         if not isinstance(name, str) or not isinstance(value, int):
             raise FormatError(f"damaged counter in the database: {name!r:.50} is {value!r:.50}")
         found[name] = value
     return found
 
 
-def _chosen(start: str) -> sa.Select[tuple[str, int]]:
+def _chosen(start: str) -> sa.Select[Any]:
     return sa.select(counters.c.name, counters.c.value).where(
         counters.c.value != 0, counters.c.name.startswith(start, autoescape=True)
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from openaffect.faces.boxes import Box
-from openaffect.faces.crops import crop, crop_window
+from openaffect.faces.crops import Window, crop, crop_window
 from openaffect.images import Pixels, encode_image, read_image, resize_image
 from openaffect.project.project import Project
 from openaffect.project.schema import assignments, faces, images
@@ -39,7 +41,7 @@ class Place:
     sha256: str
     suffix: str
     box: Box | None
-    landmarks: np.ndarray | None
+    landmarks: NDArray[np.float32] | None
     size: tuple[int, int] | None
 
 
@@ -100,7 +102,8 @@ def locate_landmarks(project: Project, place: Place) -> list[list[float]] | None
     if place.box is None:
         if place.size is None:
             return None
-        shares = place.landmarks / np.array(place.size, np.float32)
+        width, height = place.size
+        shares = Window(0, 0, width, height).to_crop(place.landmarks, 1, 1)
     else:
         window = crop_window(place.box, project.settings.crop_rule)
         shares = window.to_crop(place.landmarks, 1, 1)
@@ -120,7 +123,7 @@ def _shrink(image: Pixels, side: int) -> Pixels:
     return resize_image(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
-def _place(row: sa.Row[tuple[object, ...]]) -> Place:
+def _place(row: Any) -> Place:
     box = None if row.x is None else Box(row.x, row.y, row.w, row.h)
     points = row.landmarks
     landmarks = None if points is None else np.frombuffer(points, "<f4").reshape(-1, 2)

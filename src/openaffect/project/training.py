@@ -99,7 +99,7 @@ def read_training(person: Person, settings: Settings, faces: int) -> Training:
 
 
 def _has_rounds(person: Person, settings: Settings) -> bool:
-    return 0 < settings.quality.training_rounds <= person.numbers["rounds_passed"]
+    return bool(0 < settings.quality.training_rounds <= person.numbers["rounds_passed"])
 
 
 def _passed(settings: Settings) -> Training:
