@@ -47,13 +47,18 @@ class Place:
 
 def find_places(connection: sa.Connection, numbers: list[int]) -> dict[int, Place]:
     """Where faces are, by their numbers."""
-    columns = (faces.c.id, faces.c.x, faces.c.y, faces.c.w, faces.c.h, faces.c.landmarks)
-    found = connection.execute(
-        sa.select(*columns, images.c.sha256, images.c.suffix, images.c.width, images.c.height)
-        .join(images, images.c.id == faces.c.image_id)
-        .where(faces.c.id.in_(numbers))
-    )
+    found = connection.execute(_PLACES, {"numbers": numbers}) if numbers else []
     return {row.id: _place(row) for row in found}
+
+
+_PLACES = (
+    sa.select(
+        *(faces.c.id, faces.c.x, faces.c.y, faces.c.w, faces.c.h, faces.c.landmarks),
+        *(images.c.sha256, images.c.suffix, images.c.width, images.c.height),
+    )
+    .join(images, images.c.id == faces.c.image_id)
+    .where(faces.c.id.in_(sa.bindparam("numbers", expanding=True)))
+)
 
 
 def may_see(connection: sa.Connection, person: int, assignment: int) -> int | None:
