@@ -430,9 +430,9 @@ def _note_work(
     if task.wanted > 1 or task.done > 0:
         found = [one for one in find_valid_answers(connection, row.face_id) if one.kind == "work"]
     reasons = find_reasons(found, settings)
-    review = _review_again(task, reasons)
+    review, listed = _review_again(task, reasons)
     change = 0 if before is not None else sign
-    values = {"done": task.done + change, "review": review, "reasons": reasons or None}
+    values = {"done": task.done + change, "review": review, "reasons": listed or None}
     connection.execute(_SAVE_TASK, {"face": row.face_id} | values)
     others = [one for one in found if one.annotator_id != row.annotator_id]
     agree = sign * sum(one.expression == row.expression for one in others)
@@ -445,15 +445,15 @@ def _note_work(
     changes["review.open"] += (review == "open") - (task.review == "open")
 
 
-def _review_again(task: Any, reasons: list[str]) -> str | None:
-    """The state of a face's review after another answer.
+def _review_again(task: Any, reasons: list[str]) -> tuple[str | None, list[str]]:
+    """The state of a face's review after another answer, and its reasons.
 
     What a reviewer has settled or dismissed stays so unless there is a new reason.
     """
-    if not reasons:
-        return None
-    decided = task.review in ("settled", "dismissed") and set(reasons) <= set(task.reasons or [])
-    return str(task.review) if decided else "open"
+    known = task.reasons or []
+    if task.review in ("settled", "dismissed") and set(reasons) <= set(known):
+        return str(task.review), known
+    return ("open" if reasons else None), reasons
 
 
 def find_reasons(found: list[Any], settings: Settings) -> list[str]:
