@@ -67,9 +67,10 @@ export function createCircumplex({ names, onChange = null, valueText = () => "" 
   clip.append(svg("circle", { r: RADIUS }));
   const region = svg("rect", { class: "region", "clip-path": `url(#disc-${drawn})` });
   const layer = svg("g", { "clip-path": `url(#disc-${drawn})` });
+  const many = svg("g");
   const points = svg("g");
   root.append(clip, svg("circle", { class: "disc", r: RADIUS }), layer, region, grid());
-  root.append(...Object.values(texts), points);
+  root.append(...Object.values(texts), many, points);
   const chart = { element: root, layer };
   let disabled = false;
 
@@ -93,8 +94,11 @@ export function createCircumplex({ names, onChange = null, valueText = () => "" 
     root.setAttribute("aria-valuenow", point === null ? 0 : point.valence);
     root.setAttribute("aria-valuetext", valueText(point));
   };
-  /** Show many: [{valence, arousal, text, expression, title, chosen}]; `text` tells them apart. */
-  chart.setPoints = (many) => points.replaceChildren(...many.map(marked));
+  /**
+   * Show many below the chosen one: [{valence, arousal, text, textAt, expression, title, chosen}];
+   * `text` tells them apart, `textAt` is where its middle stands beside the point.
+   */
+  chart.setPoints = (all) => many.replaceChildren(...all.map(marked));
   chart.setDisabled = (value) => {
     disabled = value;
     root.classList.toggle("disabled", value);
@@ -160,7 +164,10 @@ function marked(one) {
   const place = `translate(${x(one.valence)} ${y(one.arousal)})`;
   const group = svg("g", { transform: place, class: one.chosen ? "mark chosen" : "mark" });
   group.append(colored(svg("circle", { class: "point", r: one.chosen ? 8 : 6 }), one.expression));
-  if (one.text) group.append(svg("text", { x: 9, y: -6, class: "mark-text" }, one.text));
+  if (one.text) {
+    const [right, down] = one.textAt ?? [13, -9];
+    group.append(svg("text", { x: right, y: down, class: "mark-text" }, one.text));
+  }
   if (one.title) group.append(svg("title", {}, one.title));
   return group;
 }

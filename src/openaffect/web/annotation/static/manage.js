@@ -27,7 +27,7 @@ async function open(me, focus) {
 }
 
 await attempt(async () => {
-  const me = await start("manage.page.manage", ["owner"]);
+  const me = await start("bar.manage", ["owner"]);
   if (me === null) return;
   for (const part of Object.values(PARTS)) part.prepare(me);
   $("tabs").hidden = false;

@@ -23,7 +23,7 @@ export function prepare(me) {
   $("people-local").replaceChildren(t("manage.people.local"), " ",
     make("code", { dir: "ltr" }, "openaffect annotate PROJECT --owner NAME"));
   for (const [select, means] of [["invite-role", "invite-role-means"], ["person-role", "person-role-means"]]) {
-    options($(select), ROLES.map((role) => [role, nameOf("manage.role", role)]), "annotator");
+    options($(select), ROLES.map((role) => [role, nameOf("role", role)]), "annotator");
     $(select).addEventListener("change", () => describeRole(select, means));
     describeRole(select, means);
   }
@@ -53,7 +53,7 @@ const describeRole = (select, means) => {
 function row(person) {
   const { role, at, counts, gold, repeats } = person;
   return [
-    make("span", { id: `name-${person.id}` }, personName(person)), nameOf("manage.role", role),
+    make("span", { id: `name-${person.id}` }, personName(person)), nameOf("role", role),
     stateOf(person), [amount(counts.work), "number"], [amount(counts.training), "number"],
     [ofTotal(gold.right, gold.answers), "number"], [percent(gold.last30), "number"],
     [ofTotal(repeats.same, repeats.answers), "number"], moment(at), changeButton(person),
@@ -168,7 +168,7 @@ const label = () => open.name ?? open.pseudonym;
 
 async function change(body, done) {
   await patch(`v1/people/${open.id}`, body);
-  const role = nameOf("manage.role", body.role ?? open.role);
+  const role = nameOf("role", body.role ?? open.role);
   await finish(t(done, { name: label(), role }));
 }
 

@@ -23,7 +23,7 @@ export async function start(title, roles) {
   $("to-manage").hidden = me.role !== "owner";
   $("unreviewed").hidden = !language().unreviewed;
   if (roles.includes(me.role)) return me;
-  const values = { role: nameOf("manage.role", me.role) };
+  const values = { role: nameOf("role", me.role) };
   showProblem(t("manage.problem.role", values));
   return null;
 }
