@@ -23,13 +23,13 @@ export function said(annotations) {
 export function answersTable(annotations, { use, sendBack }) {
   const heads = [t("review.person"), t("work.categories"), [t("circumplex.valence"), "number"],
     [t("circumplex.arousal"), "number"], t("review.marks"), t("review.comment"),
-    [t("review.seconds"), "number"], t("review.at"), t("review.act")];
+    [t("review.seconds"), "number"], t("review.at"), [t("review.act"), "act"]];
   const rows = annotations.map((one, n) => [
     make("span", {}, badge(n), " ", words(one.person)), expressionName(one.expression),
     [coordinate(one.valence), "number"], [coordinate(one.arousal), "number"], marks(one),
     make("bdi", { class: "comment", dir: "auto" }, one.comment), [amount(one.seconds, 1), "number"],
-    moment(one.at), make("span", { class: "row" },
-      small(t("review.use"), n, () => use(one)), small(t("review.return"), n, () => sendBack(one))),
+    moment(one.at), [make("span", { class: "row" },
+      small(t("review.use"), n, () => use(one)), small(t("review.return"), n, () => sendBack(one))), "act"],
   ]);
   return table(t("review.answers"), heads, rows);
 }

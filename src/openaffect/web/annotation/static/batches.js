@@ -36,7 +36,7 @@ export async function show() {
   const heads = [t("manage.batch.name"), t("manage.people.state"), t("manage.batches.answers"),
     [t("manage.batches.faces"), "number"], t("manage.batches.overlap"),
     t("manage.batches.balanced"), t("manage.batch.people"), t("manage.batches.made"),
-    t("manage.people.change")];
+    [t("manage.people.change"), "act"]];
   $("batches-table").replaceChildren(table(t("manage.batches.all"), heads,
     batches.map((batch) => row(batch, byId)), t("manage.batches.none")));
   fillForm(settings);
@@ -63,7 +63,7 @@ function row(batch, byId) {
     : t("manage.batches.no_overlap");
   return [words(batch.name), nameOf("manage.batch_state", batch.state), progress,
     [amount(batch.faces), "number"], overlap, nameOf("manage.balanced_by", batch.balanced_by),
-    make("span", { class: "names" }, ...names), moment(batch.at), stateButton(batch)];
+    make("span", { class: "names" }, ...names), moment(batch.at), [stateButton(batch), "act"]];
 }
 
 function stateButton({ name, state }) {

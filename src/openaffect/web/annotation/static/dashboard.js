@@ -69,7 +69,7 @@ function peopleTable(people) {
 }
 
 const barred = (value, most) =>
-  make("span", { class: "barred" }, shareBar(value / most), amount(value));
+  make("span", { class: "barred" }, shareBar(value / most), make("b", {}, amount(value)));
 
 function expressionTable(counts) {
   const entries = Object.entries(counts);

@@ -42,7 +42,7 @@ export function amount(value, decimals = 0) {
 /** A part of a whole as per cent; a dash where the whole is nothing. */
 export function percent(part, whole = 1) {
   if (part === null || part === undefined || !whole) return "–";
-  return format(part / whole, { style: "percent", maximumFractionDigits: 1 });
+  return format(part / whole, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 }
 
 /** A moment in the time of this computer. */

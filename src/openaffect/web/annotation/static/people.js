@@ -42,7 +42,7 @@ export async function show() {
   const heads = [t("manage.people.person"), t("manage.people.role"), t("manage.people.state"),
     [t("manage.people.work"), "number"], [t("manage.people.training"), "number"],
     [t("manage.people.gold"), "number"], [t("manage.people.last30"), "number"],
-    [t("manage.people.repeats"), "number"], t("manage.people.since"), t("manage.people.change")];
+    [t("manage.people.repeats"), "number"], t("manage.people.since"), [t("manage.people.change"), "act"]];
   $("people-table").replaceChildren(table(t("manage.people.all"), heads, people.map(row)));
 }
 
@@ -56,7 +56,7 @@ function row(person) {
     make("span", { id: `name-${person.id}` }, personName(person)), nameOf("role", role),
     stateOf(person), [amount(counts.work), "number"], [amount(counts.training), "number"],
     [ofTotal(gold.right, gold.answers), "number"], [percent(gold.last30), "number"],
-    [ofTotal(repeats.same, repeats.answers), "number"], moment(at), changeButton(person),
+    [ofTotal(repeats.same, repeats.answers), "number"], moment(at), [changeButton(person), "act"],
   ];
 }
 
