@@ -16,7 +16,7 @@ const badge = (n) => make("b", { class: "letter" }, letter(n));
 /** Letters and categories in one line. */
 export function said(annotations) {
   return annotations.flatMap((one, n) =>
-    [n > 0 ? " · " : "", make("span", { class: "one" }, badge(n), " ", expressionName(one.expression))]);
+    [n > 0 ? " · " : "", make("bdi", { class: "one" }, badge(n), " ", expressionName(one.expression))]);
 }
 
 /** Everything that each of them said; `use` takes an answer over, `sendBack` asks its person again. */

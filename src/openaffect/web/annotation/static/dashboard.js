@@ -124,7 +124,9 @@ function days(all) {
     const place = { x: n * step + 1, y: height - tall, width: Math.max(step - 2, 1), height: tall };
     return draw("rect", place, draw("title", {}, `${shown(one.day)}: ${amount(one.work)}`));
   });
-  const label = t("manage.dashboard.days_label", { answers: amount(total), most: amount(most) });
+  const label = total === 0
+    ? t("manage.dashboard.no_answers_in_days")
+    : t("manage.dashboard.days_label", { answers: amount(total), most: amount(most) });
   const line = draw("line", { class: "base", x1: 0, x2: width, y1: height, y2: height });
   const chart = draw("svg", {
     class: "days", viewBox: `0 0 ${width} ${height + 1}`, role: "img", "aria-label": label,
@@ -133,7 +135,7 @@ function days(all) {
   const heads = [t("manage.dashboard.day"), [t("manage.dashboard.answers"), "number"]];
   const rows = all.map((one) => [shown(one.day), [amount(one.work), "number"]]);
   return [make("p", { class: "muted" }, label), chart,
-    make("p", { class: "ends muted small", dir: "ltr" }, ...ends.map((one) => make("span", {}, shown(one.day)))),
+    make("p", { class: "ends muted small", dir: "ltr" }, ...ends.map((one) => make("bdi", {}, shown(one.day)))),
     make("details", {}, make("summary", {}, t("manage.as_table")),
       table(t("manage.dashboard.days"), heads, rows.reverse()))];
 }

@@ -45,9 +45,8 @@ export function percent(part, whole = 1) {
   return format(part / whole, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 }
 
-/** A moment in the time of this computer. */
-export function moment(iso) {
-  const style = { dateStyle: "medium", timeStyle: "short" };
+/** A moment in the time of this computer, or the day alone. */
+export function moment(iso, style = { dateStyle: "medium", timeStyle: "short" }) {
   const shown = new Intl.DateTimeFormat(language().code, style).format(new Date(iso));
   return make("time", { datetime: iso }, shown);
 }
@@ -56,7 +55,7 @@ export function moment(iso) {
 export function expressionName(name) {
   const mark = make("span", { class: "swatch", "aria-hidden": "true" });
   mark.style.background = `var(--${name})`;
-  return make("span", { class: "category" }, mark, nameOf("expression", name));
+  return make("bdi", { class: "category" }, mark, nameOf("expression", name));
 }
 
 /** A bar beside a number that says the same. */

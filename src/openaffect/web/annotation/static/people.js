@@ -56,7 +56,7 @@ function row(person) {
     make("span", { id: `name-${person.id}` }, personName(person)), nameOf("role", role),
     stateOf(person), [amount(counts.work), "number"], [amount(counts.training), "number"],
     [ofTotal(gold.right, gold.answers), "number"], [percent(gold.last30), "number"],
-    [ofTotal(repeats.same, repeats.answers), "number"], moment(at), [changeButton(person), "act"],
+    [ofTotal(repeats.same, repeats.answers), "number"], moment(at, { dateStyle: "medium" }), [changeButton(person), "act"],
   ];
 }
 

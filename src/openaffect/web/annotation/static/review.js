@@ -140,7 +140,7 @@ function pointText(point, expression) {
   if (WITHOUT_POINT.includes(expression)) {
     return t("message.takes_no_point", { expression: nameOf("expression", expression) });
   }
-  if (point === null) return t("circumplex.empty");
+  if (point === null) return t("review.no_point");
   const at = t("circumplex.point", { valence: affect(point.valence), arousal: affect(point.arousal) });
   const region = me.regions[expression];
   const outside = region && !inRegion(point, region);

@@ -43,7 +43,7 @@ function field(setting) {
   const label = make("label", { for: id }, make("code", { dir: "ltr" }, key));
   // The descriptions are those of project.toml, in English.
   const means = make("p", { id: `${id}-means`, class: "muted" },
-    make("bdi", { lang: "en", dir: "ltr" }, description), " ",
+    make("bdi", { lang: "en", dir: "ltr" }, description), make("br"),
     t("manage.settings.default", { value: shown(usual) }));
   const place = kind === "checkbox" ? [make("div", { class: "row" }, input, label)] : [label, input];
   return make("div", { class: "setting" }, ...place, means);
