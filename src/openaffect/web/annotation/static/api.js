@@ -25,13 +25,8 @@ export function onUnauthorized(ask) {
  * Ask the server; the promise gives its JSON, or fails with an ApiError.
  * After a 401 the person signs in and the request is sent once more, unless `signIn` is false.
  */
-export async function request(method, path, body, { signIn = true, signal } = {}) {
-  const answer = await send(method, path, body, signal);
-  if (answer.ok) return read(answer);
-  const error = await toError(answer);
-  if (error.status !== 401 || !signIn || !askToSignIn) throw error;
-  await askToSignIn();
-  return request(method, path, body, { signIn: false, signal });
+export async function request(method, path, body, options) {
+  return read(await ask(method, path, body, options), "json");
 }
 
 export const get = (path, options) => request("GET", path, undefined, options);
@@ -41,13 +36,20 @@ export const remove = (path, options = {}) => request("DELETE", path, {}, option
 
 /** A picture, or another file of ours. */
 export async function getBlob(path) {
-  const answer = await send("GET", path);
-  if (!answer.ok) throw await toError(answer);
-  return answer.blob();
+  return read(await ask("GET", path), "blob");
 }
 
-async function send(method, path, body, signal) {
-  const options = { method, credentials: "same-origin", cache: "no-store", signal };
+async function ask(method, path, body, { signIn = true } = {}) {
+  const answer = await send(method, path, body);
+  if (answer.ok) return answer;
+  const error = await toError(answer);
+  if (error.status !== 401 || !signIn || !askToSignIn) throw error;
+  await askToSignIn();
+  return ask(method, path, body, { signIn: false });
+}
+
+async function send(method, path, body) {
+  const options = { method, credentials: "same-origin", cache: "no-store" };
   if (method !== "GET") {
     options.headers = { "Content-Type": "application/json" };
     options.body = JSON.stringify(body ?? {});
@@ -59,9 +61,9 @@ async function send(method, path, body, signal) {
   }
 }
 
-async function read(answer) {
+async function read(answer, kind) {
   try {
-    return await answer.json();
+    return await answer[kind]();
   } catch (problem) {
     // The connection broke inside the answer, or something between us and the server answered.
     throw new ApiError(0, "offline", String(problem.message ?? problem));

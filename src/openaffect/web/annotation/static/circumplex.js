@@ -50,12 +50,13 @@ export function svg(name, attributes = {}, text = null) {
  * options.names: {label, negative, positive, calm, excited}: the name of the whole and of its ends.
  * options.onChange: called with {valence, arousal} while a person clicks, touches or drags; without
  *   it the drawing only shows. Arrow keys are the page's (keys.js and `move`).
+ * options.onEnd: called when the person lets go of the point.
  * options.valueText: (point or null) → what a screen reader says of the point.
  *
  * Gives {element, layer, setNames, setRegion, setPoint, setPoints, setDisabled}; `layer` is a <g>
  * below the points, for a density or the like.
  */
-export function createCircumplex({ names, onChange = null, valueText = () => "" }) {
+export function createCircumplex({ names, onChange = null, onEnd = () => {}, valueText = () => "" }) {
   const root = svg("svg", { class: "circumplex", viewBox: "-128 -124 256 248", direction: "ltr" });
   const texts = {
     negative: svg("text", { transform: "translate(-110 0) rotate(-90)", class: "end" }),
@@ -108,14 +109,14 @@ export function createCircumplex({ names, onChange = null, valueText = () => "" 
   chart.setNames(names);
   chart.setRegion(null);
   if (onChange === null) root.setAttribute("role", "img");
-  else choose(root, (event) => !disabled && onChange(place(root, event)));
+  else choose(root, (event) => !disabled && onChange(place(root, event)), () => !disabled && onEnd());
   chart.setPoint(null);
   return chart;
 }
 
 let drawn = 0; // ids of clip paths are unique in a page
 
-function choose(root, take) {
+function choose(root, take, end) {
   root.classList.add("choosing");
   const slider = { role: "slider", tabindex: 0, "aria-valuemin": -1, "aria-valuemax": 1 };
   for (const [key, value] of Object.entries(slider)) root.setAttribute(key, value);
@@ -127,6 +128,9 @@ function choose(root, take) {
   });
   root.addEventListener("pointermove", (event) => {
     if (root.hasPointerCapture(event.pointerId)) take(event);
+  });
+  root.addEventListener("pointerup", (event) => {
+    if (root.hasPointerCapture(event.pointerId)) end();
   });
 }
 
