@@ -101,7 +101,7 @@ async function show() {
   $("known").replaceChildren(...known(item));
   $("answers").replaceChildren(answersTable(item.annotations, { use, sendBack }));
   $("comment").value = item.draft.comment;
-  chart.setPoints(toPoints(item.annotations));
+  chart.setOthers(toPoints(item.annotations));
   showDraft();
   picture.preload(queue.items[queue.at + 1]);
   await attempt(() => picture.showFace(item));
