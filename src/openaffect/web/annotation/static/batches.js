@@ -77,7 +77,7 @@ function stateButton({ name, state }) {
 
 async function setState(name, state) {
   await patch(`v1/batches/${encodeURIComponent(name)}`, { state });
-  await show();
+  await attempt(show);
   say(t(`manage.batches.now_${state}`, { name }));
 }
 
@@ -135,7 +135,7 @@ async function makeBatch() {
   const made = await post("v1/batches", { ...body, plan: false });
   forgetPlan();
   $("batch").reset();
-  await show();
+  await attempt(show);
   say(t("manage.batch.made", { name: body.name, faces: amount(made.faces) }));
   $("batches-head").focus();
 }

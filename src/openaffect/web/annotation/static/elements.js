@@ -85,7 +85,7 @@ export function table(caption, heads, rows, empty = null) {
         ? make("th", { scope: "row", class: kind }, shown)
         : make("td", { class: kind }, shown);
     })));
-  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+  return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
     make("table", {}, make("caption", {}, caption),
       make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
 }

@@ -30,7 +30,7 @@ export async function show() {
 
 async function add(body) {
   const { added, known, rejected } = await post("v1/gold", body);
-  await show();
+  await attempt(show);
   $("gold-added-head").textContent = t("manage.gold.added", {
     added: amount(added), known: amount(known), rejected: amount(rejected.length),
   });

@@ -87,7 +87,7 @@ async function invite() {
   showLink(t("manage.link.invited", { name }), made);
   $("invite").reset();
   describeRole("invite-role", "invite-role-means");
-  await show();
+  await attempt(show); // after the link, which nobody can see again
 }
 
 function prepareLink() {
@@ -156,10 +156,10 @@ function openPerson(person) {
   $("person-head").focus();
 }
 
-/** Leave the dialog; the table was drawn anew, so the focus goes to the person's new button. */
+/** Leave the dialog; the table is drawn anew, so the focus goes to the person's new button. */
 async function finish(text) {
   $("person").close();
-  await show();
+  await attempt(show);
   say(text);
   ($(`change-${open.id}`) ?? $("people-head")).focus();
 }

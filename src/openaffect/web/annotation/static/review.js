@@ -44,9 +44,8 @@ async function load() {
 
 async function reload() {
   queue.items.forEach(picture.forget);
-  Object.assign(queue, { items: [], at: 0, after: null });
-  await load();
-  await show();
+  Object.assign(queue, { items: [], at: 0, left: 0, after: null });
+  await show(await attempt(load));
 }
 
 async function filter(reason) {
@@ -74,22 +73,21 @@ async function leave(left, text) {
   picture.forget(current());
   queue.items.splice(queue.at, 1);
   queue.left = left;
-  if (queue.items.length === queue.at && queue.after !== null) await load();
-  if (queue.items.length === 0) await reload();
-  else {
-    queue.at = Math.min(queue.at, queue.items.length - 1);
-    await show();
-  }
+  // Whatever fails now, the decided face must not stay on the screen.
+  if (queue.items.length === queue.at && queue.after !== null) await attempt(load);
+  queue.at = Math.max(0, Math.min(queue.at, queue.items.length - 1));
+  await (queue.items.length === 0 ? reload() : show());
   say(`${text} ${t("review.left", { left: amount(queue.left) })}`);
 }
 
 // ---- what is shown
 
-async function show() {
+/** The current face; without one, that there is none, if that is `known`. */
+async function show(known = true) {
   const item = current();
   $("queue").hidden = false;
   $("item").hidden = item === null;
-  $("empty").hidden = item !== null;
+  $("empty").hidden = item !== null || !known;
   $("empty").textContent = t(queue.reason ? "review.empty_reason" : "review.empty");
   $("place").textContent = item === null ? "" : t("review.place", {
     at: queue.at + 1, left: amount(queue.left),
@@ -98,7 +96,7 @@ async function show() {
   $("seen-head").replaceChildren(t("review.face"), " ", words(item.face_id));
   $("why").replaceChildren(make("b", {}, item.reasons.map((one) => t(`review.reason.${one}`)).join(", ")),
     make("br"), ...said(item.annotations));
-  $("known").replaceChildren(...known(item));
+  $("known").replaceChildren(...knownBefore(item));
   $("answers").replaceChildren(answersTable(item.annotations, { use, sendBack }));
   $("comment").value = item.draft.comment;
   chart.setOthers(toPoints(item.annotations));
@@ -109,7 +107,7 @@ async function show() {
 }
 
 /** What was known before anybody annotated: the search's intent, a model's answer. */
-function known({ intended, prelabel }) {
+function knownBefore({ intended, prelabel }) {
   const lines = [];
   if (intended) lines.push(make("span", {}, t("review.intended"), " ", expressionName(intended)));
   if (prelabel) {
