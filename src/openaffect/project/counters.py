@@ -20,25 +20,32 @@ def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
             wait for each other.
     """
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    for name, change in sorted(changes.items()):
-        if change:
-            row = insert(counters).values(name=name, value=change)
-            connection.execute(
-                row.on_conflict_do_update(
-                    index_elements=["name"], set_={"value": counters.c.value + change}
-                )
+    rows = [{"name": name, "value": change} for name, change in sorted(changes.items()) if change]
+    if rows:
+        statement = insert(counters).values(rows)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["name"],
+                set_={"value": counters.c.value + statement.excluded.value},
             )
+        )
 
 
-def read(connection: sa.Connection) -> dict[str, int]:
-    """Every counter that is not 0, by name.
+def read(connection: sa.Connection, start: str = "") -> dict[str, int]:
+    """Every counter that is not 0 and whose name begins like this, by name.
 
     Raises:
         FormatError: one that is no whole number: the file is damaged.
     """
     found = {}
-    for name, value in connection.execute(sa.select(counters).where(counters.c.value != 0)):
+    for name, value in connection.execute(_chosen(start)):
         if not isinstance(name, str) or not isinstance(value, int):
             raise FormatError(f"damaged counter in the database: {name!r:.50} is {value!r:.50}")
         found[name] = value
     return found
+
+
+def _chosen(start: str) -> sa.Select[tuple[str, int]]:
+    return sa.select(counters.c.name, counters.c.value).where(
+        counters.c.value != 0, counters.c.name.startswith(start, autoescape=True)
+    )
