@@ -19,6 +19,9 @@ export function said(annotations) {
     [n > 0 ? " · " : "", make("bdi", { class: "one" }, badge(n), " ", expressionName(one.expression))]);
 }
 
+/** Whether an answer can go back to its person: reviews and imported labels came by no face given. */
+export const canGoBack = ({ kind }) => ["work", "gold", "repeat"].includes(kind);
+
 /** Everything that each of them said; `use` takes an answer over, `sendBack` asks its person again. */
 export function answersTable(annotations, { use, sendBack }) {
   const heads = [t("review.person"), t("work.categories"), [t("circumplex.valence"), "number"],
@@ -29,7 +32,8 @@ export function answersTable(annotations, { use, sendBack }) {
     [coordinate(one.valence), "number"], [coordinate(one.arousal), "number"], marks(one),
     make("bdi", { class: "comment", dir: "auto" }, one.comment), [amount(one.seconds, 1), "number"],
     moment(one.at), [make("span", { class: "row" },
-      small(t("review.use"), n, () => use(one)), small(t("review.return"), n, () => sendBack(one))), "act"],
+      small(t("review.use"), n, () => use(one)),
+      canGoBack(one) ? small(t("review.return"), n, () => sendBack(one)) : null), "act"],
   ]);
   return table(t("review.answers"), heads, rows);
 }

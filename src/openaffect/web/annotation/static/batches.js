@@ -2,13 +2,14 @@
 
 import { get, patch, post } from "./api.js";
 import {
-  $, amount, checkboxes, chosen, expressionName, make, moment, options, percent, table, words,
+  $, amount, checkboxes, chosen, expressionName, make, moment, percent, table, words,
 } from "./elements.js";
 import { attempt, say } from "./start.js";
 import { nameOf, t } from "./texts.js";
 
 let accounts = true;
 let people = []; // who may get work
+let open = null; // the batch of the dialog
 let planned = null; // what the shown plan was made of
 
 /** Called once. */
@@ -23,6 +24,11 @@ export function prepare(me) {
   // A plan is of the form as it was.
   $("batch").addEventListener("input", forgetPlan);
   $("batch-make").addEventListener("click", () => attempt(makeBatch));
+  $("workers-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(savePeople, $("workers-problem"));
+  });
+  $("workers-cancel").addEventListener("click", () => $("workers").close());
 }
 
 /** Ask the server and show all batches. */
@@ -31,7 +37,7 @@ export async function show() {
     get("v1/batches"), accounts ? get("v1/people") : { people: [] }, get("v1/settings"),
   ]);
   people = everybody.people.filter((one) => !["revoked", "withdrawn"].includes(one.state));
-  const byId = new Map(everybody.people.map((one) => [one.id, one.name ?? one.pseudonym]));
+  const byId = new Map(everybody.people.map((one) => [one.id, one.name]));
   $("batches-without").textContent = t("manage.batches.without", { faces: amount(without) });
   const heads = [t("manage.batch.name"), t("manage.people.state"), t("manage.batches.answers"),
     [t("manage.batches.faces"), "number"], t("manage.batches.overlap"),
@@ -48,9 +54,7 @@ function fillForm(settings) {
   for (const [input, key] of [["batch-overlap", "annotation.overlap"], ["batch-share", "annotation.overlap_share"]]) {
     if ($(input).value === "") $(input).value = value(key) ?? "";
   }
-  const before = chosen($("batch-people"));
-  checkboxes($("batch-people"), "people",
-    people.map((one) => [String(one.id), words(one.name ?? one.pseudonym)]), before);
+  offerPeople($("batch-people"), chosen($("batch-people")));
 }
 
 function row(batch, byId) {
@@ -63,16 +67,44 @@ function row(batch, byId) {
     : t("manage.batches.no_overlap");
   return [words(batch.name), nameOf("manage.batch_state", batch.state), progress,
     [amount(batch.faces), "number"], overlap, nameOf("manage.balanced_by", batch.balanced_by),
-    make("span", { class: "names" }, ...names), moment(batch.at), [stateButton(batch), "act"]];
+    make("span", { class: "names" }, ...names), moment(batch.at), [actions(batch), "act"]];
 }
 
-function stateButton({ name, state }) {
-  const to = state === "open" ? "closed" : "open";
-  const text = t(`manage.batches.make_${to}`);
-  const label = `${text}: ${name}`;
-  return make("button", {
-    type: "button", "aria-label": label, onclick: () => attempt(() => setState(name, to)),
-  }, text);
+function actions(batch) {
+  const to = batch.state === "open" ? "closed" : "open";
+  const button = (key, onclick) => make("button", {
+    type: "button", "aria-label": `${t(key)}: ${batch.name}`, onclick,
+  }, t(key));
+  return make("span", { class: "row" },
+    button(`manage.batches.make_${to}`, () => attempt(() => setState(batch.name, to))),
+    accounts ? button("manage.batches.people_do", () => openPeople(batch)) : null);
+}
+
+/** Who works on a batch from now on. */
+function openPeople(batch) {
+  open = batch;
+  $("workers-head").replaceChildren(t("manage.batches.people_of"), " ", words(batch.name));
+  $("workers-problem").hidden = true;
+  offerPeople($("workers-people"), (batch.people ?? []).map(String));
+  $("workers").showModal();
+  $("workers-head").focus();
+}
+
+async function savePeople() {
+  const { name } = open;
+  await patch(`v1/batches/${encodeURIComponent(name)}`, { people: readPeople($("workers-people")) });
+  $("workers").close();
+  await attempt(show);
+  say(t("manage.batches.people_saved", { name }));
+}
+
+const offerPeople = (box, checked) => checkboxes(box, "people",
+  people.map((one) => [String(one.id), words(one.name)]), checked);
+
+/** Numbers of people; null, which is everybody, where nobody is checked. */
+function readPeople(box) {
+  const ids = chosen(box).map(Number);
+  return ids.length > 0 ? ids : null;
 }
 
 async function setState(name, state) {
@@ -94,11 +126,10 @@ function read() {
   for (const [key, input] of [["min_size", "batch-size"], ["limit", "batch-limit"]]) {
     if ($(input).value) filter[key] = Number($(input).value);
   }
-  const ids = chosen($("batch-people")).map(Number);
   return {
     name: $("batch-name").value.trim(), filter,
     overlap: Number($("batch-overlap").value), overlap_share: Number($("batch-share").value),
-    people: ids.length > 0 ? ids : null,
+    people: readPeople($("batch-people")),
   };
 }
 
@@ -120,15 +151,12 @@ async function plan() {
   $("batch-strata").replaceChildren(table(t("manage.batch.strata"), heads,
     Object.entries(found.strata).map(([name, n]) => [stratum(name), [amount(n), "number"]]),
     t("manage.batch.no_strata")));
-  $("batch-make").disabled = found.faces === 0;
   $("batch-planned").hidden = false;
   $("batch-planned-head").focus();
 }
 
-/** A stratum is an expression, or what the server calls the others. */
-function stratum(name) {
-  return t(`expression.${name}`) === `expression.${name}` ? words(name) : expressionName(name);
-}
+/** A stratum is an expression; that of the other faces has no name. */
+const stratum = (name) => (name ? expressionName(name) : t("manage.batch.not_known"));
 
 async function makeBatch() {
   const body = planned;

@@ -9,10 +9,10 @@ const ROLES = ["annotator", "reviewer", "owner"];
 let open = null; // the person of the dialog
 let accounts = true;
 
-/** A person's name, and the pseudonym that stands in the data. */
+/** A person's name, and the pseudonym that stands in the data; who withdrew has only this. */
 export function personName({ name, pseudonym }) {
   const hidden = make("span", { class: "muted small" }, words(pseudonym));
-  return name ? make("span", {}, words(name), " ", hidden) : words(pseudonym);
+  return name === pseudonym ? words(pseudonym) : make("span", {}, words(name), " ", hidden);
 }
 
 /** Called once. */
@@ -131,7 +131,7 @@ function preparePerson() {
   submit("person-role-form", () => change({ role: $("person-role").value }, "manage.person.role_saved"));
   submit("withdraw", withdraw);
   $("person-resume").addEventListener("click", () => act(() => change({ state: "active" }, "manage.person.resumed")));
-  $("person-restore").addEventListener("click", () => act(() => change({ state: "active" }, "manage.person.restored")));
+  $("person-restore").addEventListener("click", () => act(restore));
   $("person-revoke").addEventListener("click", () => act(() => change({ state: "revoked" }, "manage.person.revoked")));
   $("person-link").addEventListener("click", () => act(newLink));
   $("person-close").addEventListener("click", () => $("person").close());
@@ -164,19 +164,23 @@ async function finish(text) {
   ($(`change-${open.id}`) ?? $("people-head")).focus();
 }
 
-const label = () => open.name ?? open.pseudonym;
-
 async function change(body, done) {
   await patch(`v1/people/${open.id}`, body);
   const role = nameOf("role", body.role ?? open.role);
-  await finish(t(done, { name: label(), role }));
+  await finish(t(done, { name: open.name, role }));
 }
 
 async function newLink() {
   const made = await post(`v1/people/${open.id}/link`);
   await finish("");
   const title = open.state === "invited" ? "manage.link.invited" : "manage.link.reset";
-  showLink(t(title, { name: label() }), made);
+  showLink(t(title, { name: open.name }), made);
+}
+
+/** Access comes back by a new link, for the password went with it. */
+async function restore() {
+  open = await patch(`v1/people/${open.id}`, { state: "active" });
+  await newLink();
 }
 
 async function withdraw() {

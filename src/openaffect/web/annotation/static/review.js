@@ -4,7 +4,7 @@
 import { get, post } from "./api.js";
 import { createCircumplex, inRegion, move } from "./circumplex.js";
 import { Clock } from "./clock.js";
-import { answersTable, letter, said, toPoints } from "./answers.js";
+import { answersTable, canGoBack, letter, said, toPoints } from "./answers.js";
 import { $, amount, expressionName, make, table, words } from "./elements.js";
 import { uuid7 } from "./ids.js";
 import { ANNOTATION_KEYS, KeyMap, keyName, listen } from "./keys.js";
@@ -201,11 +201,16 @@ async function dismiss() {
 /** Ask whose answer goes back, and why. */
 function sendBack(annotation = null) {
   const { annotations } = current();
-  const only = annotation ?? (annotations.length === 1 ? annotations[0] : null);
-  $("send-back-answers").replaceChildren(...annotations.map((one, n) =>
+  const possible = annotations.filter(canGoBack);
+  if (possible.length === 0) {
+    say(t("review.none_to_return"));
+    return;
+  }
+  const only = annotation ?? (possible.length === 1 ? possible[0] : null);
+  $("send-back-answers").replaceChildren(...possible.map((one) =>
     make("label", { class: "check" },
       make("input", { type: "radio", name: "whose", value: one.id, required: true, checked: one === only }),
-      make("span", {}, letter(n), " ", words(one.person), ": ", expressionName(one.expression)))));
+      make("span", {}, letter(annotations.indexOf(one)), " ", words(one.person), ": ", expressionName(one.expression)))));
   $("send-back-problem").hidden = true;
   $("send-back").showModal();
   (only ? $("note") : $("send-back-answers").querySelector("input")).focus();
