@@ -4,6 +4,7 @@ import { get } from "./api.js";
 
 let current = { code: "en", direction: "ltr", unreviewed: false, texts: {}, instructions: null };
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+const TURNING_MARKS = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** Every language there is: [{code, name, direction, unreviewed}]. */
 export async function listLanguages() {
@@ -64,8 +65,9 @@ export function applyTexts(root) {
 
 function show(value) {
   if (typeof value === "number") return number(value, Number.isInteger(value) ? 0 : 2);
-  const text = String(value);
-  // A name that runs the other way must not turn the sentence around it.
+  // Marks of direction in a name, or a name that runs the other way, must not turn the sentence
+  // around it.
+  const text = String(value).replace(TURNING_MARKS, "");
   const other = RIGHT_TO_LEFT.test(text) !== (current.direction === "rtl");
   return other ? `\u2068${text}\u2069` : text;
 }
