@@ -129,7 +129,10 @@ class Annotator:
         if name is not None:
             self.sign_in(name)
         shown = "[data-screen=%s]:not([hidden])"
-        for screen, button in (("instructions", "#instructions-read"), ("warning", "#warning-start")):
+        for screen, button in (
+            ("instructions", "#instructions-read"),
+            ("warning", "#warning-start"),
+        ):
             later = ", ".join(shown % one for one in (screen, "warning", "work"))
             self.page.locator(later).first.wait_for()
             if self.page.locator(shown % screen).count():

@@ -79,6 +79,7 @@ export class FaceScreen {
     view.enable("landmarks", face.landmarks !== null);
     view.enable("redo", canRedo(face));
     view.enable("skip", face.kind !== "training");
+    view.enable("undo", face.kind !== "training"); // what was expected is known by then
     view.nameMain("save");
     this.#unsay();
     this.#sayOfFace(face);

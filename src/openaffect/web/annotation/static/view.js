@@ -124,8 +124,10 @@ export class View {
   /** Beside one's own point, the expected one. */
   showExpected({ expression, valence, arousal }, choice) {
     this.buttons[expression]?.classList.add("expected");
-    const mine = choice.point && { ...choice.point, text: t("mark.you"), chosen: true };
-    const theirs = valence !== null && { valence, arousal, text: t("mark.expected") };
+    // One text below and one above, for the points are often near.
+    const [below, above] = [{ textAt: [0, 18] }, { textAt: [0, -16] }];
+    const mine = choice.point && { ...choice.point, text: t("mark.you"), ...below, chosen: true };
+    const theirs = valence !== null && { valence, arousal, text: t("mark.expected"), ...above };
     const points = [
       mine && { ...mine, expression: choice.expression }, theirs && { ...theirs, expression },
     ];
