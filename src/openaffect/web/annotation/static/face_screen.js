@@ -42,6 +42,7 @@ export class FaceScreen {
     this.clock = new Clock();
     this.held = null;
     this.painted = false;
+    this.shown = 0;
   }
 
   /** Show a face whose picture is decoded; time runs from the frame that paints it. */
@@ -55,7 +56,8 @@ export class FaceScreen {
     this.warned = false;
     this.painted = false;
     this.show();
-    this.view.announce(t("work.next_announced"));
+    this.shown += 1; // an announcement that is no other one is not read again
+    this.view.announce(t("work.next_announced", { number: this.shown }));
     if (byId("face").getBoundingClientRect().top < 0) byId("face").scrollIntoView();
   }
 

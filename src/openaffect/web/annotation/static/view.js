@@ -189,9 +189,9 @@ export class View {
     byId("left").textContent = rest.join(" · ");
   }
 
-  /** How many answers wait, and whether the connection is lost. */
+  /** How many answers wait, and why: trouble is "offline", "busy" or null. */
   showSent(waiting, trouble, refused) {
-    const saved = waiting === 0 ? "work.saved" : trouble ? "work.offline" : "work.waiting";
+    const saved = waiting === 0 ? "work.saved" : `work.${trouble ?? "waiting"}`;
     const parts = waiting === 0 && refused > 0 ? [] : [t(saved, { count: waiting })];
     if (refused > 0) parts.push(t("work.refused", { count: refused }));
     const text = parts.join(" · ");
