@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 
 class Proxy:
@@ -51,7 +54,8 @@ class Proxy:
         self._writers |= both
         try:
             await asyncio.gather(
-                self._copy(reader, inner_writer, 0.0), self._copy(inner_reader, writer, self.delay)
+                self._copy(reader, inner_writer, is_answer=False),
+                self._copy(inner_reader, writer, is_answer=True),
             )
         finally:
             self._writers -= both
@@ -59,11 +63,11 @@ class Proxy:
                 one.transport.abort()
 
     async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await asyncio.sleep(delay)
+                await asyncio.sleep(self.delay if is_answer else 0)
                 writer.write(data)
                 await writer.drain()
             if writer.can_write_eof():
@@ -71,24 +75,30 @@ class Proxy:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Proxy]:
-        """The proxy in a thread, on a free port of this computer."""
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
-        )
-        self.port = server.sockets[0].getsockname()[1]
+        """The proxy in a thread of its own, on a free port of this computer."""
         thread = threading.Thread(target=self._loop.run_forever)
         thread.start()
         try:
-            yield self
+            server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0))
+            self.port = server.sockets[0].getsockname()[1]
+            try:
+                yield self
+            finally:
+                self._call(self._end(server))
         finally:
-            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(10)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(10)
             self._loop.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     async def _end(self, server: asyncio.Server) -> None:
         server.close()
         self._abort()
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]
-        await asyncio.wait(others, timeout=5) if others else None
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # transports close in the next turns of the loop

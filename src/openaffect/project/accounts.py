@@ -56,7 +56,8 @@ class Person:
         auto_save: whether an answer is saved once expression and point are given.
         instructions: version of the instructions that were opened.
         at: when the person was invited.
-        numbers: of answers, by name: see `schema.annotators`.
+        numbers: of answers, by name: see `schema.annotators`. A transaction that has the person's
+            row changes them here, and writes them by `save_numbers`.
     """
 
     id: int
@@ -259,14 +260,21 @@ def change_preferences(project: Project, person: int, **values: Any) -> None:
         _change(connection, person, **values)
 
 
+def save_numbers(connection: sa.Connection, person: Person) -> None:
+    """Write the numbers of a person, whose row the transaction has locked."""
+    connection.execute(_SAVE, {"number": person.id} | person.numbers)
+
+
 def get_person(connection: sa.Connection, person: int) -> Person:
-    """A person by number.
+    """A person by number, their row locked where the transaction writes.
 
     Raises:
         NotFoundError: nobody has it.
     """
-    row = _find(connection, annotators.c.id == person, annotators.c.role.in_((*ROLES, LOCAL)))
-    if row is None:
+    lock = connection.get_execution_options().get("openaffect_write", False)
+    statement = _BY_NUMBER.with_for_update() if lock else _BY_NUMBER
+    row = connection.execute(statement, {"number": person}).one_or_none()
+    if row is None or row.role not in (*ROLES, LOCAL):
         raise NotFoundError(f"expected the number of a person, but nobody has {person}")
     return _person(row)
 
@@ -416,14 +424,16 @@ def end_sign_in(project: Project, name: str, address: str, *, right: bool) -> st
 
 
 def find_session(connection: sa.Connection, token: str) -> Person | None:
-    """The person of a session that has not ended."""
-    row = connection.execute(
-        sa.select(annotators)
-        .join(sessions, sessions.c.annotator_id == annotators.c.id)
-        .where(sessions.c.token_hash == _hash(token), sessions.c.expires > _now())
-        .where(annotators.c.state.in_(("active", "paused")))
-    ).one_or_none()
-    return None if row is None else _person(row)
+    """The person of a session that has not ended, their row locked where the transaction writes.
+
+    So requests of one person wait for each other, such as those of two tabs.
+    """
+    lock = connection.get_execution_options().get("openaffect_write", False)
+    statement = _BY_SESSION_LOCKED if lock else _BY_SESSION
+    row = connection.execute(statement, {"hash": _hash(token), "now": _now()}).one_or_none()
+    if row is None or row.state not in ("active", "paused"):
+        return None
+    return _person(row)
 
 
 def end_session(project: Project, token: str) -> None:
@@ -456,6 +466,17 @@ def _hasher() -> Any:
 
 
 _NUMBERS = (*NUMBERS, "rounds_passed", "training", "seconds", "day")
+
+# What every answer needs is built once: that takes longer than to run it.
+_SAVE = sa.update(annotators).where(annotators.c.id == sa.bindparam("number"))
+_BY_NUMBER = sa.select(annotators).where(annotators.c.id == sa.bindparam("number"))
+_BY_SESSION = (
+    sa.select(annotators)
+    .join(sessions, sessions.c.annotator_id == annotators.c.id)
+    .where(sessions.c.token_hash == sa.bindparam("hash"))
+    .where(sessions.c.expires > sa.bindparam("now"))
+)
+_BY_SESSION_LOCKED = _BY_SESSION.with_for_update(of=annotators)
 
 
 def _person(row: Any) -> Person:

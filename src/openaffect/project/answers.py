@@ -4,12 +4,12 @@ An answer, the face that it answers, every number that pages show, and the next 
 transaction. An answer that comes again is known by its id, which the browser has made.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -131,9 +131,7 @@ def store_answer(
         ConflictError: another answer has this id, or the assignment has an answer already.
     """
     assignment = leases.find_assignment(connection, person.id, number)
-    known = connection.execute(
-        sa.select(annotations).where(annotations.c.id == answer.id)
-    ).one_or_none()
+    known = find_answer(connection, answer.id)
     if known is not None:
         if known.annotator_id != person.id or known.assignment_id != number:
             raise ConflictError("another answer has this id")
@@ -147,6 +145,7 @@ def store_answer(
     late = assignment.state in ("expired", "skipped") or assignment.expires < _now()
     if assignment.state in ("expired", "skipped") and assignment.kind == "work":
         leases.change_given(connection, [assignment.face_id], 1)
+    person.numbers["skipped"] -= assignment.state == "skipped"
     values = _values(person, assignment.face_id, answer) | {
         "assignment_id": assignment.id,
         "kind": assignment.kind,
@@ -156,23 +155,23 @@ def store_answer(
         "late": late,
         "counted": assignment.kind == "work",
     }
-    connection.execute(sa.insert(annotations).values(**values))
-    connection.execute(
-        sa.update(assignments)
-        .where(assignments.c.id == number)
-        .values(state="done", annotation=answer.id, answered=values["at"], note=None)
-    )
-    row = connection.execute(sa.select(annotations).where(annotations.c.id == answer.id)).one()
+    connection.execute(_INSERT, values)
+    done = {"state": "done", "note": None, "annotation": answer.id, "answered": values["at"]}
+    connection.execute(_DONE, {"number": number} | done)
+    row = SimpleNamespace(**values)
     stored = _outcome(connection, row, settings)
     before = None
+    changes: Counter[str] = Counter()
     if assignment.state == "returned":  # the first answer stood until now
         before = find_answer(connection, assignment.annotation)
-        _count(connection, person, before, sign=-1, right=_is_right(connection, before))
-    _count(connection, person, row, sign=1, right=_is_right(connection, row))
+        _count(changes, person, before, sign=-1, right=_is_right(connection, before))
+    _count(changes, person, row, sign=1, right=_is_right(connection, row))
     if row.kind == "work":
-        _note_work(connection, row, settings, 1, before)
-    elif row.kind == "gold":
+        _note_work(connection, changes, row, settings, 1, before)
+    accounts.save_numbers(connection, person)
+    if row.kind == "gold":
         _watch(connection, person, settings)
+    counters.add(connection, changes)  # last, for others wait for these rows
     return stored
 
 
@@ -225,11 +224,13 @@ def void_answer(
     right = _is_right(connection, row)
     void = {column.name: getattr(row, column.name) for column in annotations.c}
     void |= {"id": mark, "replaces": row.id, "void": True, "counted": False, "at": _now()}
-    connection.execute(sa.insert(annotations).values(**void))
-    counters.add(connection, {"annotations": 1, "annotations.void": 1})
-    _count(connection, person, row, sign=-1, right=right)
+    connection.execute(_INSERT, void)
+    changes = Counter({"annotations": 1, "annotations.void": 1})
+    _count(changes, person, row, sign=-1, right=right)
     if row.kind == "work":
-        _note_work(connection, row, settings, -1)
+        _note_work(connection, changes, row, settings, -1)
+    accounts.save_numbers(connection, person)
+    counters.add(connection, changes)
 
 
 def list_answers(
@@ -261,9 +262,7 @@ def list_answers(
 
 def find_answer(connection: sa.Connection, number: str) -> Any:
     """A row by its id, or None."""
-    return connection.execute(
-        sa.select(annotations).where(annotations.c.id == number)
-    ).one_or_none()
+    return connection.execute(_BY_ID, {"name": number}).one_or_none()
 
 
 def find_valid_answers(connection: sa.Connection, face: int) -> list[Any]:
@@ -304,6 +303,13 @@ def is_outside(settings: Settings, expression: str | None, valence: Any, arousal
 
 
 # ---- inside ---------------------------------------------------------------------------------
+
+# What every answer needs is built once: that takes longer than to run it.
+_INSERT = sa.insert(annotations)
+_BY_ID = sa.select(annotations).where(annotations.c.id == sa.bindparam("name"))
+_DONE = sa.update(assignments).where(assignments.c.id == sa.bindparam("number"))
+_TASK = sa.select(tasks).where(tasks.c.face_id == sa.bindparam("face")).with_for_update()
+_SAVE_TASK = sa.update(tasks).where(tasks.c.face_id == sa.bindparam("face"))
 
 _SAID = (
     *("expression", "valence", "arousal", "occluded", "comment", "seconds"),
@@ -364,45 +370,34 @@ def _is_right(connection: sa.Connection, row: Any) -> bool:
     return False
 
 
-def _count(connection: sa.Connection, person: Person, row: Any, *, sign: int, right: bool) -> None:
+def _count(changes: Counter[str], person: Person, row: Any, *, sign: int, right: bool) -> None:
     """Change the numbers that pages show by one answer, which comes or goes."""
     day = _now().date().isoformat()
+    changes[f"annotations.{row.kind}"] += sign
+    changes["annotations.counted"] += sign * bool(row.counted)
     if sign > 0:
-        changes = {"annotations": 1, f"annotations.{row.kind}": 1, f"day.{day}": 1}
-        if row.counted:
-            changes["annotations.counted"] = 1
-    else:
-        changes = {f"annotations.{row.kind}": -1}
-        if row.counted:
-            changes["annotations.counted"] = -1
+        changes["annotations"] += 1
+        changes[f"day.{day}"] += 1
     if row.kind == "work":
-        changes[f"expression.{row.expression}"] = sign
+        changes[f"expression.{row.expression}"] += sign
         if row.valence is not None:
             x, y = (_cell(value) for value in (row.valence, row.arousal))
-            changes[f"density.{x}.{y}"] = sign
-    counters.add(connection, changes)
-    columns = annotators.c
-    values: dict[str, Any] = {}
+            changes[f"density.{x}.{y}"] += sign
+    numbers = person.numbers
     if row.kind == "training":
-        values = {
-            "training_done": columns.training_done + sign,
-            "training_right": columns.training_right + sign * right,
-        }
-    elif row.kind in ("gold", "repeat"):
-        good = "gold_right" if row.kind == "gold" else "repeat_same"
-        values = {
-            f"{row.kind}_answers": columns[f"{row.kind}_answers"] + sign,
-            good: columns[good] + sign * right,
-        }
-    if row.kind != "training":
-        values |= {
-            "work": columns.work + sign,
-            "seconds": columns.seconds + sign * (row.seconds or 0.0),
-            "today": sa.case((columns.day == day, columns.today + sign), else_=max(sign, 0)),
-            "day": day,
-        }
-    if values:
-        connection.execute(sa.update(annotators).where(columns.id == person.id).values(**values))
+        numbers["training_done"] += sign
+        numbers["training_right"] += sign * right
+        return
+    if row.kind == "review":
+        return
+    if row.kind in ("gold", "repeat"):
+        numbers[f"{row.kind}_answers"] += sign
+        numbers["gold_right" if row.kind == "gold" else "repeat_same"] += sign * right
+    numbers["work"] += sign
+    numbers["seconds"] += sign * (row.seconds or 0.0)
+    if numbers["day"] != day:
+        numbers |= {"day": day, "today": 0}
+    numbers["today"] = max(0, numbers["today"] + sign)
 
 
 def _cell(value: float) -> int:
@@ -410,20 +405,24 @@ def _cell(value: float) -> int:
 
 
 def _note_work(
-    connection: sa.Connection, row: Any, settings: Settings, sign: int, before: Any = None
+    connection: sa.Connection,
+    changes: Counter[str],
+    row: Any,
+    settings: Settings,
+    sign: int,
+    before: Any = None,
 ) -> None:
     """Count the task of an answer as done or not, and see whether a reviewer should look at it.
 
     Args:
         connection: of the transaction.
+        changes: of counters, which grow by what this changes.
         row: an answer that was stored (`sign` 1) or withdrawn (−1).
         settings: of the project.
         sign: see `row`.
         before: the answer in whose place it stands now, where there was one.
     """
-    task = connection.execute(
-        sa.select(tasks).where(tasks.c.face_id == row.face_id).with_for_update()
-    ).one_or_none()
+    task = connection.execute(_TASK, {"face": row.face_id}).one_or_none()
     if task is None:
         return
     # Of a face with one label only flags and regions matter; others are looked at as they stand.
@@ -431,38 +430,30 @@ def _note_work(
     if task.wanted > 1 or task.done > 0:
         found = [one for one in find_valid_answers(connection, row.face_id) if one.kind == "work"]
     reasons = find_reasons(found, settings)
-    review = _review_again(task, reasons)
+    review, listed = _review_again(task, reasons)
     change = 0 if before is not None else sign
-    connection.execute(
-        sa.update(tasks)
-        .where(tasks.c.face_id == row.face_id)
-        .values(done=tasks.c.done + change, review=review, reasons=reasons or None)
-    )
+    values = {"done": task.done + change, "review": review, "reasons": listed or None}
+    connection.execute(_SAVE_TASK, {"face": row.face_id} | values)
     others = [one for one in found if one.annotator_id != row.annotator_id]
     agree = sign * sum(one.expression == row.expression for one in others)
     if before is not None:
         agree -= sum(one.expression == before.expression for one in others)
-    counters.add(
-        connection,
-        {
-            "answers.done": change,
-            f"batch.{task.batch_id}.done": change,
-            "agreement.pairs": change * len(others),
-            "agreement.agree": agree,
-            "review.open": (review == "open") - (task.review == "open"),
-        },
-    )
+    changes["answers.done"] += change
+    changes[f"batch.{task.batch_id}.done"] += change
+    changes["agreement.pairs"] += change * len(others)
+    changes["agreement.agree"] += agree
+    changes["review.open"] += (review == "open") - (task.review == "open")
 
 
-def _review_again(task: Any, reasons: list[str]) -> str | None:
-    """The state of a face's review after another answer.
+def _review_again(task: Any, reasons: list[str]) -> tuple[str | None, list[str]]:
+    """The state of a face's review after another answer, and its reasons.
 
     What a reviewer has settled or dismissed stays so unless there is a new reason.
     """
-    if not reasons:
-        return None
-    decided = task.review in ("settled", "dismissed") and set(reasons) <= set(task.reasons or [])
-    return str(task.review) if decided else "open"
+    known = task.reasons or []
+    if task.review in ("settled", "dismissed") and set(reasons) <= set(known):
+        return str(task.review), known
+    return ("open" if reasons else None), reasons
 
 
 def find_reasons(found: list[Any], settings: Settings) -> list[str]:

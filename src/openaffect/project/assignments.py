@@ -15,10 +15,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openaffect.project import counters
+from openaffect.project import accounts, counters
 from openaffect.project import tasks as batches
 from openaffect.project.accounts import Person
-from openaffect.project.schema import annotators, assignments, gold, tasks
+from openaffect.project.schema import assignments, gold, tasks
 from openaffect.project.settings import Settings
 
 AHEAD = 5
@@ -88,11 +88,8 @@ def lease_faces(
         given.append(_insert(connection, person.id, expires=expires, **found))
         drawn += 1
     if drawn:
-        connection.execute(
-            sa.update(annotators)
-            .where(annotators.c.id == person.id)
-            .values(drawn=annotators.c.drawn + drawn)
-        )
+        person.numbers["drawn"] += drawn
+        accounts.save_numbers(connection, person)
     return given
 
 
@@ -105,16 +102,15 @@ def training_faces(connection: sa.Connection, person: Person, settings: Settings
 
 def find_assignment(connection: sa.Connection, person: int, number: int) -> Any:
     """An assignment of a person, its row locked until the transaction ends; None if it is none."""
-    statement = sa.select(assignments).where(
-        assignments.c.id == number, assignments.c.annotator_id == person
-    )
-    return connection.execute(statement.with_for_update()).one_or_none()
+    return connection.execute(_BY_ID, {"number": number, "person": person}).one_or_none()
 
 
-def skip_face(connection: sa.Connection, assignment: Any) -> None:
+def skip_face(connection: sa.Connection, person: Person, assignment: Any) -> None:
     """Give a face back that a person does not want to answer; they do not get it again by itself."""
     if assignment.state == "leased":
         _end(connection, [assignment], "skipped")
+        person.numbers["skipped"] += 1
+        accounts.save_numbers(connection, person)
     elif assignment.state == "returned":  # the first answer stands
         values = {"state": "done", "note": None}
         connection.execute(
@@ -122,13 +118,15 @@ def skip_face(connection: sa.Connection, assignment: Any) -> None:
         )
 
 
-def unskip_faces(connection: sa.Connection, person: int) -> int:
+def unskip_faces(connection: sa.Connection, person: Person) -> int:
     """Let a person get the faces again that they skipped; how many."""
     statement = (
         sa.update(assignments)
-        .where(assignments.c.annotator_id == person, assignments.c.state == "skipped")
+        .where(assignments.c.annotator_id == person.id, assignments.c.state == "skipped")
         .values(state="expired")
     )
+    person.numbers["skipped"] = 0
+    accounts.save_numbers(connection, person)
     return connection.execute(statement).rowcount
 
 
@@ -148,14 +146,6 @@ def lease_again(
     return _lease(found.one())
 
 
-def count_skipped(connection: sa.Connection, person: int) -> int:
-    """How many faces a person has skipped."""
-    statement = sa.select(sa.func.count()).where(
-        assignments.c.annotator_id == person, assignments.c.state == "skipped"
-    )
-    return int(connection.execute(statement).scalar_one())
-
-
 def end_leases(connection: sa.Connection, person: int) -> None:
     """Give back everything that a person has: they were paused, revoked, or have withdrawn."""
     which = assignments.c.annotator_id == person, assignments.c.state.in_(("leased", "returned"))
@@ -167,14 +157,7 @@ def end_leases(connection: sa.Connection, person: int) -> None:
 
 def _expire(connection: sa.Connection) -> None:
     """Give back what was leased for too long, by anybody."""
-    late = (
-        sa.select(assignments)
-        .where(assignments.c.state == "leased", assignments.c.expires < _now())
-        .order_by(assignments.c.id)
-        .limit(_EXPIRED_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    _end(connection, connection.execute(late).all(), "expired")
+    _end(connection, connection.execute(_LATE, {"now": _now()}).all(), "expired")
 
 
 def _end(connection: sa.Connection, ended: Sequence[Any], state: str) -> None:
@@ -196,16 +179,7 @@ def change_given(connection: sa.Connection, faces: Iterable[int], change: int) -
 
 
 def _leases(connection: sa.Connection, person: int) -> list[Lease]:
-    found = connection.execute(
-        sa.select(assignments)
-        .where(
-            assignments.c.annotator_id == person,
-            assignments.c.state.in_(("leased", "returned")),
-        )
-        # What was undone or sent back comes first, the last one before all.
-        .order_by(assignments.c.annotation.is_(None), assignments.c.id)
-    )
-    return [_lease(row) for row in found]
+    return [_lease(row) for row in connection.execute(_MINE, {"person": person})]
 
 
 def _renew(
@@ -225,7 +199,7 @@ def _draw(
     settings: Settings,
     chance: random.Random,
     names: list[tuple[int, str]],
-) -> dict[str, Any] | None:
+) -> Any:
     """Find the next face of a person: now and then gold or a repetition, else work."""
     lot = chance.random()
     quality = settings.quality
@@ -253,50 +227,77 @@ def draw_work(connection: sa.Connection, person: int, batch: int, start: float) 
         batch: its number.
         start: where in the level the search begins, in [0, 1).
     """
-    level = connection.execute(
-        sa.select(sa.func.min(tasks.c.level)).where(*_open(batch))
-    ).scalar_one_or_none()
+    level = connection.execute(_LEVEL, {"batch": batch}).scalar_one_or_none()
     if level is None:
         return None
-    in_level = tasks.c.level == level
-    for which in ((in_level, tasks.c.place >= start), (in_level,), ()):
-        face = _take(connection, person, batch, which)
+    values = {"batch": batch, "person": person, "lowest": level, "start": start}
+    for search in _SEARCHES:
+        face: int | None = connection.execute(search, values).scalar_one_or_none()
         if face is not None:
             return face
     return None
 
 
-def _open(batch: int) -> tuple[sa.ColumnElement[bool], ...]:
-    # As text, so that the databases see that their partial index fits.
-    return tasks.c.batch_id == batch, sa.text("given < wanted")
+# As text, so that the databases see that their partial index fits.
+_OPEN: tuple[Any, ...] = (tasks.c.batch_id == sa.bindparam("batch"), sa.text("given < wanted"))
 
 
-def _take(
-    connection: sa.Connection,
-    person: int,
-    batch: int,
-    which: tuple[sa.ColumnElement[bool], ...],
-) -> int | None:
+def _taking(*which: sa.ColumnElement[bool]) -> Any:
+    """The statement that finds and takes the first of these faces that a person has not had."""
     had = sa.select(assignments.c.id).where(
         assignments.c.face_id == tasks.c.face_id,
-        assignments.c.annotator_id == person,
+        assignments.c.annotator_id == sa.bindparam("person"),
         assignments.c.state != "expired",
     )
     free = (
         sa.select(tasks.c.face_id)
-        .where(*_open(batch), *which, ~had.exists())
+        .where(*_OPEN, *which, ~had.exists())
         .order_by(tasks.c.level, tasks.c.place)
         .limit(1)
         .with_for_update(skip_locked=True)  # nothing on SQLite, where one writer has the whole lock
         .cte("free")  # PostgreSQL may run a subquery more than once, and take more rows
     )
-    statement = (
+    return (
         sa.update(tasks)
         .where(tasks.c.face_id.in_(sa.select(free.c.face_id)))
         .values(given=tasks.c.given + 1)
         .returning(tasks.c.face_id)
     )
-    return connection.execute(statement).scalar_one_or_none()
+
+
+# What every answer needs is built once: that takes longer than to run it.
+_LEVEL = sa.select(sa.func.min(tasks.c.level)).where(*_OPEN)
+_IN_LEVEL = tasks.c.level == sa.bindparam("lowest")
+_SEARCHES = (
+    _taking(_IN_LEVEL, tasks.c.place >= sa.bindparam("start")),
+    _taking(_IN_LEVEL),
+    _taking(),
+)
+_BY_ID = (
+    sa.select(assignments)
+    .where(
+        assignments.c.id == sa.bindparam("number"),
+        assignments.c.annotator_id == sa.bindparam("person"),
+    )
+    .with_for_update()
+)
+_MINE = (
+    sa.select(assignments)
+    .where(
+        assignments.c.annotator_id == sa.bindparam("person"),
+        assignments.c.state.in_(("leased", "returned")),
+    )
+    # What was undone or sent back comes first.
+    .order_by(assignments.c.annotation.is_(None), assignments.c.id)
+)
+_LATE = (
+    sa.select(assignments)
+    .where(sa.text("state = 'leased'"), assignments.c.expires < sa.bindparam("now"))
+    .order_by(assignments.c.id)
+    .limit(_EXPIRED_AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_GIVE = sa.insert(assignments).returning(assignments)
 
 
 def _draw_gold(connection: sa.Connection, person: int, chance: random.Random) -> Any:
@@ -384,10 +385,9 @@ def _first_from(connection: sa.Connection, free: Any, start: float) -> int | Non
 def _insert(
     connection: sa.Connection, person: int, *, expires: datetime.datetime, **values: Any
 ) -> Lease:
-    statement = sa.insert(assignments).values(
-        annotator_id=person, state="leased", expires=expires, at=_now(), **values
-    )
-    return _lease(connection.execute(statement.returning(assignments)).one())
+    all_of = {"face_id": 0, "kind": "work", "batch": None, "round": None} | values
+    all_of |= {"annotator_id": person, "state": "leased", "expires": expires, "at": _now()}
+    return _lease(connection.execute(_GIVE, all_of).one())
 
 
 def _lease(row: Any) -> Lease:

@@ -1,8 +1,7 @@
 """Withdrawn consent: a person's name goes, and, where it is wished, all that they said."""
 
-from __future__ import annotations
-
 import uuid
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -51,13 +50,15 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int
             standing = _standing(connection, person)
             for row in standing:
                 answers.void_answer(connection, found, row, str(uuid.uuid4()), project.settings)
+            given = [row.face_id for row in standing if row.kind == "work" and row.assignment_id]
+            leases.change_given(connection, given, -1)
         voided += len(standing)
         if len(standing) < _BATCH:
             break
     return voided
 
 
-def _standing(connection: sa.Connection, person: int) -> list[sa.Row[tuple[object, ...]]]:
+def _standing(connection: sa.Connection, person: int) -> list[Any]:
     """Rows of a person that are neither void nor withdrawn."""
     void = annotations.alias()
     withdrawn = sa.select(void.c.id).where(void.c.replaces == annotations.c.id, void.c.void)

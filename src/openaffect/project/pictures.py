@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from openaffect.faces.boxes import Box
-from openaffect.faces.crops import crop, crop_window
+from openaffect.faces.crops import Window, crop, crop_window
 from openaffect.images import Pixels, encode_image, read_image, resize_image
 from openaffect.project.project import Project
 from openaffect.project.schema import assignments, faces, images
@@ -39,19 +41,24 @@ class Place:
     sha256: str
     suffix: str
     box: Box | None
-    landmarks: np.ndarray | None
+    landmarks: NDArray[np.float32] | None
     size: tuple[int, int] | None
 
 
 def find_places(connection: sa.Connection, numbers: list[int]) -> dict[int, Place]:
     """Where faces are, by their numbers."""
-    columns = (faces.c.id, faces.c.x, faces.c.y, faces.c.w, faces.c.h, faces.c.landmarks)
-    found = connection.execute(
-        sa.select(*columns, images.c.sha256, images.c.suffix, images.c.width, images.c.height)
-        .join(images, images.c.id == faces.c.image_id)
-        .where(faces.c.id.in_(numbers))
-    )
+    found = connection.execute(_PLACES, {"numbers": numbers}) if numbers else []
     return {row.id: _place(row) for row in found}
+
+
+_PLACES = (
+    sa.select(
+        *(faces.c.id, faces.c.x, faces.c.y, faces.c.w, faces.c.h, faces.c.landmarks),
+        *(images.c.sha256, images.c.suffix, images.c.width, images.c.height),
+    )
+    .join(images, images.c.id == faces.c.image_id)
+    .where(faces.c.id.in_(sa.bindparam("numbers", expanding=True)))
+)
 
 
 def may_see(connection: sa.Connection, person: int, assignment: int) -> int | None:
@@ -100,7 +107,8 @@ def locate_landmarks(project: Project, place: Place) -> list[list[float]] | None
     if place.box is None:
         if place.size is None:
             return None
-        shares = place.landmarks / np.array(place.size, np.float32)
+        width, height = place.size
+        shares = Window(0, 0, width, height).to_crop(place.landmarks, 1, 1)
     else:
         window = crop_window(place.box, project.settings.crop_rule)
         shares = window.to_crop(place.landmarks, 1, 1)
@@ -120,7 +128,7 @@ def _shrink(image: Pixels, side: int) -> Pixels:
     return resize_image(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
-def _place(row: sa.Row[tuple[object, ...]]) -> Place:
+def _place(row: Any) -> Place:
     box = None if row.x is None else Box(row.x, row.y, row.w, row.h)
     points = row.landmarks
     landmarks = None if points is None else np.frombuffer(points, "<f4").reshape(-1, 2)

@@ -1,7 +1,5 @@
 """Review: faces on which people disagree, that were flagged, or whose point surprises."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

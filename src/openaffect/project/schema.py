@@ -72,7 +72,7 @@ def _refers(name: str, to: str, *, nullable: bool = False) -> sa.Column[Any]:
 
 
 NUMBERS = (
-    *("training_done", "training_right", "drawn", "work", "today"),
+    *("training_done", "training_right", "drawn", "skipped", "work", "today"),
     *("gold_answers", "gold_right", "repeat_answers", "repeat_same"),
 )
 """Columns of `annotators` that count."""

@@ -174,12 +174,15 @@ def count_faces_without_batch(connection: sa.Connection) -> int:
 
 def open_batches(connection: sa.Connection, person: int) -> list[tuple[int, str]]:
     """Number and name of the batches that a person works on, the oldest first."""
-    found = connection.execute(
-        sa.select(batches.c.id, batches.c.name, batches.c.people)
-        .where(batches.c.state == "open")
-        .order_by(batches.c.id)
-    )
+    found = connection.execute(_OPEN)
     return [(row.id, row.name) for row in found if row.people is None or person in row.people]
+
+
+_OPEN = (
+    sa.select(batches.c.id, batches.c.name, batches.c.people)
+    .where(batches.c.state == "open")
+    .order_by(batches.c.id)
+)
 
 
 def _rows_of(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from openaffect.errors import ConflictError
-from openaffect.project import rows
-from openaffect.project.accounts import Person, get_person
+from openaffect.project import accounts, rows
+from openaffect.project.accounts import Person
 from openaffect.project.assignments import training_faces
-from openaffect.project.schema import annotators, assignments
+from openaffect.project.schema import assignments
 from openaffect.project.settings import Settings
 
 
@@ -41,25 +41,25 @@ class Training:
 
 def advance_training(
     connection: sa.Connection, person: Person, settings: Settings
-) -> tuple[Person, Training | None]:
+) -> Training | None:
     """Begin the first round, or the next one after a round that was passed.
 
     Args:
         connection: of a transaction that writes.
-        person: as the transaction has it now.
+        person: their row locked; their numbers change.
         settings: of the project.
 
     Returns:
-        The person as they are now, and their training; None where there is none.
+        Their training; None where there is none.
     """
     faces = training_faces(connection, person, settings)
     if not faces:
-        return person, _passed(settings) if _has_rounds(person, settings) else None
+        return _passed(settings) if _has_rounds(person, settings) else None
     done, right = (person.numbers[name] for name in ("training_done", "training_right"))
     if person.numbers["training"] == 0:
-        person = _begin(connection, person, passed=0)
+        _begin(connection, person, passed=0)
     elif done >= faces and right >= settings.quality.training_pass * done:
-        person = _begin(connection, person, passed=1)
+        _begin(connection, person, passed=1)
         rows.record_event(
             connection,
             "training",
@@ -67,10 +67,10 @@ def advance_training(
             {"passed": person.numbers["rounds_passed"], "right": right, "of": done},
         )
         return advance_training(connection, person, settings)
-    return person, read_training(person, settings, faces)
+    return read_training(person, settings, faces)
 
 
-def repeat_training(connection: sa.Connection, person: Person, settings: Settings) -> Person:
+def repeat_training(connection: sa.Connection, person: Person, settings: Settings) -> None:
     """Begin a round anew that was failed.
 
     Raises:
@@ -79,7 +79,7 @@ def repeat_training(connection: sa.Connection, person: Person, settings: Setting
     faces = training_faces(connection, person, settings)
     if not faces or not read_training(person, settings, faces).failed:
         raise ConflictError("no training round was failed; there is nothing to repeat")
-    return _begin(connection, person, passed=0)
+    _begin(connection, person, passed=0)
 
 
 def read_training(person: Person, settings: Settings, faces: int) -> Training:
@@ -99,7 +99,7 @@ def read_training(person: Person, settings: Settings, faces: int) -> Training:
 
 
 def _has_rounds(person: Person, settings: Settings) -> bool:
-    return 0 < settings.quality.training_rounds <= person.numbers["rounds_passed"]
+    return bool(0 < settings.quality.training_rounds <= person.numbers["rounds_passed"])
 
 
 def _passed(settings: Settings) -> Training:
@@ -108,7 +108,7 @@ def _passed(settings: Settings) -> Training:
     return Training(rounds, rounds, 0, 0, 0, quality.training_pass, passed=True, failed=False)
 
 
-def _begin(connection: sa.Connection, person: Person, *, passed: int) -> Person:
+def _begin(connection: sa.Connection, person: Person, *, passed: int) -> None:
     # Leases of the round that has ended, such as those of another tab, end with it.
     connection.execute(
         sa.update(assignments)
@@ -119,14 +119,8 @@ def _begin(connection: sa.Connection, person: Person, *, passed: int) -> Person:
         )
         .values(state="expired")
     )
-    connection.execute(
-        sa.update(annotators)
-        .where(annotators.c.id == person.id)
-        .values(
-            training=annotators.c.training + 1,
-            rounds_passed=annotators.c.rounds_passed + passed,
-            training_done=0,
-            training_right=0,
-        )
-    )
-    return get_person(connection, person.id)
+    numbers = person.numbers
+    numbers["training"] += 1
+    numbers["rounds_passed"] += passed
+    numbers |= {"training_done": 0, "training_right": 0}
+    accounts.save_numbers(connection, person)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from openaffect.errors import ImageError
 from openaffect.project import answers, assignments, counters, pictures, tasks, training
-from openaffect.project.accounts import Person, get_person
+from openaffect.project.accounts import Person
 from openaffect.project.assignments import Lease
 from openaffect.project.pictures import Place
 from openaffect.project.training import Training
@@ -41,7 +41,7 @@ def skip_face(body: Skip, service: Served, caller: Asking) -> dict[str, Any]:
         found = assignments.find_assignment(connection, person.id, body.assignment)
         if found is None:
             raise NotFound("expected a face that you were given, but this one is not")
-        assignments.skip_face(connection, found)
+        assignments.skip_face(connection, person, found)
         return _give(connection, service, person, body.held)
 
 
@@ -49,7 +49,7 @@ def skip_face(body: Skip, service: Served, caller: Asking) -> dict[str, Any]:
 def unskip_faces(body: Held, service: Served, caller: Asking) -> dict[str, Any]:
     """Get the faces again that were skipped."""
     with service.writing(caller, "annotator") as (connection, person):
-        assignments.unskip_faces(connection, person.id)
+        assignments.unskip_faces(connection, person)
         return _give(connection, service, person, body.held)
 
 
@@ -60,14 +60,13 @@ def add_annotation(body: NewAnswer, service: Served, caller: Asking) -> dict[str
     answer = answers.check_answer(body.to_answer(), settings)
     with service.writing(caller, "annotator") as (connection, person):
         stored = answers.store_answer(connection, person, body.assignment, answer, settings)
-        now = get_person(connection, person.id)
         return {
             "id": answer.id,
             "stored": True,
             "late": stored.late,
             "outside_region": stored.outside_region,
             "feedback": _describe_feedback(stored),
-            **_give(connection, service, now, body.held),
+            **_give(connection, service, person, body.held),
         }
 
 
@@ -99,9 +98,8 @@ def undo_annotation(body: Undo, service: Served, caller: Asking) -> dict[str, An
         lease = answers.undo_answer(
             connection, person, body.id, body.annotation, service.project.settings
         )
-        now = get_person(connection, person.id)
         face = _describe(connection, service, [lease])[0]
-        return {"id": body.id, "face": face, "counts": _count(connection, now)}
+        return {"id": body.id, "face": face, "counts": describe_counts(person)}
 
 
 @router.get("/v1/faces/{assignment}/face.jpg", response_class=Response)
@@ -147,7 +145,7 @@ def _give(
     """The next faces of a person, or why there are none, and what their page shows beside them."""
     settings = service.project.settings
     reason, given = None, []
-    person, state = training.advance_training(connection, person, settings)
+    state = training.advance_training(connection, person, settings)
     if person.state == "paused":
         reason = "paused"
     elif person.instructions != instructions_version():
@@ -159,7 +157,7 @@ def _give(
         reason = None if given or held else "done"
     numbers = counters.read(connection, "answers.")
     left = max(0, numbers.get("answers.wanted", 0) - numbers.get("answers.done", 0))
-    counts = _count(connection, person)
+    counts = describe_counts(person)
     return {
         "state": person.state,
         "paused_because": person.paused_because,
@@ -174,10 +172,6 @@ def _give(
 
 def _shown_training(state: Training | None) -> dict[str, Any] | None:
     return None if state is None else describe_training(state)
-
-
-def _count(connection: sa.Connection, person: Person) -> dict[str, int]:
-    return describe_counts(person, assignments.count_skipped(connection, person.id))
 
 
 def _describe(

@@ -158,21 +158,20 @@ def describe_training(state: Training) -> dict[str, Any]:
     return asdict(state)
 
 
-def describe_counts(person: Person, skipped: int) -> dict[str, int]:
+def describe_counts(person: Person) -> dict[str, int]:
     """How much a person has done."""
     numbers = person.numbers
     is_today = numbers["day"] == datetime.datetime.now(datetime.UTC).date().isoformat()
     return {
         "work": numbers["work"],
         "today": numbers["today"] if is_today else 0,
-        "skipped": skipped,
+        "skipped": numbers["skipped"],
     }
 
 
 def _describe_me(service: Service, caller: Caller) -> dict[str, Any]:
     settings = service.project.settings
     with service.reading(caller, "annotator") as (connection, person):
-        skipped = assignments.count_skipped(connection, person.id)
         faces = assignments.training_faces(connection, person, settings)
     state = training.read_training(person, settings, faces) if faces else None
     version = texts.instructions_version()
@@ -196,7 +195,7 @@ def _describe_me(service: Service, caller: Caller) -> dict[str, Any]:
             str(name): _corners(region) for name, region in settings.expected_regions.items()
         },
         "training": None if state is None else describe_training(state),
-        "counts": describe_counts(person, skipped),
+        "counts": describe_counts(person),
     }
 
 

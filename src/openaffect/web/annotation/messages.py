@@ -164,7 +164,7 @@ class NewBatch(Message):
     """A batch that is planned or made."""
 
     name: _Text
-    filter: Chosen = Chosen()
+    filter: Chosen = Field(default_factory=lambda: Chosen.model_validate({}))
     overlap: int = Field(1, ge=1, le=1_000)
     overlap_share: float = Field(0.0, ge=0, le=1)
     people: list[_Number] | None = None

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("training_done", sa.Integer(), nullable=False),
         sa.Column("training_right", sa.Integer(), nullable=False),
         sa.Column("drawn", sa.Integer(), nullable=False),
+        sa.Column("skipped", sa.Integer(), nullable=False),
         sa.Column("work", sa.Integer(), nullable=False),
         sa.Column("today", sa.Integer(), nullable=False),
         sa.Column("gold_answers", sa.Integer(), nullable=False),

@@ -45,7 +45,7 @@ export function instructionParts() {
 
 function quotation({ text, source }) {
   const words = make("p", { text: `“${text}”`, lang: "en", dir: "ltr" });
-  const origin = make("footer", { text: t("instructions.quote", { source }) });
+  const origin = make("p", { className: "source", text: t("instructions.quote", { source }) });
   return make("blockquote", {}, words, origin);
 }
 
@@ -170,6 +170,7 @@ export function openSettings(me) {
   const values = { name: me.name, role: nameOf("role", me.role) };
   byId("settings-who").textContent = me.mode === "local" ? "" : t("settings.signed_in", values);
   byId("auto-save").checked = me.auto_save;
+  byId("password-name").value = me.name; // for password managers
   byId("settings-problem").textContent = byId("password-done").textContent = "";
   byId("settings-dialog").showModal();
 }

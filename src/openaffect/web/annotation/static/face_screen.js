@@ -166,7 +166,9 @@ export class FaceScreen {
   }
 
   #start(held) {
-    if (this.held !== held || this.painted) return;
+    if (this.held !== held) return;
+    this.view.setBusy(false);
+    if (this.painted) return;
     this.painted = true;
     this.clock.restart();
   }

@@ -48,7 +48,7 @@ export function number(value, decimals = 0) {
 /** A valence or arousal as it is shown everywhere: +0.35, −0.20. */
 export function affect(value) {
   const digits = { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" };
-  return new Intl.NumberFormat(current.code, digits).format(value);
+  return new Intl.NumberFormat(current.code, digits).format(value).replace("-", "−");
 }
 
 /** Fill `data-t` (text), `data-t-label` (aria-label), `data-t-placeholder`, `data-t-title`. */

@@ -62,7 +62,13 @@ export class View {
     this.setZoom(0);
     this.showPicture(image, t("work.face_alt"));
     byId("face-wait").textContent = "";
+    this.setBusy(true);
     requestAnimationFrame(painted);
+  }
+
+  /** Whether the face is still to come. */
+  setBusy(busy) {
+    byId("face").setAttribute("aria-busy", busy);
   }
 
   /** The face or its photograph, in the same box. */
@@ -76,6 +82,7 @@ export class View {
     byId("picture").replaceChildren();
     byId("landmarks").toggleAttribute("hidden", true);
     byId("face-wait").textContent = text;
+    this.setBusy(true);
   }
 
   /** 68 points in 0–1 of the picture, or null for none. */
@@ -172,7 +179,7 @@ export class View {
 
   showNumbers({ today, work }, left, skipped, training) {
     const counts = training
-      ? [t("work.training", { ...training, done: Math.min(training.done + 1, training.faces) })]
+      ? [t("work.training", training)]
       : [t("work.today", { count: today }), t("work.all", { count: work })];
     byId("counts").textContent = counts.join(" · ");
     const rest = training || left === null ? [] : [t("work.left", { count: left })];
@@ -183,7 +190,7 @@ export class View {
   /** How many answers wait, and whether the connection is lost. */
   showSent(waiting, trouble, refused) {
     const saved = waiting === 0 ? "work.saved" : trouble ? "work.offline" : "work.waiting";
-    const parts = [t(saved, { count: waiting })];
+    const parts = waiting === 0 && refused > 0 ? [] : [t(saved, { count: waiting })];
     if (refused > 0) parts.push(t("work.refused", { count: refused }));
     const text = parts.join(" · ");
     if (byId("sent-text").textContent !== text) byId("sent-text").textContent = text;

@@ -95,8 +95,10 @@ export class Work {
   }
 
   #accept(answer) {
-    this.numbers = { left: answer.left, skipped: answer.skipped, counts: answer.counts ?? this.numbers.counts };
-    this.reason = answer.reason;
+    const { left, skipped, counts, reason, training = this.training } = answer;
+    this.numbers = { left, skipped, counts: counts ?? this.numbers.counts };
+    this.reason = reason;
+    this.training = training;
     const current = this.current === null ? [] : [this.current.face.assignment];
     this.queue.add(answer.faces, [...current, ...this.outbox.assignments, ...this.skipping]);
     this.#showNumbers();
@@ -259,10 +261,7 @@ export class Work {
   // What comes back
 
   #stored(answer, body) {
-    this.me.state = answer.state;
-    this.me.paused_because = answer.paused_because;
     const before = this.training;
-    this.training = this.me.training = answer.training;
     const mine = this.current?.face.assignment === body.assignment;
     if (mine && answer.feedback !== null) {
       this.busy = "feedback"; // #accept must not go on
@@ -279,6 +278,7 @@ export class Work {
     this.busy = null;
     this.current.close();
     this.current = null;
+    this.screen.clear(t("work.loading"));
   }
 
   #showFeedback({ correct, expression, valence, arousal }) {
@@ -304,6 +304,7 @@ export class Work {
 
   #afterFeedback() {
     this.#leaveFace();
+    this.#showNumbers();
     if (this.ended) {
       const round = this.ended;
       this.ended = null;
@@ -343,7 +344,10 @@ export class Work {
 
   #showNumbers() {
     const { counts, left, skipped } = this.numbers;
-    const training = this.training && !this.training.passed ? this.training : null;
+    let training = this.training && !this.training.passed ? this.training : null;
+    // The face with feedback is counted already.
+    const face = (training?.done ?? 0) + (this.busy === "feedback" ? 0 : 1);
+    training &&= { ...training, done: Math.min(face, training.faces) };
     this.view.showNumbers(counts, left, skipped, training);
   }
 
