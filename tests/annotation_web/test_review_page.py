@@ -16,7 +16,7 @@ from annotation_web.served import PASSWORD, Served, serve
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression
 from openaffect.project import accounts, gold
-from openaffect.project.schema import events
+from openaffect.project.schema import annotations, events
 from openaffect.synthetic.dataset import synthesize_dataset
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -112,7 +112,9 @@ def reviewer(disputed: Served, context: Any) -> Iterator[Reviewer]:
 
 
 def reviews(served: Served) -> list[dict[str, Any]]:
-    return [row for row in served.rows() if row["kind"] == "review"]
+    statement = sa.select(annotations).where(annotations.c.kind == "review")
+    with served.project.database.read() as connection:
+        return [dict(row._mapping) for row in connection.execute(statement)]
 
 
 def gold_counts(served: Served) -> dict[str, int]:
@@ -134,7 +136,9 @@ def test_a_face_is_settled_and_made_gold_by_the_keyboard_alone(disputed, reviewe
     assert gold_counts(disputed) == {"surprise": 1}
     assert reviewer.text("#seen-head") != first
     assert reviewer.page.locator("#categories [aria-pressed=true]").count() == 0
-    assert reviewer.page.locator("#occluded, #gold").evaluate_all("all => all.map(x => x.checked)") == [
+    assert reviewer.page.locator("#occluded, #gold").evaluate_all(
+        "all => all.map(x => x.checked)"
+    ) == [
         False,
         False,
     ]
@@ -153,7 +157,9 @@ def test_all_points_are_on_one_circumplex_told_apart_by_letters(reviewer):
     page = reviewer.page
     letters = page.locator("#circumplex .mark-text").all_text_contents()
     assert letters == ["A", "B", "C"]  # the first is the label that the face was imported with
-    places = page.locator("#circumplex .mark").evaluate_all("all => all.map(x => x.getAttribute('transform'))")
+    places = page.locator("#circumplex .mark").evaluate_all(
+        "all => all.map(x => x.getAttribute('transform'))"
+    )
     assert "translate(-50 20)" in places  # Cem's: valence −0.5, arousal −0.2, drawn downward
     said = reviewer.text("#why")
     assert "Happy" in said
@@ -167,7 +173,9 @@ def test_all_points_are_on_one_circumplex_told_apart_by_letters(reviewer):
     assert "outside the expected region" in reviewer.text("#point")
 
 
-def test_letters_of_near_points_do_not_lie_over_each_other(tmp_path, three_faces, chromium, context):
+def test_letters_of_near_points_do_not_lie_over_each_other(
+    tmp_path, three_faces, chromium, context
+):
     people, share = ("Ada", "Ben", "Cem"), {"annotation__overlap_share": 1.0}
     with serve(tmp_path / "p", three_faces, people=people, **share) as served:
         answer(served, chromium, "Ben", [HAPPY] * 3)
@@ -304,7 +312,9 @@ def test_the_keys_are_shown_and_a_persons_own_keys_hold(disputed, context):
     context.request.patch(f"{disputed.address}v1/me", data={"keys": mine})
     reviewer = Reviewer(disputed, context)
     reviewer.press("?")
-    rows = [" ".join(row.split()) for row in reviewer.page.locator("#keys tbody tr").all_inner_texts()]
+    rows = [
+        " ".join(row.split()) for row in reviewer.page.locator("#keys tbody tr").all_inner_texts()
+    ]
     assert "Happy H" in rows
     assert "Next face J" in rows
     reviewer.press("Escape", "h")
@@ -326,9 +336,12 @@ def test_an_annotator_is_told_that_the_page_is_not_theirs(disputed, context):
     page = context.new_page()
     page.goto(f"{disputed.address}review")
     page.locator("#problem", has_text="not for the role annotator").wait_for()
-    assert page.locator("#queue, #item, #to-review, #to-manage").evaluate_all(
-        "all => all.map(x => x.checkVisibility())"
-    ) == [False] * 4
+    assert (
+        page.locator("#queue, #item, #to-review, #to-manage").evaluate_all(
+            "all => all.map(x => x.checkVisibility())"
+        )
+        == [False] * 4
+    )
 
 
 def test_a_reviewer_sees_the_review_and_nothing_of_the_owners(disputed, context):
