@@ -244,6 +244,27 @@ def test_the_queue_is_filtered_by_reason_and_says_when_it_is_empty(disputed, rev
     reviewer.press("d", "Enter", "b", "j", "p", "l", "1", "ArrowUp")  # on nothing: nothing
 
 
+def test_the_queue_goes_on_after_the_first_twenty(tmp_path, forty_faces, chromium, context):
+    with serve(tmp_path / "p", forty_faces, people=("Ada", "Ben")) as served:
+        for _ in range(5):  # five faces are given at a time
+            answer(served, chromium, "Ben", [HAPPY | {"flag": True}] * 5)
+        reviewer = Reviewer(served, context)
+        first = reviewer.text("#seen-head")
+        for place in range(2, 26):
+            reviewer.press("j")
+            reviewer.page.locator("#place", has_text=f"Face {place}.").wait_for()
+        assert reviewer.text("#place") == "Face 25. In all to review: 25"
+        reviewer.press("j").hears("This is the last face.")
+        # Decided from the front, it comes to what was not loaded yet, and to each face once.
+        reviewer.page.reload()
+        reviewer.on_face()
+        seen = [first]
+        for left in range(24, 0, -1):
+            reviewer.press("d").hears(f"To review: {left}")
+            seen.append(reviewer.text("#seen-head"))
+        assert len(set(seen)) == 25
+
+
 def test_an_answer_is_taken_over(disputed, reviewer):
     reviewer.page.get_by_role("button", name="Take over: C").click()
     reviewer.press("Enter").hears("Settled: Sad")
