@@ -90,8 +90,8 @@ def serve(
     chosen |= {key.replace("__", "."): value for key, value in settings.items()}
     with create_project(folder) as project:
         add_dataset(project, dataset)
-        make_first_batch(project)
         changed = change_settings(project, chosen)
+        make_first_batch(changed)
         for name in people:
             link = accounts.invite(changed, name, "owner" if name == people[0] else "annotator")
             accounts.use_link(changed, link.token, accounts.hash_password(PASSWORD))

@@ -48,6 +48,7 @@ function marks({ occluded, flag, outside_region, kind }) {
   const found = [
     flag && t("action.flag"), occluded && t("action.occluded"),
     outside_region && t("review.outside"), kind === "review" && t("review.by_reviewer"),
+    kind === "imported" && t("review.imported"),
   ].filter(Boolean);
   return found.length > 0 ? found.join(", ") : "–";
 }
