@@ -6,9 +6,10 @@ import time
 import uuid
 
 import pytest
+import sqlalchemy as sa
 
 from annotation_web.served import PASSWORD, serve, wait_for_rows
-from openaffect.project import accounts, review
+from openaffect.project import accounts, review, schema
 from web_builders import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -135,6 +136,33 @@ def test_a_hidden_region_neither_shows_nor_warns_and_that_is_recorded(served, an
     assert annotator.messages == ""
     annotator.answer().all_sent()
     assert [bool(r["region_shown"]) for r in served.rows()] == [False]
+
+
+def test_what_a_model_says_is_shown_and_recorded_but_never_chosen(
+    tmp_path, forty_faces, annotator
+):
+    with serve(tmp_path / "p", forty_faces, annotation__prelabel_shown=True) as served:
+        said = {"expression": "sad", "valence": -0.5, "arousal": -0.25}
+        numbers = []
+        with served.project.database.write() as connection:
+            numbers += connection.execute(sa.select(schema.tasks.c.face_id)).scalars()
+            for number in numbers[::2]:
+                where = schema.tasks.c.face_id == number
+                connection.execute(sa.update(schema.tasks).where(where).values(prelabel=said))
+        annotator.open(served)
+        shown = []
+        for _ in range(6):
+            drawn = annotator.page.locator(".circumplex .prelabel").count() == 1
+            says = "A model says: Sad (−0.50, −0.25)" in annotator.messages
+            assert drawn == says
+            assert annotator.pressed == []
+            shown.append(says)
+            annotator.answer("9")
+        annotator.all_sent()
+        rows = served.rows()
+        assert [bool(row["prelabel_shown"]) for row in rows] == shown
+        assert shown == [row["face_id"] in numbers[::2] for row in rows]
+        assert set(shown) == {True, False}
 
 
 def test_answers_are_taken_back_to_any_depth_and_given_again(served, annotator):

@@ -183,7 +183,7 @@ export class FaceScreen {
   #sayOfFace(face) {
     const prelabel = this.me.prelabel_shown ? face.prelabel : null;
     this.view.showPrelabel(prelabel);
-    if (prelabel) this.view.say("prelabel", sayPoint("message.prelabel", prelabel));
+    if (prelabel?.expression) this.view.say("prelabel", sayPoint("message.prelabel", prelabel));
     if (canRedo(face)) this.view.say("undone", t("message.undone"));
     if (face.note) this.view.say("note", t("message.note", { note: face.note }), { strong: true });
   }
