@@ -238,9 +238,15 @@ def test_answers_given_without_a_connection_are_stored_once(served, annotator, c
     annotator.page.locator("#sent-text", has_text="Waiting to be sent: 3").wait_for()
     annotator.press("Backspace")
     assert "Undo needs the connection" in annotator.messages
+    sent = []
+    annotator.page.on("request", lambda one: sent.append(one) if one.method == "POST" else None)
     context.set_offline(False)
     annotator.all_sent()
     assert served.said() == ["neutral", "happy", "sad", "surprise"]
+    # The server is told of all that wait, so that it gives none of those faces again.
+    first = next(one.post_data_json for one in sent if one.url.endswith("/v1/annotations"))
+    waiting = [row["assignment_id"] for row in served.rows()[1:]]
+    assert set(waiting) <= set(first["held"])
 
 
 def test_an_answer_whose_confirmation_was_lost_is_stored_once(served, annotator):
