@@ -314,7 +314,7 @@ def annotate(
 
     Example: openaffect annotate faces --owner Ada
     """
-    from openaffect.annotation.batches import make_first_batch
+    from openaffect.annotation.batches import count_waiting, make_first_batch
     from openaffect.project import open_project
     from openaffect.web import annotate as serve_pages
 
@@ -327,6 +327,8 @@ def annotate(
         made = make_first_batch(opened)
         if made is not None:
             console.note(f"made the first batch: {counted(made.faces, 'face')}")
+        elif waiting := count_waiting(opened):
+            console.note(f"{counted(waiting, 'face')} in no batch; an owner makes one at /manage")
         serve_pages(
             opened,
             owner=owner,
