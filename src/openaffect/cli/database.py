@@ -259,6 +259,9 @@ def status(project: ProjectPath, json: AsJson = False) -> None:
             "faces": found["faces"]["total"],
             "annotations": found["annotations"]["total"],
             "of them imported": found["annotations"]["imported"],
+            "answers wanted": found["answers"]["wanted"],
+            "answers done": found["answers"]["done"],
+            "faces to review": found["answers"]["review"],
         }
     )
     console.print_table(
@@ -311,7 +314,7 @@ def annotate(
 
     Example: openaffect annotate faces --owner Ada
     """
-    from openaffect.annotation.batches import make_first_batch
+    from openaffect.annotation.batches import count_waiting, make_first_batch
     from openaffect.project import open_project
     from openaffect.web import annotate as serve_pages
 
@@ -324,6 +327,8 @@ def annotate(
         made = make_first_batch(opened)
         if made is not None:
             console.note(f"made the first batch: {counted(made.faces, 'face')}")
+        elif waiting := count_waiting(opened):
+            console.note(f"{counted(waiting, 'face')} in no batch; an owner makes one at /manage")
         serve_pages(
             opened,
             owner=owner,
