@@ -29,9 +29,9 @@ export function answersTable(annotations, { use, sendBack }) {
     [t("review.seconds"), "number"], t("review.at"), [t("review.act"), "act"]];
   const rows = annotations.map((one, n) => [
     make("span", {}, badge(n), " ", words(one.person)), expressionName(one.expression),
-    [coordinate(one.valence), "number"], [coordinate(one.arousal), "number"], marks(one),
+    [coordinate(one.valence), "number"], [coordinate(one.arousal), "number"], [marks(one), "wrap"],
     make("bdi", { class: "comment", dir: "auto" }, one.comment), [amount(one.seconds, 1), "number"],
-    moment(one.at), [make("span", { class: "row" },
+    moment(one.at, { dateStyle: "short", timeStyle: "short" }), [make("span", { class: "row" },
       small(t("review.use"), n, () => use(one)),
       canGoBack(one) ? small(t("review.return"), n, () => sendBack(one)) : null), "act"],
   ]);
