@@ -13,9 +13,8 @@ from annotation_web.proxy import Proxy
 from openaffect.annotation.batches import make_first_batch
 from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
-from openaffect.project import Project, accounts, create_project
+from openaffect.project import Project, accounts, create_project, schema
 from openaffect.project.project import change_settings
-from openaffect.project.schema import annotations
 from openaffect.web.annotation.app import make_app
 from web_builders import running, wait_until
 
@@ -53,10 +52,11 @@ class Served:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row that people at the page made, in the order in which they were stored."""
+        table = schema.annotations
         statement = (
-            sa.select(annotations)
-            .where(annotations.c.assignment_id.is_not(None))  # the dataset had labels of its own
-            .order_by(annotations.c.at, annotations.c.id)
+            sa.select(table)
+            .where(table.c.assignment_id.is_not(None))  # the dataset had labels of its own
+            .order_by(table.c.at, table.c.id)
         )
         with self.project.database.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement)]
@@ -129,7 +129,10 @@ class Annotator:
         if name is not None:
             self.sign_in(name)
         shown = "[data-screen=%s]:not([hidden])"
-        for screen, button in (("instructions", "#instructions-read"), ("warning", "#warning-start")):
+        for screen, button in (
+            ("instructions", "#instructions-read"),
+            ("warning", "#warning-start"),
+        ):
             later = ", ".join(shown % one for one in (screen, "warning", "work"))
             self.page.locator(later).first.wait_for()
             if self.page.locator(shown % screen).count():

@@ -6,9 +6,10 @@ import time
 import uuid
 
 import pytest
+import sqlalchemy as sa
 
 from annotation_web.served import PASSWORD, serve, wait_for_rows
-from openaffect.project import accounts
+from openaffect.project import accounts, review, schema
 from web_builders import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -137,6 +138,33 @@ def test_a_hidden_region_neither_shows_nor_warns_and_that_is_recorded(served, an
     assert [bool(r["region_shown"]) for r in served.rows()] == [False]
 
 
+def test_what_a_model_says_is_shown_and_recorded_but_never_chosen(
+    tmp_path, forty_faces, annotator
+):
+    with serve(tmp_path / "p", forty_faces, annotation__prelabel_shown=True) as served:
+        said = {"expression": "sad", "valence": -0.5, "arousal": -0.25}
+        numbers = []
+        with served.project.database.write() as connection:
+            numbers += connection.execute(sa.select(schema.tasks.c.face_id)).scalars()
+            for number in numbers[::2]:
+                where = schema.tasks.c.face_id == number
+                connection.execute(sa.update(schema.tasks).where(where).values(prelabel=said))
+        annotator.open(served)
+        shown = []
+        for _ in range(6):
+            drawn = annotator.page.locator(".circumplex .prelabel").count() == 1
+            says = "A model says: Sad (−0.50, −0.25)" in annotator.messages
+            assert drawn == says
+            assert annotator.pressed == []
+            shown.append(says)
+            annotator.answer("9")
+        annotator.all_sent()
+        rows = served.rows()
+        assert [bool(row["prelabel_shown"]) for row in rows] == shown
+        assert shown == [row["face_id"] in numbers[::2] for row in rows]
+        assert set(shown) == {True, False}
+
+
 def test_answers_are_taken_back_to_any_depth_and_given_again(served, annotator):
     annotator.open(served)
     for key in "1234":
@@ -210,9 +238,15 @@ def test_answers_given_without_a_connection_are_stored_once(served, annotator, c
     annotator.page.locator("#sent-text", has_text="Waiting to be sent: 3").wait_for()
     annotator.press("Backspace")
     assert "Undo needs the connection" in annotator.messages
+    sent = []
+    annotator.page.on("request", lambda one: sent.append(one) if one.method == "POST" else None)
     context.set_offline(False)
     annotator.all_sent()
     assert served.said() == ["neutral", "happy", "sad", "surprise"]
+    # The server is told of all that wait, so that it gives none of those faces again.
+    first = next(one.post_data_json for one in sent if one.url.endswith("/v1/annotations"))
+    waiting = [row["assignment_id"] for row in served.rows()[1:]]
+    assert set(waiting) <= set(first["held"])
 
 
 def test_an_answer_whose_confirmation_was_lost_is_stored_once(served, annotator):
@@ -353,6 +387,63 @@ def test_an_answer_that_the_server_refuses_is_shown_and_kept(served, annotator, 
     item.locator("button", has_text="Send again").click()
     wait_for_rows(served, 1)
     assert served.said() == ["happy"]
+
+
+def test_a_server_whose_disk_is_full_is_asked_again_and_the_person_is_told(
+    served, annotator, context
+):
+    annotator.open(served)
+    full = '{"error": "database_full", "message": "the disk of the server is full"}'
+    asked = []
+
+    def answer(route):
+        asked.append(time.monotonic())
+        headers = {"Retry-After": "2", "Content-Type": "application/json"}
+        route.fulfill(status=503, headers=headers, body=full)
+
+    context.route("**/v1/annotations", answer)
+    annotator.answer("1", "ArrowUp").answer("2", "ArrowUp")
+    line = annotator.page.locator("#sent-text", has_text="cannot store answers now")
+    line.wait_for()
+    annotator.page.wait_for_timeout(2500)
+    assert "Waiting to be sent: 2" in line.text_content()
+    context.unroute("**/v1/annotations")
+    annotator.all_sent()
+    assert served.said() == ["happy", "sad"]
+    assert len(asked) >= 2
+    assert asked[1] - asked[0] >= 1.9
+
+
+def test_a_browser_that_keeps_nothing_says_so_and_sends_all_the_same(served, annotator, context):
+    annotator.page.add_init_script(
+        "Object.defineProperty(window, 'indexedDB', { get() { throw new Error('private'); } })"
+    )
+    annotator.open(served)
+    assert "This browser keeps nothing" in annotator.messages
+    annotator.answer("1", "ArrowUp").all_sent()
+    assert served.said() == ["happy"]
+    assert "This browser keeps nothing" in annotator.messages
+
+
+def test_a_face_that_a_reviewer_sent_back_comes_with_the_note_and_the_answer(served, annotator):
+    annotator.open(served).answer("1", "ArrowUp", "g").all_sent()
+    [row] = served.rows()
+    with served.project.database.write() as connection:
+        review.send_back(
+            connection, row["face_id"], row["id"], "Is it <b>surprise</b>?", served.project.settings
+        )
+    annotator.page.reload()
+    annotator.on_face()
+    for _ in range(5):
+        if "Is it <b>surprise</b>?" in annotator.messages:
+            break
+        annotator.answer("9")
+    assert "asks you to look again: Is it <b>surprise</b>?" in annotator.messages
+    assert annotator.pressed == ["happy", "flag"]
+    assert annotator.page.locator("[data-action=redo]").is_disabled()
+    annotator.answer("3").all_sent()
+    last = served.rows()[-1]
+    assert (last["expression"], last["replaces"]) == ("surprise", row["id"])
 
 
 def test_a_link_invites_and_leaves_the_address_bar(with_accounts, annotator):

@@ -190,11 +190,12 @@ def test_the_next_face_is_painted_within_100_ms_of_the_key(served, annotator):
 def test_a_training_round_shows_what_was_expected_and_is_repeated_when_it_is_failed(
     tmp_path, forty_faces, annotator
 ):
-    settings = {"training_rounds": 2, "training_faces": 3, "training_pass": 0.6}
     with serve(
         tmp_path / "p",
         forty_faces,
-        **{f"quality__{key}": value for key, value in settings.items()},
+        quality__training_rounds=2,
+        quality__training_faces=3,
+        quality__training_pass=0.6,
     ) as served:
         with served.project.database.read() as connection:
             ids = connection.execute(faces.select()).all()[:3]

@@ -27,6 +27,7 @@ from openaffect.pages import color_variables
 from openaffect.web.browser import API_PAGE, STATIC, is_installed
 from openaffect.web.metrics import Registry
 from openaffect.web.origins import PAGES, OwnOrigin, check_origin
+from openaffect.web.paths import WholePath
 from openaffect.web.problems import Problem, Unprocessable, make_answer
 from openaffect.web.security_headers import SecurityHeadersMiddleware
 
@@ -137,6 +138,7 @@ def create_shell(
     if hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecurityHeadersMiddleware, registry=registry, no_store=no_store)
+    app.add_middleware(WholePath)
     return app
 
 

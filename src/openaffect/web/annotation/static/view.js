@@ -124,8 +124,10 @@ export class View {
   /** Beside one's own point, the expected one. */
   showExpected({ expression, valence, arousal }, choice) {
     this.buttons[expression]?.classList.add("expected");
-    const mine = choice.point && { ...choice.point, text: t("mark.you"), chosen: true };
-    const theirs = valence !== null && { valence, arousal, text: t("mark.expected") };
+    // One text below and one above, for the points are often near.
+    const [below, above] = [{ textAt: [0, 18] }, { textAt: [0, -16] }];
+    const mine = choice.point && { ...choice.point, text: t("mark.you"), ...below, chosen: true };
+    const theirs = valence !== null && { valence, arousal, text: t("mark.expected"), ...above };
     const points = [
       mine && { ...mine, expression: choice.expression }, theirs && { ...theirs, expression },
     ];
@@ -187,9 +189,9 @@ export class View {
     byId("left").textContent = rest.join(" · ");
   }
 
-  /** How many answers wait, and whether the connection is lost. */
+  /** How many answers wait, and why: trouble is "offline", "busy" or null. */
   showSent(waiting, trouble, refused) {
-    const saved = waiting === 0 ? "work.saved" : trouble ? "work.offline" : "work.waiting";
+    const saved = waiting === 0 ? "work.saved" : `work.${trouble ?? "waiting"}`;
     const parts = waiting === 0 && refused > 0 ? [] : [t(saved, { count: waiting })];
     if (refused > 0) parts.push(t("work.refused", { count: refused }));
     const text = parts.join(" · ");

@@ -20,6 +20,7 @@ export class Work {
     this.current = null;
     this.skipping = new Set(); // assignments that are on their way back
     this.busy = null; // "checking" | "feedback" | "undo": what keeps the face on the screen
+    this.trouble = null; // of asking for faces; see `untilAnswered`
     this.training = me.training;
     this.numbers = { counts: me.counts, left: null, skipped: me.counts.skipped };
     this.workedSince = this.savedAt = performance.now();
@@ -82,7 +83,7 @@ export class Work {
     const { outbox, sender } = this;
     const refused = outbox.refused.filter((entry) => !entry.aside).length;
     const waiting = outbox.waiting.length + outbox.adding.length;
-    this.view.showSent(waiting, sender.trouble || this.cut === true, refused);
+    this.view.showSent(waiting, sender.trouble ?? this.trouble, refused);
     if (!outbox.keeps) this.view.say("kept", t("message.not_kept"));
   }
 
@@ -331,15 +332,15 @@ export class Work {
   }
 
   #trouble(trouble) {
-    this.cut = trouble;
+    this.trouble = trouble;
     this.showSent();
     if (this.current === null && currentScreen() === "work") {
-      this.view.showWaiting(t(trouble ? "work.no_connection" : "work.loading"));
+      this.view.showWaiting(t(trouble === null ? "work.loading" : "work.no_connection"));
     }
   }
 
   #isCut() {
-    return this.sender.trouble || this.cut === true;
+    return this.sender.trouble !== null || this.trouble !== null;
   }
 
   #showNumbers() {
