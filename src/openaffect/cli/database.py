@@ -259,6 +259,9 @@ def status(project: ProjectPath, json: AsJson = False) -> None:
             "faces": found["faces"]["total"],
             "annotations": found["annotations"]["total"],
             "of them imported": found["annotations"]["imported"],
+            "answers wanted": found["answers"]["wanted"],
+            "answers done": found["answers"]["done"],
+            "faces to review": found["answers"]["review"],
         }
     )
     console.print_table(

@@ -68,7 +68,8 @@ class Project:
         """How far the project is, from counters alone.
 
         Returns:
-            `name`, `database`; `images`, `faces` and `annotations`, each with `total`; and under
+            `name`, `database`; `images`, `faces` and `annotations`, each with `total`; `answers` of
+            annotators that are `wanted` and `done`, and faces that wait for `review`; and under
             `steps` for each step `pending`, `done` and `failed`, the last by reason.
         """
         with self.database.read() as connection:
@@ -98,6 +99,11 @@ class Project:
                 "total": numbers.get("annotations", 0),
                 "imported": numbers.get("annotations.imported", 0),
                 "counted": numbers.get("annotations.counted", 0),
+            },
+            "answers": {
+                "wanted": numbers.get("answers.wanted", 0),
+                "done": numbers.get("answers.done", 0),
+                "review": numbers.get("review.open", 0),
             },
             "steps": steps,
         }

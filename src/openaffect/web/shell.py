@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.params import Depends
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -147,6 +147,12 @@ def reasons(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": ProblemAnswer, "description": REASONS[s]} for s in statuses}
 
 
+def content(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """An answer 200 that is no JSON, as FastAPI describes it."""
+    schema = {"type": "string", "format": "binary"}
+    return {200: {"content": {media_type: {"schema": schema}}, "description": "The file."}}
+
+
 def _page_route(path: str, file: Path) -> APIRouter:
     router = APIRouter()
 
@@ -164,8 +170,7 @@ def _common_routes(name: str, registry: Registry, guards: Sequence[Depends]) -> 
     @router.get(
         "/metrics",
         dependencies=list(guards),
-        response_class=PlainTextResponse,
-        responses=reasons(401, 403, 422),
+        responses=reasons(401, 403, 422) | content("text/plain"),
         tags=["operation"],
     )
     async def get_metrics() -> Response:

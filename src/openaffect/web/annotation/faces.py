@@ -19,7 +19,7 @@ from openaffect.web.annotation.messages import Held, NewAnswer, Skip, Undo
 from openaffect.web.annotation.service import Asking, Served, Service
 from openaffect.web.annotation.texts import instructions_version
 from openaffect.web.problems import Forbidden, NotFound
-from openaffect.web.shell import reasons
+from openaffect.web.shell import content, reasons
 
 Number = Annotated[int, Path(ge=0, le=2**53)]
 _REFUSED = reasons(401, 403, 404, 409, 413, 415, 422, 503)
@@ -102,14 +102,14 @@ def undo_annotation(body: Undo, service: Served, caller: Asking) -> dict[str, An
         return {"id": body.id, "face": face, "counts": describe_counts(person)}
 
 
-@router.get("/v1/faces/{assignment}/face.jpg", response_class=Response)
+@router.get("/v1/faces/{assignment}/face.jpg", responses=content("image/jpeg"))
 def get_face_picture(assignment: Number, service: Served, caller: Asking) -> Response:
     """The picture of a face that one has, or has answered in the last 24 hours."""
     place = _find_seen(service, caller, assignment)
     return send_picture(service, place, photo=False)
 
 
-@router.get("/v1/faces/{assignment}/photo.jpg", response_class=Response)
+@router.get("/v1/faces/{assignment}/photo.jpg", responses=content("image/jpeg"))
 def get_photo(assignment: Number, service: Served, caller: Asking) -> Response:
     """The photograph of such a face."""
     place = _find_seen(service, caller, assignment)

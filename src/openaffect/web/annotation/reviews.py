@@ -11,7 +11,7 @@ from openaffect.web.annotation.faces import Number, send_picture
 from openaffect.web.annotation.messages import Nothing, SendBack, Settle
 from openaffect.web.annotation.service import Asking, Served, Service
 from openaffect.web.problems import NotFound
-from openaffect.web.shell import reasons
+from openaffect.web.shell import content, reasons
 
 router = APIRouter(tags=["review"], responses=reasons(401, 403, 404, 409, 413, 415, 422, 503))
 
@@ -61,13 +61,13 @@ def return_answer(face: Number, body: SendBack, service: Served, caller: Asking)
         return {"left": review.count_open(connection)}
 
 
-@router.get("/v1/review/{face}/face.jpg", response_class=Response)
+@router.get("/v1/review/{face}/face.jpg", responses=content("image/jpeg"))
 def get_reviewed_picture(face: Number, service: Served, caller: Asking) -> Response:
     """The picture of a face of a batch."""
     return _send(service, caller, face, photo=False)
 
 
-@router.get("/v1/review/{face}/photo.jpg", response_class=Response)
+@router.get("/v1/review/{face}/photo.jpg", responses=content("image/jpeg"))
 def get_reviewed_photo(face: Number, service: Served, caller: Asking) -> Response:
     """The photograph of a face of a batch."""
     return _send(service, caller, face, photo=True)
