@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from annotation_web.served import PASSWORD, Annotator, Served, serve
+from annotation_web.test_nginx import annotating, free_port, nginx
 from annotation_web.test_review_page import HAPPY, SAD, answer, sign_in
 from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression
-from openaffect.project import accounts
+from openaffect.project import accounts, create_project
 from openaffect.project.schema import faces
 from openaffect.synthetic.dataset import synthesize_dataset
 
@@ -368,14 +369,8 @@ def test_older_events_follow(owned, owner):
 def test_the_dashboard_counts_and_its_drawings_have_tables(owned, owner, chromium):
     answer(owned, chromium, "Ben", [HAPPY, HAPPY])
     page = owner.open("dashboard").page
-    assert page.locator("#figure-done").inner_text().split() == [
-        "Done",
-        "100.0%",
-        "2",
-        "of",
-        "2",
-        "answers",
-    ]
+    done = page.locator("#figure-done").inner_text()
+    assert done.split() == ["Done", "100.0%", "Answers:", "2", "of", "2"]
     assert "none" in page.locator("#figure-left").inner_text()
     ben = next(row for row in owner.rows("#dashboard-people") if row.startswith("Ben"))
     assert ben.endswith("active 2 2 2.5")
@@ -491,3 +486,41 @@ def test_the_page_fits_every_width_and_axe_finds_nothing(owned, owner, chromium,
     assert len(found) == 28
     assert {place: ids for place, ids in found.items() if ids} == {}
     assert set(wide.values()) == {0}
+
+
+def test_behind_a_proxy_with_a_path_an_invitation_leads_through_it(tmp_path, two_faces, chromium):
+    with create_project(tmp_path / "faces") as project:
+        add_dataset(project, two_faces)
+    port, behind = free_port(), free_port()
+    origin = f"https://localhost:{port}"
+    options = ["--port", str(behind), "--owner", "Ada", "--origin", origin]
+    options += ["--root-path", "/faces", "--proxy", "127.0.0.1"]
+    with (
+        annotating(project.path, *options) as lines,
+        nginx(tmp_path / "n", port, behind, strip=True),
+    ):
+        context = chromium.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        page.goto(next(word for word in lines[-1].split() if "#link=" in word))
+        page.fill("#link-password", PASSWORD)
+        page.fill("#link-again", PASSWORD)
+        page.locator("#link button").click()
+        page.locator("#to-manage").click()
+        page.locator("#figures dd").first.wait_for()
+        assert page.url == f"{origin}/faces/manage"
+        page.locator("#tabs a[href='#people']").click()
+        page.fill("#invite-name", "Ben")
+        page.locator("#invite button").click()
+        page.locator("#link-head", has_text="Ben").wait_for()
+        link = page.locator("#link-address").input_value()
+        assert link.startswith(f"{origin}/faces/#link=")
+        page.locator("#to-review").click()
+        page.locator("#empty", has_text="There is nothing to review.").wait_for()
+        context.clear_cookies()
+        page.goto(f"{origin}/faces/manage")
+        page.locator("#name").wait_for()
+        assert page.url == f"{origin}/faces/"
+        page.goto("about:blank")
+        page.goto(link)
+        page.locator("#link-title", has_text="Ben").wait_for()
+        context.close()

@@ -29,9 +29,9 @@ export function answersTable(annotations, { use, sendBack }) {
     [t("review.seconds"), "number"], t("review.at"), [t("review.act"), "act"]];
   const rows = annotations.map((one, n) => [
     make("span", {}, badge(n), " ", words(one.person)), expressionName(one.expression),
-    [coordinate(one.valence), "number"], [coordinate(one.arousal), "number"], marks(one),
+    [coordinate(one.valence), "number"], [coordinate(one.arousal), "number"], [marks(one), "wrap"],
     make("bdi", { class: "comment", dir: "auto" }, one.comment), [amount(one.seconds, 1), "number"],
-    moment(one.at), [make("span", { class: "row" },
+    moment(one.at, { dateStyle: "short", timeStyle: "short" }), [make("span", { class: "row" },
       small(t("review.use"), n, () => use(one)),
       canGoBack(one) ? small(t("review.return"), n, () => sendBack(one)) : null), "act"],
   ]);
@@ -41,7 +41,8 @@ export function answersTable(annotations, { use, sendBack }) {
 const coordinate = (value) => (value === null ? "–" : affect(value));
 
 function small(text, n, onclick) {
-  return make("button", { type: "button", class: "quiet", "aria-label": `${text}: ${letter(n)}`, onclick }, text);
+  const label = `${text}: ${letter(n)}`;
+  return make("button", { type: "button", class: "quiet", "aria-label": label, onclick }, text);
 }
 
 function marks({ occluded, flag, outside_region, kind }) {
@@ -64,7 +65,8 @@ export function toPoints(annotations) {
     const near = placed.filter((other) =>
       Math.hypot(other.valence - valence, other.arousal - arousal) < NEAR);
     const [right, up] = away(one, near);
-    const title = `${letter(n)} ${person}: ${nameOf("expression", expression)} (${affect(valence)}, ${affect(arousal)})`;
+    const point = `${affect(valence)}, ${affect(arousal)}`;
+    const title = `${letter(n)} ${person}: ${nameOf("expression", expression)} (${point})`;
     return { valence, arousal, expression, text: letter(n), title, textAt: [13 * right, -13 * up] };
   });
 }

@@ -51,14 +51,15 @@ export async function show() {
 /** What the project's settings say stands in the form until somebody writes there. */
 function fillForm(settings) {
   const value = (key) => settings.find((one) => one.key === key)?.value;
-  for (const [input, key] of [["batch-overlap", "annotation.overlap"], ["batch-share", "annotation.overlap_share"]]) {
-    if ($(input).value === "") $(input).value = value(key) ?? "";
+  for (const [input, key] of [["batch-overlap", "overlap"], ["batch-share", "overlap_share"]]) {
+    if ($(input).value === "") $(input).value = value(`annotation.${key}`) ?? "";
   }
   offerPeople($("batch-people"), chosen($("batch-people")));
 }
 
 function row(batch, byId) {
-  const progress = `${t("manage.of", { part: amount(batch.done), of: amount(batch.wanted) })} (${percent(batch.done, batch.wanted)})`;
+  const done = t("manage.of", { part: amount(batch.done), of: amount(batch.wanted) });
+  const progress = `${done} (${percent(batch.done, batch.wanted)})`;
   const names = batch.people === null
     ? [t("manage.batches.everybody")]
     : batch.people.flatMap((id, n) => [n > 0 ? ", " : "", words(byId.get(id) ?? String(id))]);

@@ -90,22 +90,22 @@ function density({ bins, counts }) {
   const label = t("manage.dashboard.density_label", { points: amount(total) });
   const chart = createCircumplex({ names: { ...names, label } });
   const edge = (n) => -1 + (2 * n) / bins;
+  const span = (n) => `${affect(edge(n))} … ${affect(edge(n + 1))}`;
   const side = x(edge(1)) - x(edge(0));
   counts.forEach((row, up) => row.forEach((n, right) => {
     if (n === 0) return;
     // The root keeps rare cells visible beside a crowded one.
     const place = { x: x(edge(right)), y: y(edge(up + 1)), width: side, height: side };
     const cell = svg("rect", { class: "cell", ...place, "fill-opacity": 0.12 + 0.88 * Math.sqrt(n / most) });
-    cell.append(svg("title", {}, `${affect(edge(right))} … ${affect(edge(right + 1))}, ${affect(edge(up))} … ${affect(edge(up + 1))}: ${amount(n)}`));
+    cell.append(svg("title", {}, `${span(right)}, ${span(up)}: ${amount(n)}`));
     chart.layer.append(cell);
   }));
   return [chart.element, make("details", {},
-    make("summary", {}, t("manage.as_table")), densityTable(bins, counts, edge))];
+    make("summary", {}, t("manage.as_table")), densityTable(counts, span))];
 }
 
 /** Arousal downward from the top, valence to the right, as in the drawing. */
-function densityTable(bins, counts, edge) {
-  const span = (n) => `${affect(edge(n))} … ${affect(edge(n + 1))}`;
+function densityTable(counts, span) {
   const heads = [t("manage.dashboard.arousal_valence"),
     ...counts[0].map((_, right) => [span(right), "number"])];
   const rows = counts.map((row, up) => [span(up), ...row.map((n) => [amount(n), "number"])]);
@@ -135,7 +135,8 @@ function days(all) {
   const heads = [t("manage.dashboard.day"), [t("manage.dashboard.answers"), "number"]];
   const rows = all.map((one) => [shown(one.day), [amount(one.work), "number"]]);
   return [make("p", { class: "muted" }, label), chart,
-    make("p", { class: "ends muted small", dir: "ltr" }, ...ends.map((one) => make("bdi", {}, shown(one.day)))),
+    make("p", { class: "ends muted small", dir: "ltr" },
+      ...ends.map((one) => make("bdi", {}, shown(one.day)))),
     make("details", {}, make("summary", {}, t("manage.as_table")),
       table(t("manage.dashboard.days"), heads, rows.reverse()))];
 }

@@ -22,10 +22,10 @@ export function prepare(me) {
   $("people-local").hidden = accounts;
   $("people-local").replaceChildren(t("manage.people.local"), " ",
     make("code", { dir: "ltr" }, "openaffect annotate PROJECT --owner NAME"));
-  for (const [select, means] of [["invite-role", "invite-role-means"], ["person-role", "person-role-means"]]) {
+  for (const select of ["invite-role", "person-role"]) {
     options($(select), ROLES.map((role) => [role, nameOf("role", role)]), "annotator");
-    $(select).addEventListener("change", () => describeRole(select, means));
-    describeRole(select, means);
+    $(select).addEventListener("change", () => describeRole(select));
+    describeRole(select);
   }
   $("invite").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -46,8 +46,8 @@ export async function show() {
   $("people-table").replaceChildren(table(t("manage.people.all"), heads, people.map(row)));
 }
 
-const describeRole = (select, means) => {
-  $(means).textContent = t(`manage.role_means.${$(select).value}`);
+const describeRole = (select) => {
+  $(`${select}-means`).textContent = t(`manage.role_means.${$(select).value}`);
 };
 
 function row(person) {
@@ -56,7 +56,8 @@ function row(person) {
     make("span", { id: `name-${person.id}` }, personName(person)), nameOf("role", role),
     stateOf(person), [amount(counts.work), "number"], [amount(counts.training), "number"],
     [ofTotal(gold.right, gold.answers), "number"], [percent(gold.last30), "number"],
-    [ofTotal(repeats.same, repeats.answers), "number"], moment(at, { dateStyle: "medium" }), [changeButton(person), "act"],
+    [ofTotal(repeats.same, repeats.answers), "number"], moment(at, { dateStyle: "medium" }),
+    [changeButton(person), "act"],
   ];
 }
 
@@ -64,9 +65,10 @@ const ofTotal = (part, whole) =>
   whole === 0 ? "–" : t("manage.of", { part: amount(part), of: amount(whole) });
 
 function stateOf({ state, paused_because, simulated }) {
-  const because = paused_because ? make("span", { class: "because", lang: "en", dir: "auto" }, paused_because) : null;
-  const drawn = simulated ? make("span", { class: "tag" }, t("manage.people.simulated")) : null;
-  return make("span", {}, make("span", { class: `state state-${state}` }, nameOf("manage.state", state)), " ", drawn, because);
+  const because = make("span", { class: "because", lang: "en", dir: "auto" }, paused_because ?? "");
+  const played = simulated ? make("span", { class: "tag" }, t("manage.people.simulated")) : null;
+  const name = make("span", { class: "state" }, nameOf("manage.state", state));
+  return make("span", {}, name, " ", played, paused_because ? because : null);
 }
 
 function changeButton(person) {
@@ -86,7 +88,7 @@ async function invite() {
   const made = await post("v1/people", body);
   showLink(t("manage.link.invited", { name }), made);
   $("invite").reset();
-  describeRole("invite-role", "invite-role-means");
+  describeRole("invite-role");
   await attempt(show); // after the link, which nobody can see again
 }
 
@@ -128,12 +130,13 @@ function preparePerson() {
     event.preventDefault();
     act(action);
   });
-  submit("person-role-form", () => change({ role: $("person-role").value }, "manage.person.role_saved"));
+  const click = (button, action) => $(button).addEventListener("click", () => act(action));
+  submit("person-role-form", () => change({ role: $("person-role").value }, "role_saved"));
   submit("withdraw", withdraw);
-  $("person-resume").addEventListener("click", () => act(() => change({ state: "active" }, "manage.person.resumed")));
-  $("person-restore").addEventListener("click", () => act(restore));
-  $("person-revoke").addEventListener("click", () => act(() => change({ state: "revoked" }, "manage.person.revoked")));
-  $("person-link").addEventListener("click", () => act(newLink));
+  click("person-resume", () => change({ state: "active" }, "resumed"));
+  click("person-revoke", () => change({ state: "revoked" }, "revoked"));
+  click("person-restore", restore);
+  click("person-link", newLink);
   $("person-close").addEventListener("click", () => $("person").close());
 }
 
@@ -143,7 +146,7 @@ function openPerson(person) {
   $("person-state").replaceChildren(stateOf(person));
   $("person-problem").hidden = true;
   $("person-role").value = person.role;
-  describeRole("person-role", "person-role-means");
+  describeRole("person-role");
   const { state } = person;
   $("person-resume").hidden = state !== "paused";
   $("person-restore").hidden = state !== "revoked";
@@ -167,7 +170,7 @@ async function finish(text) {
 async function change(body, done) {
   await patch(`v1/people/${open.id}`, body);
   const role = nameOf("role", body.role ?? open.role);
-  await finish(t(done, { name: open.name, role }));
+  await finish(t(`manage.person.${done}`, { name: open.name, role }));
 }
 
 async function newLink() {

@@ -207,10 +207,12 @@ function sendBack(annotation = null) {
     return;
   }
   const only = annotation ?? (possible.length === 1 ? possible[0] : null);
-  $("send-back-answers").replaceChildren(...possible.map((one) =>
-    make("label", { class: "check" },
-      make("input", { type: "radio", name: "whose", value: one.id, required: true, checked: one === only }),
-      make("span", {}, letter(annotations.indexOf(one)), " ", words(one.person), ": ", expressionName(one.expression)))));
+  $("send-back-answers").replaceChildren(...possible.map((one) => {
+    const choice = { type: "radio", name: "whose", value: one.id, checked: one === only };
+    const said = [words(one.person), ": ", expressionName(one.expression)];
+    return make("label", { class: "check" }, make("input", { ...choice, required: true }),
+      make("span", {}, letter(annotations.indexOf(one)), " ", ...said));
+  }));
   $("send-back-problem").hidden = true;
   $("send-back").showModal();
   (only ? $("note") : $("send-back-answers").querySelector("input")).focus();
@@ -249,31 +251,45 @@ function act(action) {
 }
 
 function makeKeys() {
-  const same = [...me.labels, ...Object.keys(MOVES), "occluded", "landmarks", "photograph", "comment", "keys"];
+  const tools = ["occluded", "landmarks", "photograph", "comment", "keys"];
+  const same = [...me.labels, ...Object.keys(MOVES), ...tools];
   const defaults = Object.fromEntries(same.map((action) => [action, ANNOTATION_KEYS[action]]));
   // A person's own keys, but for those that decide here.
   const taken = Object.values(OWN_KEYS).flat();
-  const own = Object.entries(me.keys).filter(([action, code]) => same.includes(action) && !taken.includes(code));
+  const own = Object.entries(me.keys)
+    .filter(([action, code]) => same.includes(action) && !taken.includes(code));
   return new KeyMap({ ...defaults, ...OWN_KEYS }, Object.fromEntries(own));
 }
 
 function prepareKeys() {
   keys = makeKeys();
   listen(() => keys, act, (action) => action in MOVES);
-  const name = (action) => (me.labels.includes(action) ? nameOf("expression", action) : t(`review.key.${action}`));
+  const name = (action) =>
+    nameOf(me.labels.includes(action) ? "expression" : "review.key", action);
   const rows = Object.keys(keys.defaults).map((action) => [name(action),
     make("span", { class: "row" }, ...keys.codes(action).map((code) => make("kbd", {}, keyName(code, t))))]);
   $("keys-table").replaceChildren(table(t("keys.title"), [t("keys.action"), t("keys.key")], rows));
 }
 
+function categoryButton(expression) {
+  const key = make("kbd", { "aria-hidden": "true" }, keyName(keys.codes(expression)[0], t));
+  const button = { type: "button", value: expression, "aria-pressed": "false" };
+  return make("button", { ...button, onclick: () => edit({ expression }) },
+    expressionName(expression), " ", key);
+}
+
 function prepareButtons() {
-  $("categories").replaceChildren(...me.labels.map((expression) => make("button", {
-    type: "button", value: expression, "aria-pressed": "false", onclick: () => edit({ expression }),
-  }, expressionName(expression), " ", make("kbd", { "aria-hidden": "true" }, keyName(keys.codes(expression)[0], t)))));
-  const click = { next: "next", previous: "previous", help: "keys", photograph: "photograph", landmarks: "landmarks", dismiss: "dismiss", return: "return" };
-  for (const [id, action] of Object.entries(click)) $(id).addEventListener("click", () => ACTIONS[action]());
-  for (const id of ["occluded", "gold"]) $(id).addEventListener("change", (event) => edit({ [id]: event.target.checked }));
-  $("comment").addEventListener("input", (event) => { if (current()) current().draft.comment = event.target.value; });
+  $("categories").replaceChildren(...me.labels.map(categoryButton));
+  $("help").addEventListener("click", ACTIONS.keys);
+  for (const action of ["next", "previous", "photograph", "landmarks", "dismiss", "return"]) {
+    $(action).addEventListener("click", () => ACTIONS[action]());
+  }
+  for (const mark of ["occluded", "gold"]) {
+    $(mark).addEventListener("change", (event) => edit({ [mark]: event.target.checked }));
+  }
+  $("comment").addEventListener("input", (event) => {
+    if (current()) current().draft.comment = event.target.value;
+  });
   $("comment").addEventListener("keydown", (event) => event.key === "Escape" && event.target.blur());
   for (const button of $("reasons").querySelectorAll("button")) {
     button.addEventListener("click", () => !busy && attempt(() => filter(button.dataset.reason)));
