@@ -1,0 +1,91 @@
+"""Dawid and Skene's model: each rater has a confusion matrix of their own, and both are estimated.
+
+Dawid & Skene 1979 (doi:10.2307/2346806), by expectation and maximization from the shares of votes.
+A rater who is often wrong counts less, one who swaps two expressions counts as if they had not. Laplace's prior: each cell of a
+matrix has one rating more, shared out, most of it on the diagonal: that, and the start from votes, keeps class k being class k.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openaffect.consensus.ratings import Choice, Ratings, pick
+from openaffect.errors import InputError
+from openaffect.metrics.arrays import Floats
+from openaffect.texts import counted
+
+_ROUNDS, _ENOUGH = 100, 1e-4  # no share of any face moves by more
+
+
+def choose(ratings: Ratings) -> Choice:
+    """The most probable expression of each face; its weights are the posterior.
+
+    A face with one rater has that rater's label, and tells nothing of anybody.
+
+    Raises:
+        InputError: a face with two raters, raters who are not known, or classes that have switched.
+    """
+    counts = ratings.counts
+    size = counts.sum(axis=1)
+    _check(ratings, size)
+    decides = size >= 3
+    weights = counts.astype(np.float64)
+    weights[decides] = _estimate(ratings, decides)
+    _check_switched(counts[decides], weights[decides])
+    leads = weights >= weights.max(axis=1, keepdims=True) * (1 - 1e-9)
+    return Choice(pick(leads.astype(np.int64), ratings.chance), weights, leads.sum(axis=1) > 1)
+
+
+def _estimate(ratings: Ratings, decides: NDArray[np.bool_]) -> Floats:
+    """The posterior of each face that decides, (faces, 11)."""
+    k, people = ratings.counts.shape[1], len(ratings.people)
+    rows = np.flatnonzero(decides[ratings.face])
+    rows = rows[np.argsort(ratings.face[rows], kind="stable")]
+    size = ratings.counts[decides].sum(axis=1)
+    first, face = np.cumsum(size) - size, np.repeat(np.arange(len(size)), size)
+    cell = ratings.person[rows] * k + ratings.said[rows]
+    posterior = ratings.counts[decides] / size[:, None]
+    prior = np.eye(k) + 1 / k  # Laplace's rating, and one more where the rater is right
+    for _ in range(_ROUNDS):
+        spread = posterior[face]
+        table = np.stack([np.bincount(cell, spread[:, c], people * k) for c in range(k)], axis=1)
+        table = table.reshape(people, k, k) + prior  # (rater, said, true)
+        matrix = np.log(table / table.sum(axis=1, keepdims=True)).reshape(people * k, k)
+        share = np.log((posterior.sum(axis=0) + 1 / k) / (len(posterior) + 1))
+        found = share + np.add.reduceat(matrix[cell], first)
+        found = np.exp(found - found.max(axis=1, keepdims=True))
+        found /= found.sum(axis=1, keepdims=True)
+        moved = np.abs(found - posterior).max()
+        posterior = found
+        if moved < _ENOUGH:
+            break
+    return posterior
+
+
+def _check(ratings: Ratings, size: NDArray[np.int64]) -> None:
+    many, two = (size > 1).sum(), (size == 2).sum()
+    if two or not many:
+        raise InputError(
+            "dawid-skene needs three raters or more on every face that has more than one, but "
+            + (f"{counted(int(two), 'face')} of {many:,} have two" if two else "no face has three")
+            + "; use majority"
+        )
+    raters = [ratings.people[p] for p in np.unique(ratings.person[size[ratings.face] > 1])]
+    nameless = [name for name in raters if name.startswith("import:") and "/" not in name]
+    if nameless:
+        raise InputError(
+            f"dawid-skene needs raters who are known, but {nameless[0]} stands for labels that name "
+            "nobody; use majority"
+        )
+
+
+def _check_switched(counts: NDArray[np.int64], weights: Floats) -> None:
+    """Refuse an estimate that gives a class another name than its raters, who all agree, do."""
+    alike = np.flatnonzero((counts > 0).sum(axis=1) == 1)
+    said, found = counts[alike].argmax(axis=1), weights[alike].argmax(axis=1)
+    total = np.bincount(said, minlength=counts.shape[1])
+    kept = np.bincount(said[said == found], minlength=counts.shape[1])
+    if (2 * kept < total).any():
+        raise InputError(
+            "dawid-skene gives faces on which all raters agree another expression: its classes have "
+            "switched, for the ratings are too few; use majority"
+        )
