@@ -134,7 +134,17 @@ def to_project(dataset: Dataset, place: Path) -> Path:
         )
         connection.execute(
             sa.insert(schema.annotators),
-            [{"id": n, "name": name, "role": "annotator", "at": at} for name, n in people.items()],
+            [
+                {
+                    "id": n,
+                    "name": name,
+                    "pseudonym": name,
+                    "role": "annotator",
+                    "state": "active",
+                    "at": at,
+                }
+                for name, n in people.items()
+            ],
         )
         for batch in dataset.annotations.to_batches(max_chunksize=20_000):
             rows = batch.to_pylist()

@@ -63,7 +63,16 @@ def generate(project: Project, count: int) -> None:
     """One image per face, and two annotations."""
     at = datetime.datetime.now(datetime.UTC)
     with project.database.write() as connection:
-        people = [{"name": f"person-{n}", "role": "annotator", "at": at} for n in range(20)]
+        people = [
+            {
+                "name": f"person-{n}",
+                "pseudonym": f"p{n}",
+                "role": "annotator",
+                "state": "active",
+                "at": at,
+            }
+            for n in range(20)
+        ]
         connection.execute(sa.insert(schema.annotators), people)
     for first in range(1, count + 1, BATCH):
         numbers = range(first, min(first + BATCH, count + 1))

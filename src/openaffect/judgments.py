@@ -102,9 +102,11 @@ class Judgments:
 def find_valid(table: pa.Table) -> NDArray[np.bool_]:
     """Which rows of an annotation table stand, (n,).
 
-    Not one that is void; not one that a row that is not void replaces; and of the rest only the
-    last of a person, face and kind, by time and then by place. So a repetition stands beside the
-    first answer, and training, gold and review beside work. A column that is missing is null.
+    Not one that is void; not one that another row replaces, be it a correction or a void row, which
+    withdraws it; and of the rest only the last of a person, face and kind, by time and then by
+    place. A correction that was withdrawn replaces nothing, so that what it had replaced stands
+    again. So a repetition stands beside the first answer, and training, gold and review beside work.
+    A column that is missing is null.
     """
     table = tables.conform(table, _SCHEMA, "the annotations")
     face, _ = _numbers(table, "face_id")
@@ -116,11 +118,13 @@ def _valid(
     table: pa.Table, face: NDArray[np.int64], series: NDArray[np.int64], n_series: int
 ) -> NDArray[np.bool_]:
     """`find_valid` of rows whose face and series, a person's rows of one kind, are numbers."""
-    stands = ~_flags(table, "void")
-    replaced = table["replaces"].filter(pa.array(stands)).drop_null()
-    if len(replaced):
-        gone = pc.is_in(table["id"], value_set=replaced.combine_chunks())
-        stands &= ~gone.to_numpy().astype(bool)
+    void = _flags(table, "void")
+    stands = ~void
+    for replacing in (void, stands):  # what was withdrawn no longer replaces
+        replaced = table["replaces"].filter(pa.array(replacing)).drop_null()
+        if len(replaced):
+            gone = pc.is_in(table["id"], value_set=replaced.combine_chunks())
+            stands &= ~gone.to_numpy().astype(bool)
     key = face * max(n_series, 1) + series
     rows = np.flatnonzero(stands)
     order = rows[np.lexsort((_times(table)[rows], key[rows]))]  # stable: then by place

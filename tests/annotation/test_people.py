@@ -51,7 +51,10 @@ def measure(rows_: list[dict[str, Any]], **more: Any) -> Agreement:
 def loop_valid(rows_: list[dict[str, Any]]) -> list[bool]:
     """The rule, row by row."""
     alive = [one for one in rows_ if not one.get("void")]
-    replaced = {one["replaces"] for one in alive if one.get("replaces")}
+    withdrawn = {one["replaces"] for one in rows_ if one.get("void") and one.get("replaces")}
+    replaced = withdrawn | {
+        one["replaces"] for one in alive if one.get("replaces") and one.get("id") not in withdrawn
+    }
     found = []
     for place, one in enumerate(rows_):
         rivals = [
@@ -99,6 +102,10 @@ def test_which_rows_stand_equals_the_rule_row_by_row(rows_: list[dict[str, Any]]
     assert find_valid(table).tolist() == loop_valid(named)
 
 
+def _person(name: str, at: Any) -> dict[str, Any]:
+    return {"name": name, "pseudonym": name, "role": "annotator", "state": "active", "at": at}
+
+
 def _rest(one: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key not in ("face_id", "annotator", "back")}
 
@@ -110,17 +117,20 @@ def test_which_rows_stand_case_by_case() -> None:
         row("a", "x", "fear", id="3", kind="repeat", at=2),  # stands beside it
         row("b", "x", "sad", id="4", at=3),  # replaced
         row("b", "y", "happy", id="5", at=4, replaces="4"),
-        row("c", "x", "sad", id="6", at=5),  # the row that replaced it is void
+        row("c", "x", "sad", id="6", at=5),  # withdrawn
         row("c", "x", "happy", id="7", at=6, void=True, replaces="6"),
         row("d", "x", "happy", id="8", at=9),  # later by time, though earlier by place
         row("d", "x", "sad", id="9", at=8),
         row("e", "x", "sad", id="10"),
         row("e", "x", "fear", id="11"),  # without times the place tells
+        row("f", "x", "sad", id="12", at=10),  # stands again: its correction was withdrawn
+        row("f", "x", "fear", id="13", at=11, replaces="12"),
+        row("f", "x", "fear", id="14", at=12, void=True, replaces="13"),
     ]
-    expected = [0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 1]
+    expected = [0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0]
     assert find_valid(to_table(cases)).astype(int).tolist() == expected
     older = to_table(cases).select(["face_id", "annotator", "expression"])
-    assert find_valid(older).astype(int).tolist() == [0, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1]
+    assert find_valid(older).astype(int).tolist() == [0, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1]
     assert find_valid(to_table([])).tolist() == []
 
 
@@ -545,7 +555,7 @@ def fill(project: Project, rows_: list[dict[str, Any]], votes: dict[str, list[in
         at = rows_[0]["at"]
         connection.execute(
             sa.insert(schema.annotators),
-            [{"name": name, "role": "annotator", "at": at} for name in people],
+            [_person(name, at) for name in people],
         )
         known = dict(
             connection.execute(sa.select(schema.annotators.c.name, schema.annotators.c.id)).all()

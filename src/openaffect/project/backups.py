@@ -39,6 +39,8 @@ from openaffect.project.store import is_address
 from openaffect.storage import atomic_file, open_file
 
 _BATCH = 2_000  # rows
+_OF_THE_MOMENT = (schema.sessions, schema.links, schema.sign_ins)
+"""Tables that are not restored: a session or link that was ended since must not come to life."""
 
 
 def backup_project(
@@ -185,6 +187,8 @@ def copy_rows(source: sa.Connection, target: sa.Connection) -> None:
     for table in reversed(ordered):
         target.execute(sa.delete(table))
     for table in ordered:
+        if table in _OF_THE_MOMENT:
+            continue
         key = list(table.primary_key.columns)
         rows = source.execute(
             sa.select(table).order_by(*key), execution_options={"yield_per": _BATCH}

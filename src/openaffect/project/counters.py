@@ -20,14 +20,15 @@ def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
             wait for each other.
     """
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    for name, change in sorted(changes.items()):
-        if change:
-            row = insert(counters).values(name=name, value=change)
-            connection.execute(
-                row.on_conflict_do_update(
-                    index_elements=["name"], set_={"value": counters.c.value + change}
-                )
+    rows = [{"name": name, "value": change} for name, change in sorted(changes.items()) if change]
+    if rows:
+        statement = insert(counters).values(rows)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["name"],
+                set_={"value": counters.c.value + statement.excluded.value},
             )
+        )
 
 
 def read(connection: sa.Connection) -> dict[str, int]:

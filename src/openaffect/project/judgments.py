@@ -23,7 +23,8 @@ def read_annotations(
 
     Args:
         connection: of `Database.read`, which must stay open until the last batch is taken.
-        columns: of `annotations.parquet`; all by default. `face_id` and `annotator` are names.
+        columns: of `annotations.parquet`; all by default. `face_id` is the text by which a face is
+            known, and `annotator` the pseudonym of a person.
 
     Raises:
         FormatError: a value of the wrong type in a damaged database.
@@ -31,7 +32,7 @@ def read_annotations(
     names = list(columns or ANNOTATIONS.names)
     schema = pa.schema([ANNOTATIONS.field(name) for name in names])
     source: dict[str, Any] = {name: annotations.c[name] for name in names if name in annotations.c}
-    source |= {"face_id": faces.c.face_id, "annotator": annotators.c.name}
+    source |= {"face_id": faces.c.face_id, "annotator": annotators.c.pseudonym}
     # As the database has it: making a time of each of a million texts takes longer than the rest.
     source["at"] = sa.type_coerce(annotations.c.at, sa.types.NullType())
     statement = (

@@ -206,7 +206,10 @@ def record_event(
 
 def _annotator_ids(connection: sa.Connection, names: set[str]) -> dict[str, int]:
     at = _now()
-    rows = [{"name": name, "role": "import", "at": at} for name in sorted(names)]
+    rows = [
+        {"name": name, "pseudonym": name, "role": "import", "state": "active", "at": at}
+        for name in sorted(names)
+    ]
     connection.execute(_insert(connection, annotators).on_conflict_do_nothing(), rows)
     found = connection.execute(
         sa.select(annotators.c.name, annotators.c.id).where(annotators.c.name.in_(names))

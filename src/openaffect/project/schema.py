@@ -71,6 +71,11 @@ def _refers(name: str, to: str, *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger, sa.ForeignKey(to), nullable=nullable)
 
 
+_NUMBERS = (
+    *("training_done", "training_right", "drawn", "work", "today"),
+    *("gold_answers", "gold_right", "repeat_answers", "repeat_same"),
+)
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -214,10 +219,137 @@ annotators = sa.Table(
     metadata,
     _id(),
     sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("pseudonym", sa.Text, nullable=False, unique=True),
     sa.Column("role", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("paused_because", sa.Text),
+    sa.Column("password", sa.Text),
+    sa.Column("simulated", sa.Boolean, nullable=False, default=False),
+    sa.Column("language", sa.Text),
+    sa.Column("keys", JsonText),
+    sa.Column("auto_save", sa.Boolean, nullable=False, default=False),
+    sa.Column("instructions", sa.Text),
+    sa.Column("rounds_passed", sa.Integer, nullable=False, default=0),
+    sa.Column("training", sa.Integer, nullable=False, default=0),
+    *(sa.Column(name, sa.Integer, nullable=False, default=0) for name in _NUMBERS),
+    sa.Column("seconds", sa.Float, nullable=False, default=0.0),
+    sa.Column("day", sa.Text),
     sa.Column("at", UtcDateTime, nullable=False),
 )
-"""Who annotates: a person, or a pseudo-annotator such as `import:ferplus`."""
+"""Who annotates: a person, or a pseudo-annotator such as `import:ferplus`.
+
+`training` is the number of training rounds that were begun. The numbers of a person change in the
+transaction that changes what they count; `today` counts the answers of `day`.
+"""
+
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("token_hash", sa.Text, primary_key=True),
+    _refers("annotator_id", "annotators.id"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("expires", UtcDateTime, nullable=False),
+    sa.Column("used", UtcDateTime),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "annotator_id"),
+)
+"""One-time links, by which a person chooses a password: invitations and resets."""
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("token_hash", sa.Text, primary_key=True),
+    _refers("annotator_id", "annotators.id"),
+    sa.Column("expires", UtcDateTime, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "annotator_id"),
+)
+"""Who is signed in; the token itself is in the person's browser alone."""
+
+sign_ins = sa.Table(
+    "sign_ins",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+)
+"""Wrong passwords by name and address: the next one is tried after `until`."""
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("overlap", sa.Integer, nullable=False),
+    sa.Column("overlap_share", sa.Float, nullable=False),
+    sa.Column("balanced_by", sa.Text, nullable=False),
+    sa.Column("people", JsonText),
+    sa.Column("filter", JsonText),
+    sa.Column("faces", sa.Integer, nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""Work that was made together: which faces, and by how many people each."""
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column(
+        "face_id",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        sa.ForeignKey("faces.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _refers("batch_id", "batches.id"),
+    sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("given", sa.Integer, nullable=False, default=0),
+    sa.Column("done", sa.Integer, nullable=False, default=0),
+    sa.Column("level", sa.Integer, nullable=False),
+    sa.Column("place", sa.Float, nullable=False),
+    sa.Column("prelabel", JsonText),
+    sa.Column("review", sa.Text),
+    sa.Column("reasons", JsonText),
+    sa.Index(
+        "ix_tasks_open",
+        "batch_id",
+        "level",
+        "place",
+        postgresql_where=sa.text("given < wanted"),
+        sqlite_where=sa.text("given < wanted"),
+    ),
+    sa.Index(
+        "ix_tasks_review",
+        "face_id",
+        postgresql_where=sa.text("review = 'open'"),
+        sqlite_where=sa.text("review = 'open'"),
+    ),
+)
+"""One row per face of a batch: how many people shall label it, have it, and are done.
+
+Faces of a lower `level` come first; within a level each person begins at another `place`.
+"""
+
+gold = sa.Table(
+    "gold",
+    metadata,
+    sa.Column(
+        "face_id",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        sa.ForeignKey("faces.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("expression", sa.Text, nullable=False),
+    sa.Column("valence", sa.Float),
+    sa.Column("arousal", sa.Float),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("place", sa.Float, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "place"),
+)
+"""Faces whose answer is known: for training, and to watch the work."""
 
 assignments = sa.Table(
     "assignments",
@@ -229,12 +361,21 @@ assignments = sa.Table(
     sa.Column("batch", sa.Text),
     sa.Column("round", sa.Integer),
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Column("annotation", sa.Text),
     sa.Column("expires", UtcDateTime),
+    sa.Column("answered", UtcDateTime),
     sa.Column("at", UtcDateTime, nullable=False),
-    sa.Index(None, "annotator_id", "state"),
-    sa.Index(None, "face_id"),
+    sa.Index("ix_assignments_person", "annotator_id", "state", "id"),
+    sa.Index("ix_assignments_face", "face_id", "annotator_id"),
+    sa.Index(
+        "ix_assignments_leased",
+        "expires",
+        postgresql_where=sa.text("state = 'leased'"),
+        sqlite_where=sa.text("state = 'leased'"),
+    ),
 )
-"""A face that was given to an annotator."""
+"""A face that was given to an annotator; `annotation` is the last row that it brought."""
 
 annotations = sa.Table(
     "annotations",
@@ -242,6 +383,7 @@ annotations = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     _refers("face_id", "faces.id"),
     _refers("annotator_id", "annotators.id"),
+    _refers("assignment_id", "assignments.id", nullable=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("expression", sa.Text),
     sa.Column("valence", sa.Float),
@@ -263,7 +405,8 @@ annotations = sa.Table(
     sa.Column("origin", sa.Text),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Index(None, "face_id"),
-    sa.Index(None, "annotator_id"),
+    sa.Index("ix_annotations_person", "annotator_id", "kind", "at"),
+    sa.Index(None, "replaces"),
 )
 """One row per judgment, append-only. `counted`: for overlap, for done, and for the test split."""
 

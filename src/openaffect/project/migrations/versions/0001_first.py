@@ -17,10 +17,33 @@ def upgrade() -> None:
         "annotators",
         sa.Column("id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("pseudonym", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("paused_because", sa.Text()),
+        sa.Column("password", sa.Text()),
+        sa.Column("simulated", sa.Boolean(), nullable=False),
+        sa.Column("language", sa.Text()),
+        sa.Column("keys", sa.Text()),
+        sa.Column("auto_save", sa.Boolean(), nullable=False),
+        sa.Column("instructions", sa.Text()),
+        sa.Column("rounds_passed", sa.Integer(), nullable=False),
+        sa.Column("training", sa.Integer(), nullable=False),
+        sa.Column("training_done", sa.Integer(), nullable=False),
+        sa.Column("training_right", sa.Integer(), nullable=False),
+        sa.Column("drawn", sa.Integer(), nullable=False),
+        sa.Column("work", sa.Integer(), nullable=False),
+        sa.Column("today", sa.Integer(), nullable=False),
+        sa.Column("gold_answers", sa.Integer(), nullable=False),
+        sa.Column("gold_right", sa.Integer(), nullable=False),
+        sa.Column("repeat_answers", sa.Integer(), nullable=False),
+        sa.Column("repeat_same", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("day", sa.Text()),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotators")),
         sa.UniqueConstraint("name", name=op.f("uq_annotators_name")),
+        sa.UniqueConstraint("pseudonym", name=op.f("uq_annotators_pseudonym")),
     )
     op.create_table(
         "attempts",
@@ -37,6 +60,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
     )
     op.create_index(op.f("ix_attempts_url"), "attempts", ["url"], unique=False)
+    op.create_table(
+        "batches",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("overlap", sa.Integer(), nullable=False),
+        sa.Column("overlap_share", sa.Float(), nullable=False),
+        sa.Column("balanced_by", sa.Text(), nullable=False),
+        sa.Column("people", sa.Text()),
+        sa.Column("filter", sa.Text()),
+        sa.Column("faces", sa.Integer(), nullable=False),
+        sa.Column("wanted", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
+        sa.UniqueConstraint("name", name=op.f("uq_batches_name")),
+    )
     op.create_table(
         "counters",
         sa.Column("name", sa.Text(), nullable=False),
@@ -94,6 +133,13 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text()),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_settings")),
+    )
+    op.create_table(
+        "sign_ins",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_sign_ins")),
     )
     op.create_table(
         "tombstones",
@@ -172,10 +218,114 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_hits_url"), "hits", ["url"], unique=False)
     op.create_table(
+        "links",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used", sa.DateTime(timezone=True)),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["annotator_id"], ["annotators.id"], name=op.f("fk_links_annotator_id")
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_links")),
+    )
+    op.create_index(op.f("ix_links_annotator_id"), "links", ["annotator_id"], unique=False)
+    op.create_table(
+        "sessions",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["annotator_id"], ["annotators.id"], name=op.f("fk_sessions_annotator_id")
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_annotator_id"), "sessions", ["annotator_id"], unique=False)
+    op.create_table(
+        "assignments",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("face_id", sa.BigInteger(), nullable=False),
+        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("batch", sa.Text()),
+        sa.Column("round", sa.Integer()),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text()),
+        sa.Column("annotation", sa.Text()),
+        sa.Column("expires", sa.DateTime(timezone=True)),
+        sa.Column("answered", sa.DateTime(timezone=True)),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["annotator_id"], ["annotators.id"], name=op.f("fk_assignments_annotator_id")
+        ),
+        sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_assignments_face_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
+    )
+    op.create_index("ix_assignments_face", "assignments", ["face_id", "annotator_id"], unique=False)
+    op.create_index(
+        "ix_assignments_leased",
+        "assignments",
+        ["expires"],
+        unique=False,
+        postgresql_where=sa.text("state = 'leased'"),
+        sqlite_where=sa.text("state = 'leased'"),
+    )
+    op.create_index(
+        "ix_assignments_person", "assignments", ["annotator_id", "state", "id"], unique=False
+    )
+    op.create_table(
+        "gold",
+        sa.Column("face_id", _ID, autoincrement=False, nullable=False),
+        sa.Column("expression", sa.Text(), nullable=False),
+        sa.Column("valence", sa.Float()),
+        sa.Column("arousal", sa.Float()),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("place", sa.Float(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_gold_face_id")),
+        sa.PrimaryKeyConstraint("face_id", name=op.f("pk_gold")),
+    )
+    op.create_index(op.f("ix_gold_place"), "gold", ["place"], unique=False)
+    op.create_table(
+        "tasks",
+        sa.Column("face_id", _ID, autoincrement=False, nullable=False),
+        sa.Column("batch_id", sa.BigInteger(), nullable=False),
+        sa.Column("wanted", sa.Integer(), nullable=False),
+        sa.Column("given", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Float(), nullable=False),
+        sa.Column("prelabel", sa.Text()),
+        sa.Column("review", sa.Text()),
+        sa.Column("reasons", sa.Text()),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_tasks_batch_id")),
+        sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_tasks_face_id")),
+        sa.PrimaryKeyConstraint("face_id", name=op.f("pk_tasks")),
+    )
+    op.create_index(
+        "ix_tasks_open",
+        "tasks",
+        ["batch_id", "level", "place"],
+        unique=False,
+        postgresql_where=sa.text("given < wanted"),
+        sqlite_where=sa.text("given < wanted"),
+    )
+    op.create_index(
+        "ix_tasks_review",
+        "tasks",
+        ["face_id"],
+        unique=False,
+        postgresql_where=sa.text("review = 'open'"),
+        sqlite_where=sa.text("review = 'open'"),
+    )
+    op.create_table(
         "annotations",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("face_id", sa.BigInteger(), nullable=False),
         sa.Column("annotator_id", sa.BigInteger(), nullable=False),
+        sa.Column("assignment_id", sa.BigInteger()),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("expression", sa.Text()),
         sa.Column("valence", sa.Float()),
@@ -199,34 +349,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["annotator_id"], ["annotators.id"], name=op.f("fk_annotations_annotator_id")
         ),
+        sa.ForeignKeyConstraint(
+            ["assignment_id"], ["assignments.id"], name=op.f("fk_annotations_assignment_id")
+        ),
         sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_annotations_face_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotations")),
     )
-    op.create_index(
-        op.f("ix_annotations_annotator_id"), "annotations", ["annotator_id"], unique=False
-    )
     op.create_index(op.f("ix_annotations_face_id"), "annotations", ["face_id"], unique=False)
-    op.create_table(
-        "assignments",
-        sa.Column("id", _ID, nullable=False),
-        sa.Column("face_id", sa.BigInteger(), nullable=False),
-        sa.Column("annotator_id", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("batch", sa.Text()),
-        sa.Column("round", sa.Integer()),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("expires", sa.DateTime(timezone=True)),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["annotator_id"], ["annotators.id"], name=op.f("fk_assignments_annotator_id")
-        ),
-        sa.ForeignKeyConstraint(["face_id"], ["faces.id"], name=op.f("fk_assignments_face_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
-    )
     op.create_index(
-        op.f("ix_assignments_annotator_id_state"),
-        "assignments",
-        ["annotator_id", "state"],
-        unique=False,
+        "ix_annotations_person", "annotations", ["annotator_id", "kind", "at"], unique=False
     )
-    op.create_index(op.f("ix_assignments_face_id"), "assignments", ["face_id"], unique=False)
+    op.create_index(op.f("ix_annotations_replaces"), "annotations", ["replaces"], unique=False)
