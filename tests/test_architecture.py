@@ -53,7 +53,15 @@ LAYERS = (
     {"__main__"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-STAGES = {"curation", "training", "analysis", "collection", "annotation", "exchange", "external_models"}
+STAGES = {
+    "curation",
+    "training",
+    "analysis",
+    "collection",
+    "annotation",
+    "exchange",
+    "external_models",
+}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

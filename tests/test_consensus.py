@@ -138,6 +138,7 @@ def test_majority_equals_a_count_by_hand() -> None:
         assert found.raters[number] == n
         if not n:
             assert found.expression[number] == -1
+            assert not found.by_chance[number]
             assert np.isnan(found.share[number])
             assert np.isnan(found.shares[number]).all()
             continue
@@ -193,11 +194,14 @@ def test_intended_follows_the_paper() -> None:
         *said("neither", "happy", "sad"),
         *said("unknown", "happy", "sad"),
         *said("outvoted", "happy", "sad", "happy"),
+        *[one for n in range(20) for one in said(f"neutral{n}", "neutral", "sad")],
     ]
     intended = {"agree": "sad", "first": "happy", "second": "sad", "neither": "fear",
-                "unknown": None, "outvoted": "sad", "elsewhere": "fear"}  # fmt: skip
+                "unknown": None, "outvoted": "sad", "elsewhere": "fear",
+                **{f"neutral{n}": "neutral" for n in range(20)}}  # fmt: skip
     found = decide(rows, rule="intended", intended=intended)
     labels = labels_of(found)
+    assert {labels.pop(f"neutral{n}") for n in range(20)} == {"neutral"}
     assert labels.pop("neither") in ("happy", "sad")
     assert labels.pop("unknown") in ("happy", "sad")
     assert labels == {"agree": "happy", "first": "happy", "second": "sad", "outvoted": "sad"}
@@ -249,12 +253,13 @@ def test_one_at_random_takes_both_numbers_of_one_rater() -> None:
         one
         for n in range(2000)
         for one in (
-            row(f"f{n}", "p0", "happy", valence=0.5, arousal=0.25),
-            row(f"f{n}", "p1", "happy", valence=-0.5, arousal=-0.25),
+            row(f"f{n:04}", "p0", "happy", valence=0.5, arousal=n / 2000),
+            row(f"f{n:04}", "p1", "happy", valence=-0.5, arousal=-n / 2000),
         )
     ]
     found = decide(rows, affect_rule="one-at-random").affect
-    assert (np.sign(found[:, 0]) == np.sign(found[:, 1])).all()
+    expected = np.sign(found[:, 0]) * np.arange(2000) / 2000
+    np.testing.assert_allclose(found[:, 1], expected, atol=1e-6)
     assert abs((found[:, 0] > 0).sum() - 1000) < 4 * 22.4
 
 
@@ -422,7 +427,9 @@ def test_a_draw_equals_fnv_and_splitmix_written_as_loops() -> None:
 
     expected = [by_hand("7 s" + name) for name in names]
     assert draw(pa.array(names), "7 s").tolist() == expected
-    assert draw(pa.array(["no", *names]).slice(1), "7 s").tolist() == expected
+    for kind in (pa.string(), pa.large_string()):
+        part = pa.array(["no", *names], kind).slice(1)
+        assert draw(part, "7 s").tolist() == expected
 
 
 def test_pick_takes_whole_weights() -> None:

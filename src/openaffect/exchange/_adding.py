@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -195,7 +194,10 @@ def _may_replace(made: StoredAnnotation, replaced: dict[str, Any]) -> bool:
 
 
 def _is_same(stored: dict[str, Any], row: AnnotationRow, made: StoredAnnotation) -> bool:
-    """Whether a stored annotation is this row, be it as it was exported or as it was added."""
+    """Whether a stored annotation is this row, be it as it was exported or as it was added.
+
+    The time is no part of what was said: a dataset's label has that of its addition to a project.
+    """
     if stored["annotator"] != made.annotator and stored["pseudonym"] != row.annotator:
         return False
     if stored["kind"] not in (made.kind, row.kind or "work"):
@@ -204,16 +206,14 @@ def _is_same(stored: dict[str, Any], row: AnnotationRow, made: StoredAnnotation)
     return all(
         _plain(name, stored[name]) == _plain(name, given[name])
         for name in given
-        if name not in ("annotator", "kind", "counted") and not (name == "at" and row.at is None)
+        if name not in ("annotator", "kind", "counted", "at")
     )
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value as a file has it: float32, UTC, and nothing instead of an empty text."""
+    """A value as a file has it: float32, and nothing instead of an empty text."""
     if value is None or value == "":
         return None
     if name in _NUMBERS:
         return np.float32(value)
-    if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC)
     return value
