@@ -335,7 +335,8 @@ def plain_dawid_skene(rows: list[dict[str, Any]], rounds: int) -> dict[str, list
         pi = {}
         for p in people:
             for c in range(k):
-                cells = [1 / k + (c == s) for s in range(k)]
+                anchor = 1 + 0.01 * sum(r["annotator"] == p for r in rows)
+                cells = [1 / k + anchor * (c == s) for s in range(k)]
                 for r in rows:
                     if r["annotator"] == p:
                         cells[IDS[r["expression"]]] += t[r["face_id"]][c]
@@ -386,16 +387,31 @@ def test_dawid_skene_refuses_what_it_cannot_know() -> None:
     assert len(decide(known, rule="dawid-skene")) == 50
 
 
-def test_switched_classes_are_refused() -> None:
-    counts = np.zeros((5, 11), np.int64)
-    counts[:4, 1] = 3
-    counts[4, 2] = 3
-    kept = counts / 3.0
-    dawid_skene._check_switched(counts, kept)
-    switched = kept.copy()
-    switched[:3, [1, 2]] = switched[:3, [2, 1]]
+def test_switched_classes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _, _ = planted(300, 3)
+    rng = random.Random(0)
+    hard = [  # faces on which raters say anything, and an expression that hardly anybody says
+        row(f"hard{n:03}", f"p{p}", rng.choice([*NAMES[:4], "no_face"]), kind="work")
+        for n in range(300)
+        for p in range(5)
+    ]
+    assert len(decide([*rows, *hard], rule="dawid-skene")) == 600
+    monkeypatch.setattr(dawid_skene, "_ONCE", 0.0)  # without its anchor
+    monkeypatch.setattr(dawid_skene, "_SHARE", 0.0)
     with pytest.raises(InputError, match="classes have switched"):
-        dawid_skene._check_switched(counts, switched)
+        decide([*rows, *hard], rule="dawid-skene")
+
+
+def test_a_class_has_switched_from_ten_faces_on() -> None:
+    counts = np.zeros((20, 11), np.int64)
+    counts[:, 1] = 3
+    weights = np.zeros((20, 11))
+    weights[:9, 2] = 1
+    weights[9:, 1] = 1
+    dawid_skene._check_switched(counts, weights)
+    weights[9] = weights[0]
+    with pytest.raises(InputError, match="calls sad what most raters call happy"):
+        dawid_skene._check_switched(counts, weights)
 
 
 # ---- draws --------------------------------------------------------------------------------

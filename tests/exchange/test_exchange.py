@@ -29,6 +29,7 @@ from openaffect.exchange import (
     add_annotations,
     exchange_formats,
     export_annotations,
+    label_studio,
 )
 from openaffect.project import Project, create_project
 from openaffect.project.judgments import read_annotations
@@ -136,7 +137,8 @@ def test_every_row_comes_to_another_project(
     found = add_annotations(other, tmp_path / "lab", name)
     assert (found.annotations, found.known, found.rejected.total()) == (15, 0, 0)
     assert rows_of(other) == as_imported(before, "lab")
-    again = add_annotations(other, tmp_path / "lab", name)
+    (file,) = (tmp_path / "lab").iterdir()
+    again = add_annotations(other, file, name)
     assert (again.annotations, again.known, again.rejected.total()) == (0, 15, 0)
     assert other.status()["annotations"]["counted"] == 0
 
@@ -151,6 +153,7 @@ def test_label_studio_brings_the_rows_that_stand(
     assert {reason[:5]: n for reason, n in summary.left_out.items()} == {"void,": 3, "boxes": 8}
     found = add_annotations(other, tmp_path / "lab", "label-studio")
     assert (found.annotations, found.rejected.total()) == (12, 0)
+    assert found.notes == {}
     assert rows_of(other) == as_imported(standing, "lab")
     assert add_annotations(other, tmp_path / "lab", "label-studio").known == 12
 
@@ -233,7 +236,7 @@ def test_what_cannot_be_added_is_named(project: Project, drawn: Dataset, tmp_pat
         f"{ids[0]},a,happy,,,,,,maybe,,,",
         f"{ids[0]},a,happy,,,,,,,1_0,,",
         f"{ids[0]},a,happy,,,,,,,99999999999,,",
-        f"{ids[0]},a,,,,,,,,,,",
+        f"{ids[0]},a,,,,,,,false,,,",
         ",a,happy,,,,,,,,,",
         f"{ids[0]},a,happy,,,id-2,,,,,,",
         f"{ids[0]},a,happy,,,,,,,,id-1,",
@@ -312,7 +315,7 @@ def test_a_correction_comes_with_what_it_corrects(
 ) -> None:
     ids = fill(project, drawn, judge=False)
     lines = ["face_id,annotator,expression,id,replaces", f"{ids[0]},a,happy,n,o"]
-    lines += [f"{ids[0]},a,sad,o,", f"{ids[1]},b,sad,q,o", f"{ids[0]},b,sad,r,o"]
+    lines += [f"{ids[0]},a,sad,o,", f"{ids[1]},a,sad,q,o", f"{ids[0]},b,sad,r,o"]
     (tmp_path / "a.csv").write_text("\n".join(lines))
     found = add_annotations(project, tmp_path / "a.csv", "csv")
     assert found.annotations == 2
@@ -428,10 +431,11 @@ def test_tasks_as_the_documentation_has_them_are_read(
             predictions=[{"result": [RECTANGLE]}],
         ),
         task(ids[1], entry(choice("fear"), completed_by={"email": "bob@example.org"})),
+        task(ids[2], entry(choice("fear"), completed_by=11, created_at="2021-03-09T22:16:08")),
         task(ids[1]),
     ]
     found = add_tasks(project, tmp_path, tasks)
-    assert found.annotations == 6
+    assert found.annotations == 7
     assert found.rejected == {}
     assert found.notes == {
         "predictions are not read": 1,
@@ -441,6 +445,7 @@ def test_tasks_as_the_documentation_has_them_are_read(
     }
     made = [row for row in rows_of(project) if row["annotator"].startswith("import:ls")]
     by_name = {row["annotator"]: row for row in made}
+    assert by_name["import:ls/11"]["at"].isoformat() == "2021-03-09T22:16:08+00:00"
     first = by_name["import:ls/10"]
     assert (first["expression"], first["valence"], first["arousal"]) == ("happy", 0.5, 0.0)
     assert (first["kind"], first["seconds"]) == ("imported", pytest.approx(4.288))
@@ -450,7 +455,7 @@ def test_tasks_as_the_documentation_has_them_are_read(
     bobs = [name for name in by_name if len(name) == len("import:ls/") + 13]
     assert len(bobs) == 2  # the same address in another case is the same person
     assert not any("@" in name or "bob" in name.lower() for name in by_name)
-    assert add_tasks(project, tmp_path, tasks).known == 6
+    assert add_tasks(project, tmp_path, tasks).known == 7
 
 
 def test_bad_entries_of_label_studio_are_named(
@@ -574,6 +579,30 @@ def test_tasks_show_boxes_in_percent_where_there_is_a_box(
     review = next(e for e in by_face[ids[1]]["annotations"] if e["openaffect"]["id"] == "id-4")
     assert review["ground_truth"] is True
     assert all("completed_by" not in e for one in tasks for e in one["annotations"])
+
+
+def test_tasks_are_shared_out_over_files(
+    project: Project, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = fill(project, drawn)
+    export_annotations(project, "label-studio", tmp_path / "whole")
+    monkeypatch.setattr(label_studio, "_TASKS", 3)
+    assert export_annotations(project, "label-studio", tmp_path / "parts").faces == 8
+    files = sorted(path.name for path in (tmp_path / "parts").glob("*.json"))
+    assert files == ["tasks-001.json", "tasks-002.json", "tasks-003.json"]
+    parts = [one for name in files for one in json.loads((tmp_path / "parts" / name).read_text())]
+    assert [one["data"]["face_id"] for one in parts] == ids
+    assert parts == json.loads((tmp_path / "whole" / "tasks-001.json").read_text())
+
+
+def test_numbers_in_csv_have_no_digits_too_many(
+    project: Project, drawn: Dataset, tmp_path: Path
+) -> None:
+    fill(project, drawn)
+    export_annotations(project, "csv", tmp_path / "out")
+    text = (tmp_path / "out" / "annotations.csv").read_text(encoding="utf-8")
+    assert ",happy,0.73,0.1,true,flagged," in text
+    assert ",2026-03-04T05:06:07.890123+00:00" in text
 
 
 def test_the_configuration_names_what_the_results_have(

@@ -1,8 +1,12 @@
 """Dawid and Skene's model: each rater has a confusion matrix of their own, and both are estimated.
 
 Dawid & Skene 1979 (doi:10.2307/2346806), by expectation and maximization from the shares of votes.
-A rater who is often wrong counts less, one who swaps two expressions counts as if they had not. Laplace's prior: each cell of a
-matrix has one rating more, shared out, most of it on the diagonal: that, and the start from votes, keeps class k being class k.
+A rater who is often wrong counts less; one who swaps two expressions counts as if they had not.
+
+The prior is Laplace's, with one rating more shared out over each row of a matrix, and as if each
+rater had been right once more about each expression, and once more in a hundred of the own ratings.
+Without that anchor a rare class becomes a heap of faces that are merely hard, and on FER+ the model
+does worse than a majority (docs/consensus.md).
 """
 
 import numpy as np
@@ -10,10 +14,13 @@ from numpy.typing import NDArray
 
 from openaffect.consensus.ratings import Choice, Ratings, pick
 from openaffect.errors import InputError
+from openaffect.labels import EXPRESSIONS
 from openaffect.metrics.arrays import Floats
 from openaffect.texts import counted
 
 _ROUNDS, _ENOUGH = 100, 1e-4  # no share of any face moves by more
+_ONCE, _SHARE = 1.0, 0.01  # more ratings in which a rater is right about each expression
+_MANY = 10  # faces, from which on a class can be seen to have switched
 
 
 def choose(ratings: Ratings) -> Choice:
@@ -44,7 +51,8 @@ def _estimate(ratings: Ratings, decides: NDArray[np.bool_]) -> Floats:
     first, face = np.cumsum(size) - size, np.repeat(np.arange(len(size)), size)
     cell = ratings.person[rows] * k + ratings.said[rows]
     posterior = ratings.counts[decides] / size[:, None]
-    prior = np.eye(k) + 1 / k  # Laplace's rating, and one more where the rater is right
+    anchor = _ONCE + _SHARE * np.bincount(ratings.person[rows], minlength=people)
+    prior = anchor[:, None, None] * np.eye(k) + 1 / k
     for _ in range(_ROUNDS):
         spread = posterior[face]
         table = np.stack([np.bincount(cell, spread[:, c], people * k) for c in range(k)], axis=1)
@@ -58,7 +66,8 @@ def _estimate(ratings: Ratings, decides: NDArray[np.bool_]) -> Floats:
         posterior = found
         if moved < _ENOUGH:
             break
-    return posterior
+    estimate: Floats = posterior
+    return estimate
 
 
 def _check(ratings: Ratings, size: NDArray[np.int64]) -> None:
@@ -79,13 +88,13 @@ def _check(ratings: Ratings, size: NDArray[np.int64]) -> None:
 
 
 def _check_switched(counts: NDArray[np.int64], weights: Floats) -> None:
-    """Refuse an estimate that gives a class another name than its raters, who all agree, do."""
-    alike = np.flatnonzero((counts > 0).sum(axis=1) == 1)
-    said, found = counts[alike].argmax(axis=1), weights[alike].argmax(axis=1)
-    total = np.bincount(said, minlength=counts.shape[1])
-    kept = np.bincount(said[said == found], minlength=counts.shape[1])
-    if (2 * kept < total).any():
+    """Refuse classes that have become something else: raters say another expression more often."""
+    label = weights.argmax(axis=1)
+    said = np.zeros((counts.shape[1], counts.shape[1]), np.int64)
+    np.add.at(said, label, counts)
+    many = np.bincount(label, minlength=counts.shape[1]) >= _MANY
+    for c in np.flatnonzero(many & (said.argmax(axis=1) != np.arange(len(said)))):
         raise InputError(
-            "dawid-skene gives faces on which all raters agree another expression: its classes have "
-            "switched, for the ratings are too few; use majority"
+            f"dawid-skene calls {EXPRESSIONS[c]} what most raters call {EXPRESSIONS[said[c].argmax()]}:"
+            " its classes have switched, for the ratings are too few or too unlike; use majority"
         )
