@@ -30,6 +30,13 @@ def project(tmp_path: Path, database_url: str | None) -> Iterator[Project]:
         yield made
 
 
+@pytest.fixture
+def sqlite_project(tmp_path: Path) -> Iterator[Project]:
+    """An empty project in a file, for tests that do not depend on the database."""
+    with create_project(tmp_path / "faces") as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Eight synthetic faces as a dataset, with labels, boxes and landmarks."""

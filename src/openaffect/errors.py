@@ -9,7 +9,10 @@
     │   ├── DownloadError      a web address that gives no file
     │   ├── FormatError        a file or folder that is not what it should be
     │   │   └── NewerSchema    written by a newer openaffect than this one
-    │   └── MismatchError      two inputs that do not belong together
+    │   ├── MismatchError      two inputs that do not belong together
+    │   └── NotFoundError      something that a project does not have
+    ├── ConflictError          what was asked for does not fit what is there already
+    ├── TooManyAttempts        wrong passwords; the next one must wait
     ├── DestinationExists      a result would replace something; needs overwrite
     ├── MissingExtra           an optional part of openaffect is not installed
     ├── MissingWeights         a weights file is not on this machine
@@ -89,6 +92,22 @@ class NewerSchema(FormatError):  # noqa: N818
 
 class MismatchError(InputError):
     """Two inputs that do not belong together, such as predictions of other faces."""
+
+
+class NotFoundError(InputError):
+    """Something that a project does not have."""
+
+
+class ConflictError(OpenAffectError):
+    """What was asked for does not fit what is there already."""
+
+
+class TooManyAttempts(OpenAffectError):  # noqa: N818 - named after what is wrong
+    """Wrong passwords came before; `retry_after` says for how many seconds the next one waits."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many wrong passwords; try again in {retry_after} s")
+        self.retry_after = retry_after
 
 
 class DestinationExists(OpenAffectError):  # noqa: N818

@@ -11,6 +11,11 @@ _TRAIN = (
     *("torch", "torchvision", "accelerate", "timm", "onnx", "onnxscript", "filelock"),
     *("sklearn", "scipy"),
 )
+_PROJECT = ("sqlalchemy", "alembic")
+_WEB = (
+    *("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn"),
+    "prometheus_client",
+)
 MODULES = {
     "train": _TRAIN,
     "tune": (*_TRAIN, "optuna", "sqlalchemy"),
@@ -18,13 +23,11 @@ MODULES = {
     "landmarks": ("dlib",),
     "pandas": ("pandas",),
     "video": ("av",),
-    "project": ("sqlalchemy", "alembic"),
+    "project": _PROJECT,
+    "annotate": (*_PROJECT, *_WEB, "argon2"),
     "postgres": ("psycopg",),
     "scale": ("ray",),
-    "web": (
-        *("fastapi", "starlette", "pydantic", "python_multipart", "multipart", "uvicorn"),
-        "prometheus_client",
-    ),
+    "web": _WEB,
 }
 """The modules that each extra brings, those of its own requirements included."""
 

@@ -307,6 +307,65 @@ def status(project: ProjectPath, json: AsJson = False) -> None:
 
 
 @app.command()
+def annotate(
+    project: ProjectPath,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Make an owner's account, and print a one-time link for it."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any free one.", min=0, max=65535)] = 8000,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where people reach it through a proxy: https://lab.example."
+        ),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(metavar="PATH", help="The path there, such as /faces.")
+    ] = "",
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS", help="A proxy whose forwarded headers are believed; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Serve the pages on which people label faces, review, and run the work.
+
+    Without accounts one person works at this computer. --owner NAME makes the first account; its owner
+    invites the others. A project without a batch gets its first one, of all faces.
+
+    Example: openaffect annotate faces --owner Ada
+    """
+    from openaffect.annotation.batches import make_first_batch
+    from openaffect.project import open_project
+    from openaffect.web import annotate as serve_pages
+
+    def tell(address: str, link: str | None) -> None:
+        console.say(f"annotating at {address} (Ctrl-C ends it)")
+        if link is not None:
+            console.say(f"{owner} chooses a password at {link} (works once, for 7 days)")
+
+    with open_project(project) as opened:
+        made = make_first_batch(opened)
+        if made is not None:
+            console.note(f"made the first batch: {counted(made.faces, 'face')}")
+        serve_pages(
+            opened,
+            owner=owner,
+            host=host,
+            port=port,
+            origin=origin,
+            root_path=root_path,
+            proxies=tuple(proxy or ()),
+            ready=tell,
+        )
+
+
+@app.command()
 def agreement(
     source: Annotated[
         Path, typer.Argument(metavar="PROJECT|DATASET", help="A project or dataset folder.")

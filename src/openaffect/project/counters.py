@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,27 +21,38 @@ def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
         changes: by name. They are made in the order of the names, so that two transactions never
             wait for each other.
     """
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     rows = [{"name": name, "value": change} for name, change in sorted(changes.items()) if change]
     if rows:
-        statement = insert(counters).values(rows)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["name"],
-                set_={"value": counters.c.value + statement.excluded.value},
-            )
-        )
+        connection.execute(_upsert(connection.dialect.name), rows)
 
 
-def read(connection: sa.Connection) -> dict[str, int]:
-    """Every counter that is not 0, by name.
+def read(connection: sa.Connection, start: str = "") -> dict[str, int]:
+    """Every counter that is not 0 and whose name begins like this, by name.
 
     Raises:
         FormatError: one that is no whole number: the file is damaged.
     """
     found = {}
-    for name, value in connection.execute(sa.select(counters).where(counters.c.value != 0)):
+    for row in connection.execute(_CHOSEN, {"start": start, "end": start + _LAST}):
+        name, value = row
         if not isinstance(name, str) or not isinstance(value, int):
             raise FormatError(f"damaged counter in the database: {name!r:.50} is {value!r:.50}")
         found[name] = value
     return found
+
+
+# A range, which the index of the names serves; LIKE is not served by it on every database.
+_LAST = "\U0010ffff"
+_CHOSEN: sa.Select[Any] = sa.select(counters.c.name, counters.c.value).where(
+    counters.c.value != 0,
+    counters.c.name >= sa.bindparam("start"),
+    counters.c.name < sa.bindparam("end"),
+)
+
+
+@functools.cache
+def _upsert(dialect: str) -> Any:
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(counters)
+    return statement.on_conflict_do_update(
+        index_elements=["name"], set_={"value": counters.c.value + statement.excluded.value}
+    )

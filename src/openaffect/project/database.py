@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.name = str(url.database) if self.is_sqlite else url.render_as_string()
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
+        self._turn = _Turns() if self.is_sqlite else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -62,7 +65,7 @@ class Database:
             DatabaseError: the database does not answer, is locked by another process for longer
                 than half a minute, or its disk is full.
         """
-        with self._naming(), self.engine.connect() as plain:
+        with self._turn, self._naming(), self.engine.connect() as plain:
             connection = plain.execution_options(openaffect_write=True)
             with connection.begin():
                 yield connection
@@ -77,6 +80,44 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise DatabaseError(f"{self.name}: {_explain(error)}") from error
+
+
+class _Turns:
+    """A lock that threads of this process get in the order in which they asked.
+
+    SQLite's own way to wait is to try again after longer and longer pauses: with many threads the
+    newest wins, and some wait for half a minute.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._is_taken = False
+
+    def __enter__(self) -> None:
+        with self._mutex:
+            if not self._is_taken:
+                self._is_taken = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        try:
+            mine.acquire()
+        except BaseException:  # an interrupt: give the turn on, or never take it
+            with self._mutex:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                    raise
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._is_taken = False
 
 
 def parse_url(text: str) -> URL:

@@ -16,7 +16,7 @@ import dataclasses
 import datetime
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from openaffect.errors import FormatError, InputError, MismatchError, OpenAffect
 from openaffect.project import counters, schema, upgrading
 from openaffect.project.database import Database, check_file, file_url, parse_url
 from openaffect.project.rows import record_event
-from openaffect.project.settings import Settings, read_settings, write_settings
+from openaffect.project.settings import Settings, read_settings, replace_settings, write_settings
 from openaffect.project.store import Store, is_address, open_store
 from openaffect.storage import is_temporary
 
@@ -297,6 +297,29 @@ def open_project(path: str | Path) -> Project:
         project.close()
         raise
     return project
+
+
+def change_settings(project: Project, values: Mapping[str, Any]) -> Project:
+    """Write other values of keys into project.toml; each change becomes an event.
+
+    Args:
+        project: it belongs to, which goes on with the old values.
+        values: by key, such as `annotation.overlap`; a key of no group stands alone.
+
+    Returns:
+        The project with the new values, on the same connections.
+
+    Raises:
+        UnknownName: a key that does not exist.
+        FormatError: a value of the wrong type or out of range.
+    """
+    path = project.path / TOML
+    settings = replace_settings(project.settings, values, Path(TOML))
+    write_settings(settings, path)
+    changed = dataclasses.replace(project, settings=settings)
+    with project.database.read() as connection:
+        _note_changes(changed, connection)
+    return changed
 
 
 def connect_project(path: Path) -> Project:

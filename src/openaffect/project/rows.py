@@ -93,7 +93,7 @@ def insert_images(
         return {}, set()
     at = _now()
     unique = {row.sha256: {**asdict(row), "at": at} for row in rows}
-    statement = _insert(connection, images).on_conflict_do_nothing().returning(images.c.sha256)
+    statement = insert(connection, images).on_conflict_do_nothing().returning(images.c.sha256)
     new = set(connection.execute(statement, list(unique.values())).scalars())
     found = connection.execute(
         sa.select(images.c.sha256, images.c.id).where(images.c.sha256.in_(list(unique)))
@@ -110,7 +110,7 @@ def insert_faces(connection: sa.Connection, rows: Sequence[StoredFace]) -> dict[
     at = _now()
     values = [{**asdict(row), "at": at} for row in rows]
     statement = (
-        _insert(connection, faces).on_conflict_do_nothing().returning(faces.c.face_id, faces.c.id)
+        insert(connection, faces).on_conflict_do_nothing().returning(faces.c.face_id, faces.c.id)
     )
     added = dict(connection.execute(statement, values).all())
     counters.add(connection, {"faces": len(added)})
@@ -181,7 +181,7 @@ def insert_annotations(connection: sa.Connection, rows: Sequence[StoredAnnotatio
     if not values:
         return 0
     statement = (
-        _insert(connection, annotations)
+        insert(connection, annotations)
         .on_conflict_do_nothing()
         .returning(annotations.c.kind, annotations.c.counted)
     )
@@ -204,13 +204,23 @@ def record_event(
     )
 
 
+def list_events(
+    connection: sa.Connection, limit: int, before: int | None = None
+) -> list[dict[str, Any]]:
+    """What was done to a project, the newest first: the columns of `schema.events`."""
+    statement = sa.select(events).order_by(events.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(events.c.id < before)
+    return [dict(row._mapping) for row in connection.execute(statement)]
+
+
 def _annotator_ids(connection: sa.Connection, names: set[str]) -> dict[str, int]:
     at = _now()
     rows = [
         {"name": name, "pseudonym": name, "role": "import", "state": "active", "at": at}
         for name in sorted(names)
     ]
-    connection.execute(_insert(connection, annotators).on_conflict_do_nothing(), rows)
+    connection.execute(insert(connection, annotators).on_conflict_do_nothing(), rows)
     found = connection.execute(
         sa.select(annotators.c.name, annotators.c.id).where(annotators.c.name.in_(names))
     )
@@ -227,7 +237,8 @@ def _annotation_id(row: StoredAnnotation) -> str:
     return name_annotation(row.annotator, row.face_id, when)
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT with the `on_conflict_do_nothing` and `on_conflict_do_update` of the database."""
     return (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
 
 

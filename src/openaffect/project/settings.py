@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -77,6 +77,12 @@ class AnnotationSettings:
     overlap_share: Annotated[
         _Share, Meta(description="share of the faces that several people annotate")
     ] = 0.0
+    lease_minutes: Annotated[
+        _Count, Meta(description="a face that was given out and not answered is free again then")
+    ] = 20
+    break_minutes: Annotated[
+        int, Meta(ge=0, description="remind of a break after so long; 0 for no reminder")
+    ] = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,18 @@ class QualitySettings:
     minimum_gold: Annotated[
         _Share, Meta(description="pause a person below this accuracy on the last 30 gold faces")
     ] = 0.5
+    training_rounds: Annotated[
+        int,
+        Meta(
+            ge=0, description="rounds of gold faces with feedback before the work; AffectNet had 3"
+        ),
+    ] = 0
+    training_faces: Annotated[
+        _Count, Meta(description="gold faces of a training round; AffectNet had 200")
+    ] = 200
+    training_pass: Annotated[
+        _Share, Meta(description="share of right answers that passes a training round")
+    ] = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +193,25 @@ def read_settings(path: Path) -> Settings:
         UnknownName: a key that does not exist; the message has the nearest one.
         NewerSchema: written by a newer openaffect.
     """
-    data = decode_toml(read_bytes(path, "a project.toml"), str(path))
+    return _convert(decode_toml(read_bytes(path, "a project.toml"), str(path)), path)
+
+
+def replace_settings(settings: Settings, values: Mapping[str, Any], path: Path) -> Settings:
+    """Settings with other values of keys such as `annotation.overlap`; see `read_settings`.
+
+    Raises:
+        UnknownName: a key that does not exist.
+        FormatError: a value of the wrong type or out of range.
+    """
+    data: dict[str, Any] = dataclasses.asdict(settings)
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        inner = data.setdefault(group, {}) if group else data
+        inner[name] = value
+    return _convert(data, path)
+
+
+def _convert(data: dict[str, Any], path: Path) -> Settings:
     schema = data.get("schema", SCHEMA)
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerSchema(
@@ -206,6 +242,22 @@ def list_keys() -> list[tuple[str, str, str]]:
             rows.append((f"{group}.{name}" if group else name, _toml(default), doc))
     rows.append(("regions.<category>", "", _REGIONS_DOC))
     return rows
+
+
+def describe_settings(settings: Settings, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """The keys of some groups: `key`, `value`, `default` and `description`, JSON-ready."""
+    values = settings.flat()
+    defaults = Settings().flat()
+    return [
+        {
+            "key": f"{group}.{name}",
+            "value": values[f"{group}.{name}"],
+            "default": defaults[f"{group}.{name}"],
+            "description": doc,
+        }
+        for group in groups
+        for name, doc in _described(_groups()[group]).items()
+    ]
 
 
 _REGIONS_DOC = "expected region: lowest and highest valence, lowest and highest arousal"

@@ -1,4 +1,4 @@
-"""The web service: a model behind a REST interface, and a page to try it. Needs the extra `web`."""
+"""Web services: a model behind a REST interface (extra `web`), and annotation (extra `annotate`)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openaffect.model import Model
+    from openaffect.project import Project
 
-__all__ = ["Limits", "make_app", "serve"]
+__all__ = ["Limits", "annotate", "make_app", "serve"]
 
 
 def make_app(
@@ -69,3 +70,51 @@ def serve(
     )
     connections, header_s = limits.connections, limits.header_s
     run(app, host=host, port=port, connections=connections, header_s=header_s, ready=ready)
+
+
+def annotate(
+    project: Project,
+    *,
+    owner: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    origin: str | None = None,
+    root_path: str = "",
+    proxies: tuple[str, ...] = (),
+    ready: Callable[[str, str | None], None] | None = None,
+) -> None:
+    """Serve a project to its annotators until SIGINT or SIGTERM.
+
+    Without accounts one person works at this computer: the project has none, the host is a
+    loopback address, and no origin or proxy is named.
+
+    Args:
+        project: open.
+        owner: name of an owner, whose account is made if there is none; `ready` gets a one-time
+            link by which they choose a password.
+        host: the address to listen at.
+        port: 0 for any free one.
+        origin: where people reach the server, such as `https://lab.example`, if a proxy serves it.
+        root_path: the path there, such as `/faces`.
+        proxies: addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        ready: called with the address of the page, and the owner's link, when requests are taken.
+
+    Raises:
+        InputError: others could reach a server without accounts, an owner who has another role, no
+            origin, the host is unknown or the port taken.
+        MissingExtra: the extra `annotate` is not installed.
+    """
+    with needs("annotate", "annotating"):
+        import argon2  # noqa: F401
+
+        from openaffect.web.annotation.serving import serve_project
+    serve_project(
+        project,
+        owner=owner,
+        host=host,
+        port=port,
+        origin=origin,
+        root_path=root_path,
+        proxies=proxies,
+        ready=ready,
+    )

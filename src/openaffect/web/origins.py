@@ -12,9 +12,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openaffect.errors import InputError
+from openaffect.web.paths import route_path
 from openaffect.web.problems import Forbidden, make_answer
 
-_PAGES = ("/", "/docs", "/openapi.json")
+PAGES = ("/docs", "/openapi.json")
+"""Pages of every application."""
 
 
 def check_origin(url: str) -> str:
@@ -44,11 +46,15 @@ class OwnOrigin:
     Args:
         app: the application.
         origins: others that are allowed, as `check_origin` gives them.
+        pages: paths that a link on any page may lead to.
     """
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: tuple[str, ...] = (), pages: tuple[str, ...] = ("/", *PAGES)
+    ) -> None:
         self._app = app
         self._origins = origins
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -61,7 +67,8 @@ class OwnOrigin:
         await self._app(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
-        page = scope["path"] in _PAGES or scope["path"].startswith("/static/")
+        path = route_path(scope)
+        page = path in self._pages or path.startswith("/static/")
         if page and scope["method"] in ("GET", "HEAD"):
             return True  # the same for everybody, and how a link leads here
         headers = Headers(scope=scope)

@@ -6,12 +6,16 @@
     ├── BadRequest             400 bad_request
     ├── Unauthorized           401 unauthorized
     ├── Forbidden              403 forbidden
+    ├── NotFound               404 not_found
     ├── RequestTimeout         408 too_slow
+    ├── Conflict               409 conflict
     ├── PayloadTooLarge        413 too_many_bytes, too_many_files
     ├── UnsupportedMediaType   415 wrong_type
     ├── Unprocessable          422 unprocessable
+    ├── TooManyRequests        429 too_many_attempts, with Retry-After
     ├── ClientGone             499 client_gone (nobody reads it; it is counted)
-    └── ServiceUnavailable     503 busy, with Retry-After
+    ├── ServiceUnavailable     503 busy, with Retry-After
+    └── DatabaseUnavailable    503 database or database_full, with Retry-After
 """
 
 from __future__ import annotations
@@ -54,6 +58,27 @@ class Forbidden(Problem):
     """A page of another origin than the service's own."""
 
     status, code = 403, "forbidden"
+
+
+class NotFound(Problem):
+    """What a request names is not there, or not for who asks."""
+
+    status, code = 404, "not_found"
+
+
+class Conflict(Problem):
+    """What a request asks does not fit what is there already."""
+
+    status, code = 409, "conflict"
+
+
+class TooManyRequests(Problem):
+    """One has to wait before the next try; `retry_after` is in seconds."""
+
+    status, code = 429, "too_many_attempts"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
 
 
 class RequestTimeout(Problem):
@@ -101,6 +126,16 @@ class ServiceUnavailable(Problem):
             limit=limit,
             headers={"Retry-After": str(retry_after)},
         )
+
+
+class DatabaseUnavailable(Problem):
+    """The database, or the store, takes nothing now; the client keeps what it has."""
+
+    status = 503
+
+    def __init__(self, message: str, code: str, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+        self.code = code
 
 
 def make_answer(problem: Problem) -> JSONResponse:

@@ -6,6 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openaffect.web.metrics import Registry
+from openaffect.web.paths import route_path
 
 # Nothing is loaded from, or sent to, any other server; the browser sees to it.
 _OWN = (
@@ -47,6 +48,7 @@ class SecurityHeadersMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        path = route_path(scope)
         status = 500  # what the server answers if nothing was sent before an error
 
         async def send_with_headers(message: Message) -> None:
@@ -55,17 +57,15 @@ class SecurityHeadersMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
-                headers["Content-Security-Policy"] = (
-                    _API_PAGE if scope["path"] == "/docs" else _PAGES
-                )
-                if scope["path"].startswith(self._no_store):
-                    headers["Cache-Control"] = "no-store"
+                headers["Content-Security-Policy"] = _API_PAGE if path == "/docs" else _PAGES
+                if path.startswith(self._no_store):
+                    headers["Cache-Control"] = "private, no-store"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
             # Paths that clients make up must not make new counters.
-            files = "/static" if scope["path"].startswith("/static/") else "other"
+            files = "/static" if path.startswith("/static/") else "other"
             route = getattr(scope.get("route"), "path", files)
             self._registry.requests.labels(route, str(status)).inc()

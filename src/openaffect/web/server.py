@@ -30,6 +30,7 @@ def run(
     port: int,
     connections: int,
     header_s: float,
+    proxies: tuple[str, ...] = (),
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Run an application until SIGINT or SIGTERM; requests in work are finished then.
@@ -40,6 +41,7 @@ def run(
         port: 0 for any free one.
         connections: at once.
         header_s: seconds in which the head of a request must arrive.
+        proxies: addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         ready: called with the address of the page when requests are taken.
 
     Raises:
@@ -49,6 +51,8 @@ def run(
         app,
         http=make_protocol(allow_connections(connections), header_s),
         ws="none",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         backlog=BACKLOG,
         log_level="warning",
         access_log=False,

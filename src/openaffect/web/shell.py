@@ -6,7 +6,7 @@ Hosts and origins are checked, answers get security headers, problems have one f
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ import openaffect
 from openaffect.pages import color_variables
 from openaffect.web.browser import API_PAGE, STATIC, is_installed
 from openaffect.web.metrics import Registry
-from openaffect.web.origins import OwnOrigin, check_origin
+from openaffect.web.origins import PAGES, OwnOrigin, check_origin
 from openaffect.web.problems import Problem, Unprocessable, make_answer
 from openaffect.web.security_headers import SecurityHeadersMiddleware
 
 REASONS = {
-    404: "This server does not have the file.",
+    404: "It is not there, or not for who asks.",
+    409: "It does not fit what is there already.",
+    429: "Too many wrong passwords; the header `Retry-After` says for how many seconds.",
     400: "The body is no whole multipart form.",
     401: "No token, or a wrong one.",
     403: "A page of another origin.",
@@ -71,7 +73,9 @@ def create_shell(
     no_store: tuple[str, ...] = (),
     hosts: tuple[str, ...] | None = None,
     origins: tuple[str, ...] = (),
+    address: str | None = None,
     root_path: str = "",
+    pages: Mapping[str, str] = {"/": "index.html"},
 ) -> FastAPI:
     """An application that lacks nothing but its own routes.
 
@@ -82,11 +86,13 @@ def create_shell(
         lifespan: what runs while it does.
         guards: what `/metrics` depends on.
         refuse: called before a request with invalid parameters is answered.
-        static: the folder of `/static`; its `index.html` is the page.
+        static: the folder of `/static`.
         no_store: beginnings of paths whose answers nobody may keep.
         hosts: names that it is addressed by, without ports; others are refused. None for no check.
         origins: of pages that may use it beside its own.
+        address: the origin of its own pages where a proxy serves them.
         root_path: the path at which a proxy serves it.
+        pages: file in `static` by the path of a page.
 
     Raises:
         InputError: what is no origin.
@@ -115,9 +121,12 @@ def create_shell(
             Exception: _answer_error,
         },
     )
-    app.include_router(_common_routes(name, registry, guards, static))
+    app.include_router(_common_routes(name, registry, guards))
+    for path, file in pages.items():
+        app.include_router(_page_route(path, static / file))
     app.mount("/static", StaticFiles(directory=static), name="static")
-    app.add_middleware(OwnOrigin, origins=allowed)
+    own = () if address is None else (check_origin(address),)
+    app.add_middleware(OwnOrigin, origins=(*allowed, *own), pages=(*pages, *PAGES))
     if allowed:
         app.add_middleware(
             CORSMiddleware,
@@ -136,9 +145,18 @@ def reasons(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"model": ProblemAnswer, "description": REASONS[s]} for s in statuses}
 
 
-def _common_routes(
-    name: str, registry: Registry, guards: Sequence[Depends], static: Path
-) -> APIRouter:
+def _page_route(path: str, file: Path) -> APIRouter:
+    router = APIRouter()
+
+    @router.get(path, include_in_schema=False)
+    async def get_page() -> FileResponse:
+        """A page."""
+        return FileResponse(file)
+
+    return router
+
+
+def _common_routes(name: str, registry: Registry, guards: Sequence[Depends]) -> APIRouter:
     router = APIRouter()
 
     @router.get(
@@ -156,11 +174,6 @@ def _common_routes(
     async def get_health() -> Health:
         """Whether the service works."""
         return Health(status="ok", version=openaffect.__version__)
-
-    @router.get("/", include_in_schema=False)
-    async def get_page() -> FileResponse:
-        """The page to try it."""
-        return FileResponse(static / "index.html")
 
     @router.api_route("/static/colors.css", methods=["GET", "HEAD"], include_in_schema=False)
     async def get_colors() -> Response:

@@ -165,7 +165,7 @@ def _guarded(answer_type: type[Any]) -> APIRouter:
         analyze,
         methods=["POST"],
         response_model=answer_type,
-        responses=reasons(*(status for status in REASONS if status != 404)),
+        responses=reasons(*(status for status in REASONS if status not in (404, 409, 429))),
         openapi_extra=_BODY,
         tags=["analysis"],
     )

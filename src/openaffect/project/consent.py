@@ -1,0 +1,72 @@
+"""Withdrawn consent: a person's name goes, and, where it is wished, all that they said."""
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+
+from openaffect.errors import InputError
+from openaffect.project import accounts, answers, rows
+from openaffect.project import assignments as leases
+from openaffect.project.project import Project
+from openaffect.project.schema import annotations
+
+CHOICES = ("keep", "void")
+_BATCH = 200  # rows of one transaction, so that others need not wait
+
+
+def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int:
+    """Take a person's name and account away, and let their answers stand or count for nothing.
+
+    It may be called again, with the other choice too: what was withdrawn stays so.
+
+    Args:
+        project: they worked on.
+        person: their number.
+        choice: `keep` leaves the answers under the pseudonym; `void` adds a void row for each, so
+            that it counts neither for agreement nor for a dataset, and its face is given again.
+        by: pseudonym of who does it, for the event.
+
+    Returns:
+        How many answers were withdrawn.
+
+    Raises:
+        InputError: no such choice.
+        NotFoundError: no such person.
+        ConflictError: the last owner.
+    """
+    if choice not in CHOICES:
+        raise InputError(f"expected keep or void, but got '{choice[:50]}'")
+    with project.database.write() as connection:
+        found = accounts.get_person(connection, person)
+        accounts.forget_name(connection, found)
+        leases.end_leases(connection, person)
+        details = {"rows": choice, "by": by}
+        rows.record_event(connection, "withdraw", found.pseudonym, details)
+    voided = 0
+    while choice == "void":
+        with project.database.write() as connection:
+            found = accounts.get_person(connection, person)
+            standing = _standing(connection, person)
+            for row in standing:
+                answers.void_answer(connection, found, row, str(uuid.uuid4()), project.settings)
+            given = [row.face_id for row in standing if row.kind == "work" and row.assignment_id]
+            leases.change_given(connection, given, -1)
+        voided += len(standing)
+        if len(standing) < _BATCH:
+            break
+    return voided
+
+
+def _standing(connection: sa.Connection, person: int) -> list[Any]:
+    """Rows of a person that are neither void nor withdrawn."""
+    void = annotations.alias()
+    withdrawn = sa.select(void.c.id).where(void.c.replaces == annotations.c.id, void.c.void)
+    return list(
+        connection.execute(
+            sa.select(annotations)
+            .where(annotations.c.annotator_id == person, ~annotations.c.void, ~withdrawn.exists())
+            .order_by(annotations.c.at, annotations.c.id)
+            .limit(_BATCH)
+        )
+    )

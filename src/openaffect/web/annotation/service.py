@@ -1,0 +1,124 @@
+"""The project that is served, and who asks: what every route of the annotation application needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import Depends, Request
+
+from openaffect.project import Project, accounts
+from openaffect.project.accounts import Person
+from openaffect.web.metrics import Registry
+from openaffect.web.problems import Forbidden, Unauthorized, UnsupportedMediaType
+
+COOKIE = "openaffect_session"
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_HASHING_AT_ONCE = 2  # passwords, 19 MiB each
+
+
+class Service:
+    """A project that people work on through their browsers.
+
+    Args:
+        project: open; it stays the caller's to close.
+        without_accounts: let the one person at this computer work without signing in.
+
+    Attributes:
+        project: with the settings of now.
+        without_accounts: see there.
+        registry: of the metrics.
+        hashing: bounds the memory and time of checking passwords.
+
+    Raises:
+        InputError: the project has accounts, or, with accounts, it has none.
+    """
+
+    def __init__(self, project: Project, *, without_accounts: bool) -> None:
+        self.project = project
+        self.without_accounts = without_accounts
+        self.registry = Registry()
+        self.hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
+        if without_accounts:
+            accounts.find_local(project)
+
+    @contextlib.contextmanager
+    def reading(self, caller: Caller, role: str) -> Iterator[tuple[sa.Connection, Person]]:
+        """A transaction that only reads, for a person who may do what is for a role."""
+        with self.project.database.read() as connection:
+            yield connection, self._find(connection, caller, role)
+
+    @contextlib.contextmanager
+    def writing(self, caller: Caller, role: str) -> Iterator[tuple[sa.Connection, Person]]:
+        """The same, for a transaction that writes."""
+        with self.project.database.write() as connection:
+            yield connection, self._find(connection, caller, role)
+
+    def find(self, caller: Caller, role: str) -> Person:
+        """Who asks, if they may do what is for a role.
+
+        Raises:
+            Unauthorized: nobody is signed in.
+            Forbidden: they may not.
+        """
+        with self.reading(caller, role) as (_, person):
+            return person
+
+    def _find(self, connection: sa.Connection, caller: Caller, role: str) -> Person:
+        if self.without_accounts:
+            if accounts.has_accounts(connection):
+                raise Unauthorized("the project has accounts by now: start the server again")
+            return accounts.get_local(connection)
+        person = accounts.find_session(connection, caller.token) if caller.token else None
+        if person is None:
+            raise Unauthorized("nobody is signed in")
+        if not person.may(role):
+            raise Forbidden(f"this is for the role {role}, and yours is {person.role}")
+        return person
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a request says of who makes it: the token of a session, and the address."""
+
+    token: str | None
+    address: str
+
+
+async def identify(request: Request) -> Caller:
+    """Who makes a request, as far as its head says it.
+
+    Raises:
+        Forbidden: a forwarded request to a server without accounts.
+        UnsupportedMediaType: a body that is no JSON.
+    """
+    service: Service = request.app.state.service
+    if service.without_accounts and any(name in request.headers for name in _FORWARDED):
+        raise Forbidden(
+            "this server works without accounts, for one person at this computer; a forwarded "
+            "request is somebody else's"
+        )
+    if request.method not in ("GET", "HEAD"):
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise UnsupportedMediaType("expected a body of the type application/json")
+    client = request.client
+    return Caller(request.cookies.get(COOKIE), client.host if client is not None else "")
+
+
+def get_service(request: Request) -> Service:
+    """The service of an application."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def _served(request: Request) -> Service:
+    return get_service(request)
+
+
+Asking = Annotated[Caller, Depends(identify)]
+Served = Annotated[Service, Depends(_served)]
