@@ -49,7 +49,7 @@ def some_rows(faces: int = 300, seed: int = 1) -> list[dict[str, Any]]:
             expression = rng.choice([*NAMES[:3], *NAMES[-2:], None])
             point = [round(rng.uniform(-0.7, 0.7), 3) for _ in range(2)]
             if rng.random() < 0.3:
-                point = [None, None]  # type: ignore[list-item]
+                point = [None, None]
             more = {"valence": point[0], "arousal": point[1], "kind": "work"}
             rows.append(row(f"f{face}", f"p{person}", expression, **more))
     return rows
@@ -241,7 +241,7 @@ def test_affect_equals_numpy_face_by_face(name: str, reference: Any) -> None:
         if points and found.expression[number] <= 8:
             known += 1
             assert found.affect[number].tolist() == pytest.approx(
-                reference(np.float32(points).astype(float), axis=0).tolist()
+                reference(np.array(points, np.float32).astype(float), axis=0).tolist()
             )
         else:
             assert np.isnan(found.affect[number]).all()

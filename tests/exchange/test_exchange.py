@@ -31,10 +31,10 @@ from openaffect.exchange import (
     export_annotations,
     label_studio,
 )
-from openaffect.project import Project, create_project
+from openaffect.project import Project, create_project, schema
 from openaffect.project.judgments import read_annotations
 from openaffect.project.rows import StoredAnnotation, insert_annotations
-from openaffect.project.schema import annotations, annotators, faces, images
+from openaffect.project.schema import annotators, faces, images
 from openaffect.schemas import ANNOTATIONS
 
 AT = datetime.datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=datetime.UTC)
@@ -92,7 +92,7 @@ def other(tmp_path: Path, drawn: Dataset) -> Iterator[Project]:
     with create_project(tmp_path / "other") as made:
         fill(made, drawn, judge=False)
         with made.database.write() as connection:
-            connection.execute(sa.delete(annotations))
+            connection.execute(sa.delete(schema.annotations))
         yield made
 
 
@@ -549,8 +549,10 @@ def test_tasks_show_boxes_in_percent_where_there_is_a_box(
         )
         connection.execute(sa.update(faces).where(faces.c.face_id == ids[1]).values(x=None))
         connection.execute(
-            sa.delete(annotations).where(
-                annotations.c.face_id.in_(sa.select(faces.c.id).where(faces.c.face_id == ids[4]))
+            sa.delete(schema.annotations).where(
+                schema.annotations.c.face_id.in_(
+                    sa.select(faces.c.id).where(faces.c.face_id == ids[4])
+                )
             )
         )
     summary = export_annotations(

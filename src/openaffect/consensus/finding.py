@@ -87,8 +87,8 @@ def find_consensus(
         UnknownName: no such rule or expression.
         InputError: the rule `intended` without `intended`; or ratings that dawid-skene cannot take.
     """
-    expressions: ExpressionRule = lookup.load(EXPRESSION_RULES, rule, "consensus rule")  # type: ignore[assignment]
-    affects: AffectRule = lookup.load(AFFECT_RULES, affect_rule, "rule for valence and arousal")  # type: ignore[assignment]
+    expressions: ExpressionRule = lookup.load(EXPRESSION_RULES, rule, "consensus rule")
+    affects: AffectRule = lookup.load(AFFECT_RULES, affect_rule, "rule for valence and arousal")
     if rule == "intended" and intended is None:
         raise InputError("the rule intended needs the intended expression of each face")
     _, rows = judgments.counted()

@@ -121,5 +121,5 @@ def pick(weights: NDArray[np.int64], chance: Floats) -> NDArray[np.int64]:
     """
     total = weights.cumsum(axis=1)
     place = np.floor(chance * total[:, -1]).astype(np.int64)
-    before: NDArray[np.int64] = (total <= place[:, None]).sum(axis=1)
-    return np.minimum(before, weights.shape[1] - 1)
+    found: NDArray[np.int64] = (total <= place[:, None]).sum(axis=1)
+    return found.clip(max=weights.shape[1] - 1)

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from openaffect.annotation_row import AnnotationRow, check_annotation
 from openaffect.exchange._entries import Entry
 from openaffect.face_row import RejectRow
-from openaffect.project import Project, rows
+from openaffect.project import Project, rows, schema
 from openaffect.project.rows import StoredAnnotation
-from openaffect.project.schema import annotations, annotators, faces
+from openaffect.project.schema import annotators, faces
 
 _BATCH = 256  # rows of one transaction
 _LONGEST_ID = 200  # characters
@@ -171,7 +171,7 @@ def _find_annotations(connection: sa.Connection, ids: set[str]) -> dict[str, dic
     """Annotations by their ids, each with `face_id` and `annotator` as texts, and `pseudonym`."""
     own = [
         column
-        for column in annotations.c
+        for column in schema.annotations.c
         if column.name not in ("face_id", "annotator_id", "assignment_id")
     ]
     statement = (
@@ -181,9 +181,9 @@ def _find_annotations(connection: sa.Connection, ids: set[str]) -> dict[str, dic
             annotators.c.name.label("annotator"),
             annotators.c.pseudonym,
         )
-        .join(faces, faces.c.id == annotations.c.face_id)
-        .join(annotators, annotators.c.id == annotations.c.annotator_id)
-        .where(annotations.c.id.in_(ids))
+        .join(faces, faces.c.id == schema.annotations.c.face_id)
+        .join(annotators, annotators.c.id == schema.annotations.c.annotator_id)
+        .where(schema.annotations.c.id.in_(ids))
     )
     return {row.id: dict(row._mapping) for row in connection.execute(statement)}
 

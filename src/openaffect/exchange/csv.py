@@ -85,7 +85,7 @@ def _writer(kind: pa.DataType) -> Callable[[Any], str]:
     if pa.types.is_boolean(kind):
         return lambda value: "true" if value else "false"
     if pa.types.is_timestamp(kind):
-        return lambda value: value.isoformat()  # type: ignore[no-any-return]
+        return lambda value: value.isoformat()
     return str
 
 

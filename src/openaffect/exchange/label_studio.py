@@ -64,7 +64,7 @@ def read(
     names |= from_names or {}
     if len({*names.values()}) < len(names):
         raise InputError(f"expected four different names, but got {', '.join(names.values())}")
-    content = read_json(path, Any, "tasks of Label Studio")  # type: ignore[arg-type]
+    content = read_json(path, Any, "tasks of Label Studio")
     tasks = [content] if isinstance(content, dict) else content
     if not isinstance(tasks, list):
         raise FormatError(f"expected a list of tasks in {path}, but got {str(content)[:60]}")
@@ -135,7 +135,7 @@ def _read_ours(value: Any) -> dict[str, Any]:
     try:
         found = convert(value, dict[str, Any], "openaffect")
         return {
-            name: convert(found[name], _type_of(field) | None, name)  # type: ignore[arg-type]
+            name: convert(found[name], _type_of(field) | None, name)
             for name, field in zip(ANNOTATIONS.names, ANNOTATIONS, strict=True)
             if name in found
         }
@@ -302,8 +302,8 @@ def write(
             number += 1
             export.write_page(folder / f"tasks-{number:03}.json", page, table)
             last = page[-1].id
-    names = {e.value for e in parse_labels(project.settings.labels)} | export.seen
-    labels = [e.value for e in EXPRESSIONS if e.value in names]
+    names = {str(e) for e in parse_labels(project.settings.labels)} | export.seen
+    labels = [str(e) for e in EXPRESSIONS if e in names]
     (folder / CONFIG).write_text(make_config(labels), encoding="utf-8")
 
 
