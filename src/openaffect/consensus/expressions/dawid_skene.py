@@ -18,7 +18,7 @@ from openaffect.labels import EXPRESSIONS
 from openaffect.metrics.arrays import Floats
 from openaffect.texts import counted
 
-_ROUNDS, _ENOUGH = 100, 1e-4  # no share of any face moves by more
+_ROUNDS, _ENOUGH = 100, 1e-3  # no share of any face moves by more
 _ONCE, _SHARE = 1.0, 0.01  # more ratings in which a rater is right about each expression
 _MANY = 10  # faces, from which on a class can be seen to have switched
 
@@ -50,16 +50,18 @@ def _estimate(ratings: Ratings, decides: NDArray[np.bool_]) -> Floats:
     size = ratings.counts[decides].sum(axis=1)
     first, face = np.cumsum(size) - size, np.repeat(np.arange(len(size)), size)
     cell = ratings.person[rows] * k + ratings.said[rows]
+    nth = [np.flatnonzero(size > n) for n in range(size.max())]  # faces that have an nth rating
     posterior = ratings.counts[decides] / size[:, None]
     anchor = _ONCE + _SHARE * np.bincount(ratings.person[rows], minlength=people)
     prior = anchor[:, None, None] * np.eye(k) + 1 / k
     for _ in range(_ROUNDS):
-        spread = posterior[face]
-        table = np.stack([np.bincount(cell, spread[:, c], people * k) for c in range(k)], axis=1)
-        table = table.reshape(people, k, k) + prior  # (rater, said, true)
+        sums = [np.bincount(cell, posterior[:, c][face], people * k) for c in range(k)]
+        table = np.stack(sums, axis=1).reshape(people, k, k) + prior  # (rater, said, true)
         matrix = np.log(table / table.sum(axis=1, keepdims=True)).reshape(people * k, k)
         share = np.log((posterior.sum(axis=0) + 1 / k) / (len(posterior) + 1))
-        found = share + np.add.reduceat(matrix[cell], first)
+        found = np.tile(share, (len(size), 1))
+        for n, faces in enumerate(nth):
+            found[faces] += matrix[cell[first[faces] + n]]
         found = np.exp(found - found.max(axis=1, keepdims=True))
         found /= found.sum(axis=1, keepdims=True)
         moved = np.abs(found - posterior).max()
