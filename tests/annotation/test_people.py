@@ -45,6 +45,53 @@ def measure(rows_: list[dict[str, Any]], **more: Any) -> Agreement:
     return measure_agreement(to_dataset(to_table(rows_)), **{"rounds": 200, **more})
 
 
+# ---- who stands apart -----------------------------------------------------------------------
+
+
+def crowd(rights: dict[str, float], faces: int, seed: int) -> list[dict[str, Any]]:
+    """Two raters per face, each of whom says the truth with a chance of their own."""
+    chance = np.random.default_rng(seed)
+    names = list(rights)
+    rows_ = []
+    for number in range(faces):
+        truth = EXPRESSIONS[number % 7]
+        for name in chance.choice(names, 2, replace=False):
+            wrong = EXPRESSIONS[int(chance.integers(0, 8))]
+            said = truth if chance.random() < rights[name] else wrong
+            rows_.append(row(f"f{number}", str(name), said))
+    return rows_
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_agrees_far_less_than_the_rest_is_named_and_nobody_else(seed: int) -> None:
+    honest = {f"h{n}": 0.8 for n in range(12)}
+    found = measure(crowd(honest | {"spam": 0.0, "half": 0.35}, 1_500, seed))
+    assert {name for name, one in found.people.items() if one.stands_apart} == {"spam", "half"}
+    [warning] = [text for text in found.warnings if "far less" in text]
+    without = measure(
+        [
+            one
+            for one in crowd(honest | {"spam": 0.0, "half": 0.35}, 1_500, seed)
+            if one["annotator"] in honest
+        ]
+    )
+    assert f"{without.expression.pair_agreement.value:.1%} of faces" in warning
+    assert "spam (" in warning
+    assert "half (" in warning
+    assert without.expression.pair_agreement.value > found.expression.pair_agreement.value + 0.05
+
+
+def test_nobody_stands_apart_among_equals_or_few() -> None:
+    equals = measure(crowd({f"h{n}": 0.6 for n in range(14)}, 3_000, 7))
+    pair = measure(crowd({"a": 0.9, "b": 0.0}, 300, 0))
+    few = measure(crowd({"a": 0.9, "b": 0.9, "c": 0.9, "d": 0.0}, 40, 0))  # < 30 shared each
+    for found in (equals, pair, few):
+        assert not any(one.stands_apart for one in found.people.values())
+        assert not any("far less" in text for text in found.warnings)
+    slightly = measure(crowd({f"h{n}": 0.9 for n in range(4)} | {"e": 0.85}, 20_000, 0))
+    assert not slightly.people["e"].stands_apart  # beyond chance, but by less than .1
+
+
 # ---- which rows stand -----------------------------------------------------------------------
 
 

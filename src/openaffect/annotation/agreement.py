@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +30,7 @@ from openaffect.errors import FormatError, InputError
 from openaffect.judgments import Judgments, count_expressions
 from openaffect.labels import EXPRESSIONS
 from openaffect.metrics import CategoryAgreement, Estimate, MeasurementAgreement
+from openaffect.metrics.arrays import Floats
 from openaffect.reports.contents import to_json_value
 from openaffect.reports.report import made_by
 from openaffect.schemas import KINDS
@@ -310,7 +311,7 @@ def _from_annotations(
         people,
         cohen,
         undefined,
-        tuple(_warnings(protocol, judged, rows)),
+        (*_apart_warnings(people, judged, rows, weights), *_warnings(protocol, judged, rows)),
     )
 
 
@@ -392,6 +393,27 @@ def _warnings(protocol: Protocol, judged: Judgments, rows: NDArray[np.bool_]) ->
                 "makes raters alike."
             )
     return found
+
+
+def _apart_warnings(
+    people: Mapping[str, Person],
+    judged: Judgments,
+    rows: NDArray[np.bool_],
+    weights: Floats | None,
+) -> list[str]:
+    """Who agrees with the others far less than the rest do, and what agreement is without them."""
+    apart = [name for name, one in people.items() if one.stands_apart]
+    if not apart:
+        return []
+    numbers = [judged.people.index(name) for name in apart]
+    kept = rows & ~np.isin(judged.person, numbers)
+    counts = count_expressions(judged.face[kept], judged.expression[kept], judged.n_faces)
+    without = metrics.pair_agreement(counts, weights=weights)
+    said = ", ".join(f"{name} ({people[name].agreement.value:.1%})" for name in apart)
+    return [
+        f"{counted(len(apart), 'rater')} agree{'s' if len(apart) == 1 else ''} with the others far "
+        f"less than the rest do: {said}. Without them two raters agree on {without:.1%} of faces."
+    ]
 
 
 def _few_warnings(protocol: Protocol) -> list[str]:

@@ -60,6 +60,7 @@ def add_reviewed_gold(project: Project) -> GoldSummary:
 def _read_rows(text: str) -> tuple[dict[int, GoldFace], list[tuple[int, str]]]:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     found: dict[int, GoldFace] = {}
+    seen: set[str] = set()
     rejected: list[tuple[int, str]] = []
     try:
         head = [name.strip() for name in next(reader, [])]
@@ -76,10 +77,13 @@ def _read_rows(text: str) -> tuple[dict[int, GoldFace], list[tuple[int, str]]]:
                 rejected.append((number, f"expected {len(head)} values, but got {len(values)}"))
                 continue
             one = _read_row(dict(zip(head, values, strict=True)))
-            if isinstance(one, GoldFace):
-                found[number] = one
-            else:
+            if isinstance(one, str):
                 rejected.append((number, one))
+            elif one.face_id in seen:
+                rejected.append((number, f"face_id {one.face_id} stands in an earlier row"))
+            else:
+                seen.add(one.face_id)
+                found[number] = one
     except csv.Error as error:
         raise FormatError(f"expected a CSV text, but it is none: {error}") from error
     return found, rejected

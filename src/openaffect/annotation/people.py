@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ COMMON_FACES = 30
 
 _PERIODS, _PER_PERIOD = 10, 30  # at most so many, each of so many judgments or more
 _NEVER = np.iinfo(np.int64).min
+_SHARED, _APART, _CHANCE = 30, 0.1, 0.01  # see `find_apart`
 _MANY = 2**22  # numbers of a table by pairs of people that is still made whole
 
 
@@ -89,6 +92,8 @@ class Person:
         drift: 2 to 10 periods, or none where time is not known or judgments are fewer than 60.
         gold: share of right answers on gold faces.
         self_agreement: second answers beside the first ones.
+        stands_apart: whether the rater agrees with the others far less than they among each other,
+            see `find_apart`.
     """
 
     annotations: int
@@ -100,6 +105,7 @@ class Person:
     drift: tuple[Period, ...]
     gold: Estimate
     self_agreement: SelfAgreement
+    stands_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,32 @@ def describe_people(
             gold=metrics.score_mean(right[p], **mean),
             self_agreement=repeats.of(p, rounds, seed),
         )
+    apart = find_apart(found)
+    return {name: replace(one, stands_apart=name in apart) for name, one in found.items()}
+
+
+def find_apart(people: Mapping[str, Person]) -> set[str]:
+    """The raters who agree with the others far less than the rest do.
+
+    Each is held against the median of the others who have 30 or more judgments on shared faces, of
+    whom there must be two or more: named is who lies below it by .1 or more, and by more than chance
+    explains (a binomial of that median, one-sided, p < .01 over all raters together).
+    """
+    known = {
+        name: (float(one.agreement.value), one.shared)
+        for name, one in people.items()
+        if one.shared >= _SHARED and one.agreement.value is not None
+    }
+    found = set()
+    for name, (value, shared) in known.items():
+        others = [other for key, (other, _) in known.items() if key != name]
+        if len(others) < 2:
+            continue
+        usual = statistics.median(others)
+        error = math.sqrt(usual * (1 - usual) / shared)
+        chance = statistics.NormalDist(usual, error).cdf(value) if error else float(value >= usual)
+        if value < usual - _APART and chance < _CHANCE / len(known):
+            found.add(name)
     return found
 
 

@@ -70,13 +70,17 @@ def pair_table(counts: ArrayLike) -> Floats:
     return table
 
 
-def pair_agreement(counts: ArrayLike) -> float:
+def pair_agreement(counts: ArrayLike, weights: ArrayLike | None = None) -> float:
     """The chance that two raters of a unit say the same, mean over units; NaN without pairs.
+
+    Args:
+        counts: raters of each unit by category, (units, k) integers.
+        weights: of the units, (units,); all equal by default.
 
     >>> pair_agreement([[2, 0, 0], [1, 1, 0], [0, 2, 1]]).__round__(4)
     0.4444
     """
-    return float(_Patterns.of(counts).value().pair_agreement[0])
+    return float(_Patterns.of(counts, weights).value().pair_agreement[0])
 
 
 def fleiss_kappa(counts: ArrayLike) -> float:
