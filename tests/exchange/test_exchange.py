@@ -737,5 +737,10 @@ def test_the_command_line_takes_annotations_out_and_in(
     assert main(["export", "csv", str(drawn.path), str(tmp_path / "of-dataset")]) == 0
     assert main(["export", "affectnet8", a, str(tmp_path / "no")]) == 1
     assert "as annotations, csv, label-studio" in capsys.readouterr().err
+    assert main(["export", "label-studio", str(drawn.path), str(tmp_path / "no")]) == 1
+    assert "for the annotations of a project" in capsys.readouterr().err
+    faces_table = str(drawn.path / "faces.parquet")
+    assert main(["add", b, faces_table, "--format", "annotations"]) == 1
+    assert "a column 'annotator'" in capsys.readouterr().err
     assert main(["add", b, str(tmp_path / "csv"), "--format", "csv", "--prefix", "x"]) == 1
     assert main(["add", b, str(tmp_path / "csv"), "--from-name", "expression=x"]) == 1

@@ -15,6 +15,15 @@ def is_project(path: Path) -> bool:
     return (path / "project.toml").is_file()
 
 
+def check_not_for_projects(format: str, path: Path) -> None:
+    """Refuse a format that only projects have."""
+    from openaffect import lookup
+    from openaffect.exchange import exchange_formats
+
+    if format in set(exchange_formats()) - set(lookup.names("openaffect.formats")):
+        raise InputError(f"{format} is for the annotations of a project, and {path} is none")
+
+
 def add_files(
     project: Path,
     sources: list[Path],

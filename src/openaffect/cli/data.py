@@ -159,7 +159,7 @@ def export(
 
     Example: openaffect export affectnet8 fer fer-as-affectnet8
     """
-    from openaffect.cli._exchange import export_project, is_project
+    from openaffect.cli._exchange import check_not_for_projects, export_project, is_project
     from openaffect.dataset import open_dataset
     from openaffect.formats import export_dataset
 
@@ -169,6 +169,7 @@ def export(
     if is_project(source):
         export_project(format, source, destination, overwrite=overwrite, options=options)
         return
+    check_not_for_projects(format, source)
     summary = export_dataset(
         format, open_dataset(source), destination, overwrite=overwrite, **options
     )

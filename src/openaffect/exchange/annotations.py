@@ -23,18 +23,20 @@ _SCHEMA = pa.schema([field.with_nullable(True) for field in ANNOTATIONS])
 
 
 def read(path: Path, notes: Counter[str]) -> Iterator[Entry]:
-    """The rows of the file; columns that are missing are unknown.
+    """The rows of the file; other columns that are missing are unknown.
 
     Raises:
-        FormatError: it is no whole Parquet file, a column has another type, or face_id is missing.
+        FormatError: it is no whole Parquet file, a column has another type, or face_id or
+            annotator is missing.
     """
     number = 0
     for portion in tables.scan_parquet(path, "a table of annotations"):
         if not number:
             others = [name for name in portion.column_names if name not in ANNOTATIONS.names]
             notes.update(f"column {name} is not read" for name in others)
-            if "face_id" not in portion.column_names:
-                raise FormatError(f"expected a column 'face_id' in {path}, but it has none")
+            for name in ("face_id", "annotator"):
+                if name not in portion.column_names:
+                    raise FormatError(f"expected a column '{name}' in {path}, but it has none")
         rows = tables.conform(portion, _SCHEMA, str(path))
         for values in tables.iterate_rows(rows, _SCHEMA.names):
             number += 1
