@@ -18,9 +18,12 @@ def is_project(path: Path) -> bool:
 def check_not_for_projects(format: str, path: Path) -> None:
     """Refuse a format that only projects have."""
     from openaffect import lookup
-    from openaffect.exchange import exchange_formats
 
-    if format in set(exchange_formats()) - set(lookup.names("openaffect.formats")):
+    if format in lookup.names("openaffect.formats"):
+        return
+    from openaffect.exchange import exchange_formats  # needs what projects need
+
+    if format in exchange_formats():
         raise InputError(f"{format} is for the annotations of a project, and {path} is none")
 
 
