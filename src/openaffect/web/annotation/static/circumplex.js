@@ -53,7 +53,7 @@ export function svg(name, attributes = {}, text = null) {
  * options.onEnd: called when the person lets go of the point.
  * options.valueText: (point or null) → what a screen reader says of the point.
  *
- * Gives {element, layer, setNames, setRegion, setPoint, setPoints, setDisabled}; `layer` is a <g>
+ * Gives {element, layer, setNames, setRegion, setPoint, setPoints, setOthers, setDisabled}; `layer` is a <g>
  * below the points, for a density or the like.
  */
 export function createCircumplex({ names, onChange = null, onEnd = () => {}, valueText = () => "" }) {
@@ -68,9 +68,10 @@ export function createCircumplex({ names, onChange = null, onEnd = () => {}, val
   clip.append(svg("circle", { r: RADIUS }));
   const region = svg("rect", { class: "region", "clip-path": `url(#disc-${drawn})` });
   const layer = svg("g", { "clip-path": `url(#disc-${drawn})` });
+  const others = svg("g");
   const points = svg("g");
   root.append(clip, svg("circle", { class: "disc", r: RADIUS }), layer, region, grid());
-  root.append(...Object.values(texts), points);
+  root.append(...Object.values(texts), others, points);
   const chart = { element: root, layer };
   let disabled = false;
 
@@ -96,6 +97,8 @@ export function createCircumplex({ names, onChange = null, onEnd = () => {}, val
   };
   /** Show many: [{valence, arousal, text, expression, title, chosen}]; `text` tells them apart. */
   chart.setPoints = (many) => points.replaceChildren(...many.map(marked));
+  /** The same below the chosen one, which stays; `textAt` is where the middle of a text stands. */
+  chart.setOthers = (many) => others.replaceChildren(...many.map(marked));
   chart.setDisabled = (value) => {
     disabled = value;
     root.classList.toggle("disabled", value);
@@ -164,7 +167,9 @@ function marked(one) {
   const place = `translate(${x(one.valence)} ${y(one.arousal)})`;
   const group = svg("g", { transform: place, class: one.chosen ? "mark chosen" : "mark" });
   group.append(colored(svg("circle", { class: "point", r: one.chosen ? 8 : 6 }), one.expression));
-  if (one.text) group.append(svg("text", { x: 9, y: -6, class: "mark-text" }, one.text));
+  const [right, down] = one.textAt ?? [9, -6];
+  const kind = one.textAt ? "mark-text centered" : "mark-text";
+  if (one.text) group.append(svg("text", { x: right, y: down, class: kind }, one.text));
   if (one.title) group.append(svg("title", {}, one.title));
   return group;
 }

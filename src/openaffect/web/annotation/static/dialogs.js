@@ -18,16 +18,20 @@ export function askComment(text) {
   const dialog = byId("comment-dialog");
   const field = byId("comment");
   field.value = text;
-  dialog.returnValue = "";
   dialog.showModal();
   field.focus();
-  field.onkeydown = (event) => {
-    // Enter is a new line; with Ctrl it keeps the comment.
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) dialog.close("keep");
-  };
   return new Promise((resolve) => {
-    const closed = () => resolve(dialog.returnValue === "keep" ? field.value.trim() : null);
-    dialog.addEventListener("close", closed, { once: true });
+    // At once, not when the dialog tells that it is closed: the next key may save the answer.
+    const keep = () => resolve(field.value.trim());
+    byId("comment-keep").onclick = keep;
+    field.onkeydown = (event) => {
+      // Enter is a new line; with Ctrl it keeps the comment.
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      keep();
+      dialog.close();
+    };
+    dialog.addEventListener("close", () => resolve(null), { once: true });
   });
 }
 
@@ -45,7 +49,7 @@ export function instructionParts() {
 
 function quotation({ text, source }) {
   const words = make("p", { text: `“${text}”`, lang: "en", dir: "ltr" });
-  const origin = make("footer", { text: t("instructions.quote", { source }) });
+  const origin = make("p", { className: "source", text: t("instructions.quote", { source }) });
   return make("blockquote", {}, words, origin);
 }
 
@@ -170,6 +174,7 @@ export function openSettings(me) {
   const values = { name: me.name, role: nameOf("role", me.role) };
   byId("settings-who").textContent = me.mode === "local" ? "" : t("settings.signed_in", values);
   byId("auto-save").checked = me.auto_save;
+  byId("password-name").value = me.name; // for password managers
   byId("settings-problem").textContent = byId("password-done").textContent = "";
   byId("settings-dialog").showModal();
 }

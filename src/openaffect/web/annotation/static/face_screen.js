@@ -42,6 +42,7 @@ export class FaceScreen {
     this.clock = new Clock();
     this.held = null;
     this.painted = false;
+    this.shown = 0;
   }
 
   /** Show a face whose picture is decoded; time runs from the frame that paints it. */
@@ -55,7 +56,8 @@ export class FaceScreen {
     this.warned = false;
     this.painted = false;
     this.show();
-    this.view.announce(t("work.next_announced"));
+    this.shown += 1; // an announcement that is no other one is not read again
+    this.view.announce(t("work.next_announced", { number: this.shown }));
     if (byId("face").getBoundingClientRect().top < 0) byId("face").scrollIntoView();
   }
 
@@ -79,6 +81,7 @@ export class FaceScreen {
     view.enable("landmarks", face.landmarks !== null);
     view.enable("redo", canRedo(face));
     view.enable("skip", face.kind !== "training");
+    view.enable("undo", face.kind !== "training"); // what was expected is known by then
     view.nameMain("save");
     this.#unsay();
     this.#sayOfFace(face);
@@ -134,7 +137,7 @@ export class FaceScreen {
   check() {
     const { expression } = this.choice;
     if (this.whole || (expression !== null && this.warned)) return true;
-    this.warned = expression !== null;
+    this.warned = true; // until something is changed
     const text = t(expression === null ? "message.choose" : "message.no_point");
     this.view.say("choose", text, { strong: true });
     return false;
@@ -166,7 +169,9 @@ export class FaceScreen {
   }
 
   #start(held) {
-    if (this.held !== held || this.painted) return;
+    if (this.held !== held) return;
+    this.view.setBusy(false);
+    if (this.painted) return;
     this.painted = true;
     this.clock.restart();
   }
@@ -178,7 +183,7 @@ export class FaceScreen {
   #sayOfFace(face) {
     const prelabel = this.me.prelabel_shown ? face.prelabel : null;
     this.view.showPrelabel(prelabel);
-    if (prelabel) this.view.say("prelabel", sayPoint("message.prelabel", prelabel));
+    if (prelabel?.expression) this.view.say("prelabel", sayPoint("message.prelabel", prelabel));
     if (canRedo(face)) this.view.say("undone", t("message.undone"));
     if (face.note) this.view.say("note", t("message.note", { note: face.note }), { strong: true });
   }

@@ -18,16 +18,19 @@ function pause(seconds) {
   });
 }
 
-/** Ask until there is an answer that is final; `onTrouble(true or false)` tells of the waiting. */
+/**
+ * Ask until there is an answer that is final. `onTrouble` tells of the waiting: "offline" (nothing
+ * answers), "busy" (the server cannot now), or null (it is over).
+ */
 export async function untilAnswered(ask, onTrouble = () => {}) {
   for (let tries = 0; ; tries += 1) {
     try {
       const answer = await ask();
-      onTrouble(false);
+      onTrouble(null);
       return answer;
     } catch (error) {
       if (!(error instanceof ApiError) || !error.passes) throw error;
-      onTrouble(true);
+      onTrouble(error.status === 0 ? "offline" : "busy");
       const growing = Math.min(LONGEST, STEADY * 2 ** tries);
       await pause(Math.max(error.retryAfter ?? 0, growing * (0.75 + Math.random() / 2)));
     }
@@ -42,7 +45,7 @@ export class Sender {
    */
   constructor(outbox, { held, onAnswer, onRefused, onChange }) {
     Object.assign(this, { outbox, held, onAnswer, onRefused, onChange });
-    this.trouble = false;
+    this.trouble = null;
     this.running = null;
   }
 

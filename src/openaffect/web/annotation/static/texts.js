@@ -4,6 +4,7 @@ import { get } from "./api.js";
 
 let current = { code: "en", direction: "ltr", unreviewed: false, texts: {}, instructions: null };
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+const TURNING_MARKS = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** Every language there is: [{code, name, direction, unreviewed}]. */
 export async function listLanguages() {
@@ -47,7 +48,7 @@ export function number(value, decimals = 0) {
 /** A valence or arousal as it is shown everywhere: +0.35, −0.20. */
 export function affect(value) {
   const digits = { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" };
-  return new Intl.NumberFormat(current.code, digits).format(value);
+  return new Intl.NumberFormat(current.code, digits).format(value).replace("-", "−");
 }
 
 /** Fill `data-t` (text), `data-t-label` (aria-label), `data-t-placeholder`, `data-t-title`. */
@@ -64,8 +65,9 @@ export function applyTexts(root) {
 
 function show(value) {
   if (typeof value === "number") return number(value, Number.isInteger(value) ? 0 : 2);
-  const text = String(value);
-  // A name that runs the other way must not turn the sentence around it.
+  // Marks of direction in a name, or a name that runs the other way, must not turn the sentence
+  // around it.
+  const text = String(value).replace(TURNING_MARKS, "");
   const other = RIGHT_TO_LEFT.test(text) !== (current.direction === "rtl");
   return other ? `\u2068${text}\u2069` : text;
 }

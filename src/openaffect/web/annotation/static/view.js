@@ -62,7 +62,13 @@ export class View {
     this.setZoom(0);
     this.showPicture(image, t("work.face_alt"));
     byId("face-wait").textContent = "";
+    this.setBusy(true);
     requestAnimationFrame(painted);
+  }
+
+  /** Whether the face is still to come. */
+  setBusy(busy) {
+    byId("face").setAttribute("aria-busy", busy);
   }
 
   /** The face or its photograph, in the same box. */
@@ -76,6 +82,7 @@ export class View {
     byId("picture").replaceChildren();
     byId("landmarks").toggleAttribute("hidden", true);
     byId("face-wait").textContent = text;
+    this.setBusy(true);
   }
 
   /** 68 points in 0–1 of the picture, or null for none. */
@@ -117,8 +124,10 @@ export class View {
   /** Beside one's own point, the expected one. */
   showExpected({ expression, valence, arousal }, choice) {
     this.buttons[expression]?.classList.add("expected");
-    const mine = choice.point && { ...choice.point, text: t("mark.you"), chosen: true };
-    const theirs = valence !== null && { valence, arousal, text: t("mark.expected") };
+    // One text below and one above, for the points are often near.
+    const [below, above] = [{ textAt: [0, 18] }, { textAt: [0, -16] }];
+    const mine = choice.point && { ...choice.point, text: t("mark.you"), ...below, chosen: true };
+    const theirs = valence !== null && { valence, arousal, text: t("mark.expected"), ...above };
     const points = [
       mine && { ...mine, expression: choice.expression }, theirs && { ...theirs, expression },
     ];
@@ -172,7 +181,7 @@ export class View {
 
   showNumbers({ today, work }, left, skipped, training) {
     const counts = training
-      ? [t("work.training", { ...training, done: Math.min(training.done + 1, training.faces) })]
+      ? [t("work.training", training)]
       : [t("work.today", { count: today }), t("work.all", { count: work })];
     byId("counts").textContent = counts.join(" · ");
     const rest = training || left === null ? [] : [t("work.left", { count: left })];
@@ -180,10 +189,10 @@ export class View {
     byId("left").textContent = rest.join(" · ");
   }
 
-  /** How many answers wait, and whether the connection is lost. */
+  /** How many answers wait, and why: trouble is "offline", "busy" or null. */
   showSent(waiting, trouble, refused) {
-    const saved = waiting === 0 ? "work.saved" : trouble ? "work.offline" : "work.waiting";
-    const parts = [t(saved, { count: waiting })];
+    const saved = waiting === 0 ? "work.saved" : `work.${trouble ?? "waiting"}`;
+    const parts = waiting === 0 && refused > 0 ? [] : [t(saved, { count: waiting })];
     if (refused > 0) parts.push(t("work.refused", { count: refused }));
     const text = parts.join(" · ");
     if (byId("sent-text").textContent !== text) byId("sent-text").textContent = text;

@@ -20,6 +20,7 @@ export class Work {
     this.current = null;
     this.skipping = new Set(); // assignments that are on their way back
     this.busy = null; // "checking" | "feedback" | "undo": what keeps the face on the screen
+    this.trouble = null; // of asking for faces; see `untilAnswered`
     this.training = me.training;
     this.numbers = { counts: me.counts, left: null, skipped: me.counts.skipped };
     this.workedSince = this.savedAt = performance.now();
@@ -82,7 +83,7 @@ export class Work {
     const { outbox, sender } = this;
     const refused = outbox.refused.filter((entry) => !entry.aside).length;
     const waiting = outbox.waiting.length + outbox.adding.length;
-    this.view.showSent(waiting, sender.trouble || this.cut === true, refused);
+    this.view.showSent(waiting, sender.trouble ?? this.trouble, refused);
     if (!outbox.keeps) this.view.say("kept", t("message.not_kept"));
   }
 
@@ -95,8 +96,10 @@ export class Work {
   }
 
   #accept(answer) {
-    this.numbers = { left: answer.left, skipped: answer.skipped, counts: answer.counts ?? this.numbers.counts };
-    this.reason = answer.reason;
+    const { left, skipped, counts, reason, training = this.training } = answer;
+    this.numbers = { left, skipped, counts: counts ?? this.numbers.counts };
+    this.reason = reason;
+    this.training = training;
     const current = this.current === null ? [] : [this.current.face.assignment];
     this.queue.add(answer.faces, [...current, ...this.outbox.assignments, ...this.skipping]);
     this.#showNumbers();
@@ -259,10 +262,7 @@ export class Work {
   // What comes back
 
   #stored(answer, body) {
-    this.me.state = answer.state;
-    this.me.paused_because = answer.paused_because;
     const before = this.training;
-    this.training = this.me.training = answer.training;
     const mine = this.current?.face.assignment === body.assignment;
     if (mine && answer.feedback !== null) {
       this.busy = "feedback"; // #accept must not go on
@@ -279,6 +279,7 @@ export class Work {
     this.busy = null;
     this.current.close();
     this.current = null;
+    this.screen.clear(t("work.loading"));
   }
 
   #showFeedback({ correct, expression, valence, arousal }) {
@@ -304,6 +305,7 @@ export class Work {
 
   #afterFeedback() {
     this.#leaveFace();
+    this.#showNumbers();
     if (this.ended) {
       const round = this.ended;
       this.ended = null;
@@ -330,20 +332,23 @@ export class Work {
   }
 
   #trouble(trouble) {
-    this.cut = trouble;
+    this.trouble = trouble;
     this.showSent();
     if (this.current === null && currentScreen() === "work") {
-      this.view.showWaiting(t(trouble ? "work.no_connection" : "work.loading"));
+      this.view.showWaiting(t(trouble === null ? "work.loading" : "work.no_connection"));
     }
   }
 
   #isCut() {
-    return this.sender.trouble || this.cut === true;
+    return this.sender.trouble !== null || this.trouble !== null;
   }
 
   #showNumbers() {
     const { counts, left, skipped } = this.numbers;
-    const training = this.training && !this.training.passed ? this.training : null;
+    let training = this.training && !this.training.passed ? this.training : null;
+    // The face with feedback is counted already.
+    const face = (training?.done ?? 0) + (this.busy === "feedback" ? 0 : 1);
+    training &&= { ...training, done: Math.min(face, training.faces) };
     this.view.showNumbers(counts, left, skipped, training);
   }
 
