@@ -30,7 +30,7 @@ from openaffect.project.project import change_settings
 from openaffect.synthetic.dataset import synthesize_dataset
 from openaffect.web.annotation.app import make_app
 
-FOLDER = Path(__file__).parent / "images"
+FOLDER = Path(__file__).parent / "pictures"
 SEED = 12
 
 

@@ -517,6 +517,19 @@ def test_training_rounds_with_a_pass_mark(sqlite_project: Project) -> None:
     assert counted(project).get("answers.done", 0) == 0
 
 
+def test_training_comes_before_work_that_was_given_already(sqlite_project: Project) -> None:
+    faces = add_faces(sqlite_project, 12)
+    add_batch(sqlite_project, faces[:6])
+    make_gold(sqlite_project, faces[6:])
+    ada = add_person(sqlite_project, "Ada")
+    assert {one.kind for one in draw(sqlite_project, ada)} == {"work"}
+    project = with_settings(sqlite_project, quality_training_rounds=1, quality_training_faces=5)
+    with project.database.write() as connection:
+        now = accounts.get_person(connection, ada.id)
+        training.advance_training(connection, now, project.settings)
+    assert [one.kind for one in draw(project, ada)] == ["training"] * 5
+
+
 def test_an_answer_in_training_cannot_be_undone(sqlite_project: Project) -> None:
     project = with_settings(sqlite_project, quality_training_rounds=1, quality_training_faces=5)
     make_gold(project, add_faces(project, 5))

@@ -69,12 +69,16 @@ def lease_faces(
         where the list is shorter than it could be.
     """
     _expire(connection)
-    mine = _leases(connection, person.id)
+    training = training_faces(connection, person, settings)
+    mine = [
+        one
+        for one in _leases(connection, person.id)
+        if not training or one.kind == "training"  # work that was given before waits, and expires
+    ]
     expires = _now() + datetime.timedelta(minutes=settings.annotation.lease_minutes)
     _renew(connection, [one for one in mine if one.id in held], settings, expires)
     given = [one for one in mine if one.id not in held]
     drawn = 0
-    training = training_faces(connection, person, settings)
     names = [] if training else batches.open_batches(connection, person.id)
     while len(mine) + drawn < AHEAD:
         chance = random.Random(f"{person.pseudonym}:{person.numbers['drawn'] + drawn}")
