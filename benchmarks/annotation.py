@@ -301,7 +301,8 @@ async def annotate(
             return
         await asyncio.sleep(max(0.0, intended - time.monotonic()))
         if not faces:
-            path, body = "/v1/faces/next", {"held": []}
+            path: str = "/v1/faces/next"
+            body: dict[str, Any] = {"held": []}
         else:
             name = uuid7(chance)
             path = "/v1/annotations"

@@ -43,17 +43,25 @@ LAYERS = (
     {"dataset", "face_row", "annotation_row", "image_links"},
     {"dataset_writer", "judgments", "model", "predictions", "project"},
     {"synthetic"},
-    {"golden", "inference", "reports"},
+    {"consensus", "golden", "inference", "reports"},
     {"recognition", "streamed_inference"},
     {"formats"},
-    {"curation", "training", "analysis", "collection", "annotation", "external_models"},
+    {"curation", "training", "analysis", "collection", "annotation", "exchange", "external_models"},
     {"replication", "info", "demo", "web"},
     {"console"},
     {"cli"},
     {"__main__"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-STAGES = {"curation", "training", "analysis", "collection", "annotation", "external_models"}
+STAGES = {
+    "curation",
+    "training",
+    "analysis",
+    "collection",
+    "annotation",
+    "exchange",
+    "external_models",
+}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

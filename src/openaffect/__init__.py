@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from openaffect.analysis import analyze
     from openaffect.annotation import Agreement, measure_agreement
     from openaffect.collection import add_dataset, add_images, detect_faces
+    from openaffect.consensus import Consensus, find_consensus
     from openaffect.curation import check_dataset, clean_dataset, split_dataset
     from openaffect.dataset import Dataset, open_dataset, save_dataset
     from openaffect.dataset_writer import write_dataset
     from openaffect.errors import OpenAffectError
+    from openaffect.exchange import add_annotations, export_annotations
     from openaffect.face_row import FaceRow
     from openaffect.faces import Box, CropRule, Face, crop, find_faces
     from openaffect.formats import export_dataset, import_dataset
@@ -41,10 +43,12 @@ _HOMES = {
     "openaffect.analysis": ("analyze",),
     "openaffect.annotation": ("Agreement", "measure_agreement"),
     "openaffect.collection": ("add_dataset", "add_images", "detect_faces"),
+    "openaffect.consensus": ("Consensus", "find_consensus"),
     "openaffect.curation": ("check_dataset", "clean_dataset", "split_dataset"),
     "openaffect.dataset": ("Dataset", "open_dataset", "save_dataset"),
     "openaffect.dataset_writer": ("write_dataset",),
     "openaffect.errors": ("OpenAffectError",),
+    "openaffect.exchange": ("add_annotations", "export_annotations"),
     "openaffect.face_row": ("FaceRow",),
     "openaffect.faces": ("Box", "CropRule", "Face", "crop", "find_faces"),
     "openaffect.synthetic": ("synthesize_face",),
@@ -69,6 +73,7 @@ __all__ = [
     "Agreement",
     "Box",
     "Card",
+    "Consensus",
     "CropRule",
     "Dataset",
     "Expression",
@@ -80,6 +85,7 @@ __all__ = [
     "Project",
     "Report",
     "__version__",
+    "add_annotations",
     "add_dataset",
     "add_images",
     "analyze",
@@ -91,7 +97,9 @@ __all__ = [
     "cross_validate",
     "detect_faces",
     "evaluate",
+    "export_annotations",
     "export_dataset",
+    "find_consensus",
     "find_faces",
     "import_dataset",
     "load_recipe",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from openaffect.project.tasks import Filter
 HOPES = ["happy", "happy", "happy", "sad", "fear"]
 
 
-def tasks_of(project: Project) -> list[sa.Row]:
+def tasks_of(project: Project) -> Sequence[Any]:
     """The tasks in the order of the batch, each with what was hoped for and its face_id."""
     with project.database.read() as connection:
         return connection.execute(
@@ -129,7 +131,7 @@ def test_filters(sqlite_project: Project) -> None:
         {"which": Filter(source="nowhere")},
     ],
 )
-def test_batches_that_cannot_be(sqlite_project: Project, wrong: dict) -> None:
+def test_batches_that_cannot_be(sqlite_project: Project, wrong: dict[str, Any]) -> None:
     add_faces(sqlite_project, 3)
     with pytest.raises(InputError):
         make_batch(sqlite_project, **{"name": "x"} | wrong)

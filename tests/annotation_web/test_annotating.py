@@ -138,12 +138,10 @@ def test_a_hidden_region_neither_shows_nor_warns_and_that_is_recorded(served, an
     assert [bool(r["region_shown"]) for r in served.rows()] == [False]
 
 
-def test_what_a_model_says_is_shown_and_recorded_but_never_chosen(
-    tmp_path, forty_faces, annotator
-):
+def test_what_a_model_says_is_shown_and_recorded_but_never_chosen(tmp_path, forty_faces, annotator):
     with serve(tmp_path / "p", forty_faces, annotation__prelabel_shown=True) as served:
         said = {"expression": "sad", "valence": -0.5, "arousal": -0.25}
-        numbers = []
+        numbers: list[int] = []
         with served.project.database.write() as connection:
             numbers += connection.execute(sa.select(schema.tasks.c.face_id)).scalars()
             for number in numbers[::2]:
@@ -517,7 +515,10 @@ def test_keys_are_letters_while_somebody_writes(served, annotator):
     annotator.press("c", "1", "9", "Space", "Enter", "Backspace")
     assert annotator.page.locator("#comment").input_value() == "19 "
     annotator.press("Escape")
+    annotator.page.focus("#language")
+    annotator.press("1", "Enter", "Escape")
     assert (annotator.pressed, annotator.face) == ([], first)
+    assert "Choose" not in annotator.messages
 
 
 def test_photograph_landmarks_and_zoom_are_for_one_face(served, annotator):

@@ -58,7 +58,8 @@ def nginx(folder: Path, port: int, behind: int, *, strip: bool) -> Iterator[None
         pytest.skip("nginx is not installed: `apt-get install nginx-light openssl` brings it")
     folder.mkdir()
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    files += ["-subj", "/CN=localhost"]
     subprocess.run([*make, *files], check=True, capture_output=True)
     config = folder / "nginx.conf"
     text = _CONFIG.format(folder=folder, port=port, behind=behind, strip="/" if strip else "")

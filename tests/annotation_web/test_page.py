@@ -129,7 +129,9 @@ def test_axe_finds_no_violation(tmp_path, forty_faces, chromium, scheme):
     assert {name: said for name, said in found.items() if said} == {}
 
 
-def test_nothing_shifts_between_faces(tmp_path, forty_faces, annotator):
+@pytest.mark.parametrize("width", [1300, 390])
+def test_nothing_shifts_between_faces(tmp_path, forty_faces, annotator, width):
+    annotator.page.set_viewport_size({"width": width, "height": 900})
     with serve(tmp_path / "p", forty_faces, annotation__region_shown=True) as served:
         annotator.open(served)
         # Every shift counts, those after a key press too.

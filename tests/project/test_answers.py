@@ -239,7 +239,8 @@ def test_an_answer_is_stored_once_and_another_under_its_id_is_refused(project: P
     add_batch(project, faces)
     ada, bo = (add_person(project, name) for name in ("Ada", "Bo"))
     lease, other = draw(project, ada)[:2]
-    more = {"valence": 0.5, "arousal": -0.1, "seconds": 2.0, "comment": "glasses", "flag": True}
+    more: dict[str, Any] = {"valence": 0.5, "arousal": -0.1, "seconds": 2.0}
+    more |= {"comment": "glasses", "flag": True}
     name = say(project, ada, lease.id, "happy", **more)
     assert say(project, ada, lease.id, "happy", **more, id=name) == name
     for number, change_ in (
@@ -476,7 +477,7 @@ def test_training_rounds_with_a_pass_mark(sqlite_project: Project) -> None:
     ada = add_person(project, "Ada")
 
     def play(right: int) -> training.Training | None:
-        kinds = set()
+        kinds: set[str] = set()
         for number in itertools.count():
             with project.database.write() as connection:
                 now = accounts.get_person(connection, ada.id)

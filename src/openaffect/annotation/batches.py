@@ -121,6 +121,12 @@ def make_first_batch(project: Project) -> BatchPlan | None:
     return make_batch(project, "all")
 
 
+def count_waiting(project: Project) -> int:
+    """How many faces are in no batch."""
+    with project.database.read() as connection:
+        return tasks.count_faces_without_batch(connection)
+
+
 def _check(name: str, which: Filter, overlap: int, share: float) -> None:
     name = name.strip()
     if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or "/" in name:

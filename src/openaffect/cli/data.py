@@ -129,8 +129,13 @@ def import_(
 
 @app.command("export")
 def export(
-    format: Annotated[str, typer.Argument(metavar="FORMAT", help="Such as affectnet8 or csv.")],
-    dataset: DatasetPath,
+    format: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help="Such as affectnet8 or csv; of a project see below."),
+    ],
+    source: Annotated[
+        Path, typer.Argument(metavar="DATASET|PROJECT", help="A dataset or project folder.")
+    ],
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to make.")],
     option: Annotated[
         list[str] | None,
@@ -139,18 +144,34 @@ def export(
     crop: Annotated[
         bool, typer.Option("--crop", help="Write faces alone, not whole photographs.")
     ] = False,
+    image_prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="label-studio: put before the place of each image in the store."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """A dataset in another format's own layout.
+    """A dataset in another format's own layout, or the annotations of a project for other tools.
+
+    Of a project, annotations, csv and label-studio write its annotations, with pseudonyms, as
+    `add --format` reads them; docs/exchange.md has these formats, docs/formats.md those of datasets.
 
     Example: openaffect export affectnet8 fer fer-as-affectnet8
     """
+    from openaffect.cli._exchange import check_not_for_projects, export_project, is_project
     from openaffect.dataset import open_dataset
     from openaffect.formats import export_dataset
 
     options: dict[str, Any] = {**read_pairs(option), **({"crop": True} if crop else {})}
+    if image_prefix is not None:
+        options["image_prefix"] = image_prefix
+    if is_project(source):
+        export_project(format, source, destination, overwrite=overwrite, options=options)
+        return
+    check_not_for_projects(format, source)
     summary = export_dataset(
-        format, open_dataset(dataset), destination, overwrite=overwrite, **options
+        format, open_dataset(source), destination, overwrite=overwrite, **options
     )
     console.say(f"{counted(summary.rows, 'face')} in {destination}")
     for reason, count in summary.left_out.most_common():

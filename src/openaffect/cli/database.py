@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, Overwrite, Seed, app
+from openaffect.cli.options import AsJson, Overwrite, Seed, app, read_pairs
 from openaffect.errors import InputError
 from openaffect.texts import counted
 
@@ -95,8 +95,25 @@ def new(
 def add(
     project: ProjectPath,
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE…", help="Datasets, folders of images, images.")
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE…", help="Datasets, folders of images, images; with --format, files."
+        ),
     ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="The sources are annotations of faces that are there: annotations, csv or label-studio."
+        ),
+    ] = None,
+    from_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from-name",
+            metavar="KEY=NAME",
+            help="label-studio: what expression, valence, arousal or face_id is called there.",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="Of the source; the name of the dataset or folder by default."),
@@ -108,14 +125,16 @@ def add(
         bool,
         typer.Option(
             "--count-imported",
-            help="Let human labels of a dataset count for overlap, progress and the test split.",
+            help="Let human labels that are added count for overlap, progress and the test split.",
         ),
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Add datasets or folders of images to a project; what is there already is left alone.
+    """Add datasets, folders of images, or annotations to a project; what is there is left alone.
 
-    The labels of a dataset become annotations of the pseudo-annotator import:NAME.
+    The labels of a dataset become annotations of the pseudo-annotator import:NAME. With --format the
+    sources are annotations that others made of faces that are there; the person p among them becomes
+    import:NAME/p.
 
     Example: openaffect add faces ferplus photos/
     """
@@ -125,6 +144,16 @@ def add(
 
     if name is not None and len(sources) > 1:
         raise InputError("--name names one source; add them one by one")
+    if format is not None:
+        from openaffect.cli._exchange import add_files
+
+        if prefix:
+            raise InputError("--prefix is for datasets; annotations name faces that are there")
+        options = {"from_names": read_pairs(from_name)} if from_name else {}
+        add_files(project, sources, format, name, count_imported, options, json=json)
+        return
+    if from_name:
+        raise InputError("--from-name is for --format label-studio")
     summaries: dict[str, AddSummary] = {}
     with open_project(project) as opened:
         for source in sources:
@@ -314,7 +343,7 @@ def annotate(
 
     Example: openaffect annotate faces --owner Ada
     """
-    from openaffect.annotation.batches import make_first_batch
+    from openaffect.annotation.batches import count_waiting, make_first_batch
     from openaffect.project import open_project
     from openaffect.web import annotate as serve_pages
 
@@ -327,6 +356,8 @@ def annotate(
         made = make_first_batch(opened)
         if made is not None:
             console.note(f"made the first batch: {counted(made.faces, 'face')}")
+        elif waiting := count_waiting(opened):
+            console.note(f"{counted(waiting, 'face')} in no batch; an owner makes one at /manage")
         serve_pages(
             opened,
             owner=owner,

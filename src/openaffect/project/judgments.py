@@ -17,14 +17,20 @@ _BATCH = 50_000  # rows that are Python objects at once
 
 
 def read_annotations(
-    connection: sa.Connection, columns: Sequence[str] | None = None
+    connection: sa.Connection,
+    columns: Sequence[str] | None = None,
+    *,
+    where: sa.ColumnElement[bool] | None = None,
+    in_order: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """The annotations of a project, every row that was ever written, in no order to rely on.
+    """The annotations of a project, every row that was ever written.
 
     Args:
         connection: of `Database.read`, which must stay open until the last batch is taken.
         columns: of `annotations.parquet`; all by default. `face_id` is the text by which a face is
             known, and `annotator` the pseudonym of a person.
+        where: a condition on the rows, of `annotations` and `faces`; by default all are read.
+        in_order: of time, then of the ids; else there is no order to rely on.
 
     Raises:
         FormatError: a value of the wrong type in a damaged database.
@@ -41,6 +47,10 @@ def read_annotations(
         .join(faces, faces.c.id == annotations.c.face_id)
         .join(annotators, annotators.c.id == annotations.c.annotator_id)
     )
+    if where is not None:
+        statement = statement.where(where)
+    if in_order:
+        statement = statement.order_by(annotations.c.at, annotations.c.id)
     streaming = connection.execution_options(stream_results=True, max_row_buffer=_BATCH)
     with streaming.execute(statement) as result:  # closed also where the reader stops early
         for rows in result.partitions(_BATCH):

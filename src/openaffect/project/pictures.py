@@ -47,8 +47,9 @@ class Place:
 
 def find_places(connection: sa.Connection, numbers: list[int]) -> dict[int, Place]:
     """Where faces are, by their numbers."""
-    found = connection.execute(_PLACES, {"numbers": numbers}) if numbers else []
-    return {row.id: _place(row) for row in found}
+    if not numbers:
+        return {}
+    return {row.id: _place(row) for row in connection.execute(_PLACES, {"numbers": numbers})}
 
 
 _PLACES = (

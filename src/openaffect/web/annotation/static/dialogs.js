@@ -18,16 +18,20 @@ export function askComment(text) {
   const dialog = byId("comment-dialog");
   const field = byId("comment");
   field.value = text;
-  dialog.returnValue = "";
   dialog.showModal();
   field.focus();
-  field.onkeydown = (event) => {
-    // Enter is a new line; with Ctrl it keeps the comment.
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) dialog.close("keep");
-  };
   return new Promise((resolve) => {
-    const closed = () => resolve(dialog.returnValue === "keep" ? field.value.trim() : null);
-    dialog.addEventListener("close", closed, { once: true });
+    // At once, not when the dialog tells that it is closed: the next key may save the answer.
+    const keep = () => resolve(field.value.trim());
+    byId("comment-keep").onclick = keep;
+    field.onkeydown = (event) => {
+      // Enter is a new line; with Ctrl it keeps the comment.
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      keep();
+      dialog.close();
+    };
+    dialog.addEventListener("close", () => resolve(null), { once: true });
   });
 }
 

@@ -137,7 +137,7 @@ export class FaceScreen {
   check() {
     const { expression } = this.choice;
     if (this.whole || (expression !== null && this.warned)) return true;
-    this.warned = expression !== null;
+    this.warned = true; // until something is changed
     const text = t(expression === null ? "message.choose" : "message.no_point");
     this.view.say("choose", text, { strong: true });
     return false;

@@ -74,16 +74,19 @@ export function keyName(code, t = (key) => key.slice(4)) {
 export function isTyping(event) {
   if (event.isComposing) return true;
   const at = event.target;
-  if (!(at instanceof HTMLElement)) return false;
+  if (!(at instanceof HTMLElement) || isGone(at)) return false;
   if (at.isContentEditable || at.matches("textarea, select")) return true;
   return at.matches("input:not([type=checkbox], [type=radio], [type=button], [type=range])");
 }
+
+/** For a moment after it was closed, the focus still is in a dialog. */
+const isGone = (element) => element.closest("dialog:not([open])") !== null;
 
 /** Whether the focused control does something by itself with Enter or Space. */
 function presses(event) {
   const at = event.target;
   const control = at instanceof HTMLElement && at.matches("button, a[href], summary, input");
-  return control && (event.key === "Enter" || event.key === " ");
+  return control && !isGone(at) && (event.key === "Enter" || event.key === " ");
 }
 
 /** A map from keys to actions: the given one, with a person's own codes {action: code} in it. */

@@ -1,0 +1,1 @@
+"""Consensus rules for valence and arousal, one file each; see `ratings.AffectRule`."""

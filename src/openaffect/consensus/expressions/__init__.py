@@ -1,0 +1,1 @@
+"""Consensus rules for the expression, one file each; see `ratings.ExpressionRule`."""
