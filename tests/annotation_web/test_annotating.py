@@ -521,6 +521,25 @@ def test_keys_are_letters_while_somebody_writes(served, annotator):
     assert "Choose" not in annotator.messages
 
 
+def test_the_first_key_after_a_dialog_is_the_pages(served, annotator):
+    annotator.open(served).press("9", "c")
+    before = annotator.face
+    # Without a frame between them: the focus still is in the dialog that was closed.
+    annotator.page.evaluate(
+        """async () => {
+          document.getElementById("comment").value = "odd";
+          for (const ctrlKey of [true, false]) {
+            const key = { key: "Enter", code: "Enter", ctrlKey, bubbles: true, cancelable: true };
+            document.activeElement.dispatchEvent(new KeyboardEvent("keydown", key));
+            for (let turn = 0; turn < 5; turn += 1) await null;
+          }
+        }"""
+    )
+    annotator.on_face().all_sent()
+    assert annotator.face != before
+    assert [row["comment"] for row in served.rows()] == ["odd"]
+
+
 def test_photograph_landmarks_and_zoom_are_for_one_face(served, annotator):
     annotator.open(served)
     page, first = annotator.page, annotator.face
