@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from annotation_web.served import PASSWORD, Served, serve
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression
-from openaffect.project import accounts, gold
-from openaffect.project.schema import annotations, events
+from openaffect.project import accounts, gold, schema
 from openaffect.synthetic.dataset import synthesize_dataset
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -112,7 +111,7 @@ def reviewer(disputed: Served, context: Any) -> Iterator[Reviewer]:
 
 
 def reviews(served: Served) -> list[dict[str, Any]]:
-    statement = sa.select(annotations).where(annotations.c.kind == "review")
+    statement = sa.select(schema.annotations).where(schema.annotations.c.kind == "review")
     with served.project.database.read() as connection:
         return [dict(row._mapping) for row in connection.execute(statement)]
 
@@ -209,7 +208,7 @@ def test_escape_leaves_sending_back_and_a_note_is_needed(disputed, reviewer):
     reviewer.press("Escape", "j")
     assert reviewer.text("#place").startswith("Face 2.")
     with disputed.project.database.read() as connection:
-        kinds = connection.execute(sa.select(events.c.kind)).scalars().all()
+        kinds = connection.execute(sa.select(schema.events.c.kind)).scalars().all()
     assert "send_back" not in kinds
 
 
