@@ -80,7 +80,10 @@ def draw(project: Project, person: Person, held: tuple[int, ...] = ()) -> list[L
     """The next faces of a person."""
     with project.database.write() as connection:
         now = accounts.get_person(connection, person.id)
-        return assignments.lease_faces(connection, now, project.settings, held)
+        assignments.expire_leases(connection)
+        found = assignments.lease_faces(connection, now, project.settings, held)
+        accounts.save_numbers(connection, now)
+        return found
 
 
 def say(
@@ -93,6 +96,7 @@ def say(
     with project.database.write() as connection:
         now = accounts.get_person(connection, person.id)
         answers.store_answer(connection, now, assignment, answer, project.settings)
+        accounts.save_numbers(connection, now)
     return answer.id
 
 
@@ -100,7 +104,9 @@ def undo(project: Project, person: Person, annotation: str) -> Lease:
     """Withdraw an answer."""
     with project.database.write() as connection:
         now = accounts.get_person(connection, person.id)
-        return answers.undo_answer(connection, now, uuid7(), annotation, project.settings)
+        found = answers.undo_answer(connection, now, uuid7(), annotation, project.settings)
+        accounts.save_numbers(connection, now)
+        return found
 
 
 def task_of(project: Project, face: int) -> Any:

@@ -179,6 +179,7 @@ def test_a_skipped_face_goes_to_others_and_comes_back_when_asked(project: Projec
             now = accounts.get_person(connection, person.id)
             found = assignments.find_assignment(connection, person.id, number)
             assignments.skip_face(connection, now, found)
+            accounts.save_numbers(connection, now)
 
     skip(ada, first.id)
     skip(ada, first.id)  # a second click changes nothing
@@ -191,6 +192,7 @@ def test_a_skipped_face_goes_to_others_and_comes_back_when_asked(project: Projec
         now = accounts.get_person(connection, ada.id)
         assert now.numbers["skipped"] == 1
         assert assignments.unskip_faces(connection, now) == 1
+        accounts.save_numbers(connection, now)
     assert [one.face for one in draw(project, ada, (second.id,))] == [first.face]
 
 
@@ -348,6 +350,7 @@ def test_what_cannot_be_undone(project: Project) -> None:
         now = accounts.get_person(connection, ada.id)
         for _ in range(2):  # sent again, it is the same
             answers.undo_answer(connection, now, mark, name, project.settings)
+        accounts.save_numbers(connection, now)
     with pytest.raises(ConflictError, match="already"):
         undo(project, ada, name)
     say(project, ada, lease.id, "sad")
@@ -482,6 +485,7 @@ def test_training_rounds_with_a_pass_mark(sqlite_project: Project) -> None:
             with project.database.write() as connection:
                 now = accounts.get_person(connection, ada.id)
                 state = training.advance_training(connection, now, project.settings)
+                accounts.save_numbers(connection, now)
             leases = [] if state is None or state.failed else draw(project, ada)
             if not leases or leases[0].kind != "training":
                 assert kinds <= {"training"}
@@ -500,6 +504,7 @@ def test_training_rounds_with_a_pass_mark(sqlite_project: Project) -> None:
         training.repeat_training(connection, now, project.settings)
         with pytest.raises(ConflictError):
             training.repeat_training(connection, now, project.settings)
+        accounts.save_numbers(connection, now)
     second = play(6)
     assert second is not None
     assert (second.round, second.done, second.failed) == (2, 0, False)
@@ -528,6 +533,7 @@ def test_training_comes_before_work_that_was_given_already(sqlite_project: Proje
     with project.database.write() as connection:
         now = accounts.get_person(connection, ada.id)
         training.advance_training(connection, now, project.settings)
+        accounts.save_numbers(connection, now)
     assert [one.kind for one in draw(project, ada)] == ["training"] * 5
 
 
@@ -537,6 +543,7 @@ def test_an_answer_in_training_cannot_be_undone(sqlite_project: Project) -> None
     ada = add_person(project, "Ada")
     with project.database.write() as connection:
         training.advance_training(connection, ada, project.settings)
+        accounts.save_numbers(connection, ada)
     name = say(project, ada, draw(project, ada)[0].id)
     with pytest.raises(ConflictError, match="training"):
         undo(project, ada, name)

@@ -57,7 +57,7 @@ class Person:
         instructions: version of the instructions that were opened.
         at: when the person was invited.
         numbers: of answers, by name: see `schema.annotators`. A transaction that has the person's
-            row changes them here, and writes them by `save_numbers`.
+            row changes them here; whoever began it writes them in the end by `save_numbers`.
     """
 
     id: int

@@ -5,6 +5,7 @@ transaction. An answer that comes again is known by its id, which the browser ha
 """
 
 import datetime
+import functools
 import math
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from openaffect.circumplex import Region
 from openaffect.errors import ConflictError, InputError, NotFoundError
@@ -129,23 +131,18 @@ def store_answer(
     Raises:
         NotFoundError: it is no assignment of this person.
         ConflictError: another answer has this id, or the assignment has an answer already.
+
+    The numbers of the person change; the caller writes them.
     """
     assignment = leases.find_assignment(connection, person.id, number)
-    known = find_answer(connection, answer.id)
-    if known is not None:
-        if known.annotator_id != person.id or known.assignment_id != number:
-            raise ConflictError("another answer has this id")
-        if _content(known) != _content_of(answer):
-            raise ConflictError("an answer with this id and other content is stored already")
-        return _outcome(connection, known, settings)
-    if assignment is None:
-        raise NotFoundError("expected a face that you were given, but this one is not")
-    if assignment.state == "done":
+    if assignment is None or assignment.state == "done":
+        known = find_answer(connection, answer.id)
+        if known is not None:
+            return _repeat(connection, known, person, number, answer, settings)
+        if assignment is None:
+            raise NotFoundError("expected a face that you were given, but this one is not")
         raise ConflictError("this face has your answer already; undo that to give another one")
     late = assignment.state in ("expired", "skipped") or assignment.expires < _now()
-    if assignment.state in ("expired", "skipped") and assignment.kind == "work":
-        leases.change_given(connection, [assignment.face_id], 1)
-    person.numbers["skipped"] -= assignment.state == "skipped"
     values = _values(person, assignment.face_id, answer) | {
         "assignment_id": assignment.id,
         "kind": assignment.kind,
@@ -155,7 +152,12 @@ def store_answer(
         "late": late,
         "counted": assignment.kind == "work",
     }
-    connection.execute(_INSERT, values)
+    if not connection.execute(_insert_once(connection.dialect.name), values).all():
+        known = find_answer(connection, answer.id)
+        return _repeat(connection, known, person, number, answer, settings)
+    if assignment.state in ("expired", "skipped") and assignment.kind == "work":
+        leases.change_given(connection, [assignment.face_id], 1)
+    person.numbers["skipped"] -= assignment.state == "skipped"
     done = {"state": "done", "note": None, "annotation": answer.id, "answered": values["at"]}
     connection.execute(_DONE, {"number": number} | done)
     row = SimpleNamespace(**values)
@@ -168,11 +170,26 @@ def store_answer(
     _count(changes, person, row, sign=1, right=_is_right(connection, row))
     if row.kind == "work":
         _note_work(connection, changes, row, settings, 1, before)
-    accounts.save_numbers(connection, person)
     if row.kind == "gold":
         _watch(connection, person, settings)
     counters.add(connection, changes)  # last, for others wait for these rows
     return stored
+
+
+def _repeat(
+    connection: sa.Connection,
+    known: Any,
+    person: Person,
+    number: int,
+    answer: Answer,
+    settings: Settings,
+) -> Stored:
+    """What became of an answer that came before."""
+    if known.annotator_id != person.id or known.assignment_id != number:
+        raise ConflictError("another answer has this id")
+    if _content(known) != _content_of(answer):
+        raise ConflictError("an answer with this id and other content is stored already")
+    return _outcome(connection, known, settings)
 
 
 def undo_answer(
@@ -229,7 +246,6 @@ def void_answer(
     _count(changes, person, row, sign=-1, right=right)
     if row.kind == "work":
         _note_work(connection, changes, row, settings, -1)
-    accounts.save_numbers(connection, person)
     counters.add(connection, changes)
 
 
@@ -306,9 +322,22 @@ def is_outside(settings: Settings, expression: str | None, valence: Any, arousal
 
 # What every answer needs is built once: that takes longer than to run it.
 _INSERT = sa.insert(annotations)
+
+
+@functools.cache
+def _insert_once(dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(annotations).on_conflict_do_nothing().returning(annotations.c.id)
+
+
 _BY_ID = sa.select(annotations).where(annotations.c.id == sa.bindparam("name"))
 _DONE = sa.update(assignments).where(assignments.c.id == sa.bindparam("number"))
-_TASK = sa.select(tasks).where(tasks.c.face_id == sa.bindparam("face")).with_for_update()
+_DO_TASK = (
+    sa.update(tasks)
+    .where(tasks.c.face_id == sa.bindparam("face"))
+    .values(done=tasks.c.done + sa.bindparam("change"))
+    .returning(tasks)
+)
 _SAVE_TASK = sa.update(tasks).where(tasks.c.face_id == sa.bindparam("face"))
 
 _SAID = (
@@ -422,18 +451,19 @@ def _note_work(
         sign: see `row`.
         before: the answer in whose place it stands now, where there was one.
     """
-    task = connection.execute(_TASK, {"face": row.face_id}).one_or_none()
+    change = 0 if before is not None else sign
+    task = connection.execute(_DO_TASK, {"face": row.face_id, "change": change}).one_or_none()
     if task is None:
         return
     # Of a face with one label only flags and regions matter; others are looked at as they stand.
     found: list[Any] = [row] if sign > 0 else []
-    if task.wanted > 1 or task.done > 0:
+    if task.wanted > 1 or task.done != change:
         found = [one for one in find_valid_answers(connection, row.face_id) if one.kind == "work"]
     reasons = find_reasons(found, settings)
     review, listed = _review_again(task, reasons)
-    change = 0 if before is not None else sign
-    values = {"done": task.done + change, "review": review, "reasons": listed or None}
-    connection.execute(_SAVE_TASK, {"face": row.face_id} | values)
+    if (review, listed) != (task.review, task.reasons or []):
+        values = {"review": review, "reasons": listed or None}
+        connection.execute(_SAVE_TASK, {"face": row.face_id} | values)
     others = [one for one in found if one.annotator_id != row.annotator_id]
     agree = sign * sum(one.expression == row.expression for one in others)
     if before is not None:

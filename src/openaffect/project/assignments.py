@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openaffect.project import accounts, counters
+from openaffect.project import counters
 from openaffect.project import tasks as batches
 from openaffect.project.accounts import Person
 from openaffect.project.schema import assignments, gold, tasks
@@ -68,7 +68,6 @@ def lease_faces(
         Those that the page does not have: leases from before first, then new ones. None is left
         where the list is shorter than it could be.
     """
-    _expire(connection)
     training = training_faces(connection, person, settings)
     mine = [
         one
@@ -93,7 +92,6 @@ def lease_faces(
         drawn += 1
     if drawn:
         person.numbers["drawn"] += drawn
-        accounts.save_numbers(connection, person)
     return given
 
 
@@ -114,7 +112,6 @@ def skip_face(connection: sa.Connection, person: Person, assignment: Any) -> Non
     if assignment.state == "leased":
         _end(connection, [assignment], "skipped")
         person.numbers["skipped"] += 1
-        accounts.save_numbers(connection, person)
     elif assignment.state == "returned":  # the first answer stands
         values = {"state": "done", "note": None}
         connection.execute(
@@ -130,7 +127,6 @@ def unskip_faces(connection: sa.Connection, person: Person) -> int:
         .values(state="expired")
     )
     person.numbers["skipped"] = 0
-    accounts.save_numbers(connection, person)
     return connection.execute(statement).rowcount
 
 
@@ -159,8 +155,8 @@ def end_leases(connection: sa.Connection, person: int) -> None:
 # ---- inside ---------------------------------------------------------------------------------
 
 
-def _expire(connection: sa.Connection) -> None:
-    """Give back what was leased for too long, by anybody."""
+def expire_leases(connection: sa.Connection) -> None:
+    """Give back what was leased for too long, by anybody; each few seconds is often enough."""
     _end(connection, connection.execute(_LATE, {"now": _now()}).all(), "expired")
 
 

@@ -52,6 +52,7 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int
                 answers.void_answer(connection, found, row, str(uuid.uuid4()), project.settings)
             given = [row.face_id for row in standing if row.kind == "work" and row.assignment_id]
             leases.change_given(connection, given, -1)
+            accounts.save_numbers(connection, found)
         voided += len(standing)
         if len(standing) < _BATCH:
             break

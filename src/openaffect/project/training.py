@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from openaffect.errors import ConflictError
-from openaffect.project import accounts, rows
+from openaffect.project import rows
 from openaffect.project.accounts import Person
 from openaffect.project.assignments import training_faces
 from openaffect.project.schema import assignments
@@ -123,4 +123,3 @@ def _begin(connection: sa.Connection, person: Person, *, passed: int) -> None:
     numbers["training"] += 1
     numbers["rounds_passed"] += passed
     numbers |= {"training_done": 0, "training_right": 0}
-    accounts.save_numbers(connection, person)

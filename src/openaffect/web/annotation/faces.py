@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
 
 from openaffect.errors import ImageError
-from openaffect.project import answers, assignments, counters, pictures, tasks, training
+from openaffect.project import answers, assignments, pictures, tasks, training
 from openaffect.project.accounts import Person
 from openaffect.project.assignments import Lease
 from openaffect.project.pictures import Place
@@ -153,10 +153,9 @@ def _give(
     elif state is not None and state.failed:
         reason = "training_failed"
     else:
+        service.expire_leases(connection)
         given = assignments.lease_faces(connection, person, settings, held)
         reason = None if given or held else "done"
-    numbers = counters.read(connection, "answers.")
-    left = max(0, numbers.get("answers.wanted", 0) - numbers.get("answers.done", 0))
     counts = describe_counts(person)
     return {
         "state": person.state,
@@ -165,7 +164,7 @@ def _give(
         "counts": counts,
         "faces": _describe(connection, service, given),
         "reason": reason,
-        "left": left,
+        "left": service.count_left(connection),
         "skipped": counts["skipped"],
     }
 

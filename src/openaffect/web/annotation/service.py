@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +13,7 @@ from typing import Annotated
 import sqlalchemy as sa
 from fastapi import Depends, Request
 
-from openaffect.project import Project, accounts
+from openaffect.project import Project, accounts, assignments, counters
 from openaffect.project.accounts import Person
 from openaffect.web.metrics import Registry
 from openaffect.web.problems import Forbidden, Unauthorized, UnsupportedMediaType
@@ -19,6 +21,8 @@ from openaffect.web.problems import Forbidden, Unauthorized, UnsupportedMediaTyp
 COOKIE = "openaffect_session"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _HASHING_AT_ONCE = 2  # passwords, 19 MiB each
+_EXPIRE_EACH_S = 2.0
+_COUNT_EACH_S = 0.5
 
 
 class Service:
@@ -43,6 +47,8 @@ class Service:
         self.without_accounts = without_accounts
         self.registry = Registry()
         self.hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
+        self._expired = self._counted = -math.inf
+        self._left = 0
         if without_accounts:
             accounts.find_local(project)
 
@@ -54,9 +60,29 @@ class Service:
 
     @contextlib.contextmanager
     def writing(self, caller: Caller, role: str) -> Iterator[tuple[sa.Connection, Person]]:
-        """The same, for a transaction that writes."""
+        """The same, for a transaction that writes; the person's numbers are written in the end."""
         with self.project.database.write() as connection:
-            yield connection, self._find(connection, caller, role)
+            person = self._find(connection, caller, role)
+            before = dict(person.numbers)
+            yield connection, person
+            if person.numbers != before:
+                accounts.save_numbers(connection, person)
+
+    def expire_leases(self, connection: sa.Connection) -> None:
+        """Give back what was leased for too long, where that was not looked for a moment ago."""
+        now = time.monotonic()
+        if now >= self._expired + _EXPIRE_EACH_S:
+            self._expired = now
+            assignments.expire_leases(connection)
+
+    def count_left(self, connection: sa.Connection) -> int:
+        """How many answers are wanted, as of a moment ago."""
+        now = time.monotonic()
+        if now >= self._counted + _COUNT_EACH_S:
+            self._counted = now
+            numbers = counters.read(connection, "answers.")
+            self._left = numbers.get("answers.wanted", 0) - numbers.get("answers.done", 0)
+        return max(0, self._left)
 
     def find(self, caller: Caller, role: str) -> Person:
         """Who asks, if they may do what is for a role.
