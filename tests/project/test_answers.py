@@ -107,7 +107,7 @@ def test_people_get_different_orders_and_each_one_always_the_same(sqlite_project
     for person in people:
         with sqlite_project.database.write() as connection:
             connection.execute(sa.delete(schema.assignments))
-            connection.execute(sa.update(schema.annotators).values(drawn=0))
+            connection.execute(sa.update(schema.annotators).values(numbers=None))
             connection.execute(sa.update(schema.tasks).values(given=0))
         again = [one.face for one in draw(sqlite_project, person)]
         assert again == orders[people.index(person)]

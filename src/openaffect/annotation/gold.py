@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from openaffect.errors import FormatError
-from openaffect.labels import EXPRESSIONS
+from openaffect.labels import Expression
 from openaffect.project import Project, gold, review
 from openaffect.project.gold import GoldFace
 
 _NEEDED = ("face_id", "expression")
+_MOST_REJECTED = 1_000  # rows that are named one by one
 _KNOWN = (*_NEEDED, "valence", "arousal")
 
 
@@ -37,7 +39,7 @@ def add_gold(project: Project, text: str) -> GoldSummary:
     Raises:
         FormatError: it is no CSV, or its head lacks a column or has another one.
     """
-    rows, rejected = _read_rows(text)
+    rows, rejected = _read_rows(text, project.settings.label_set)
     with project.database.write() as connection:
         added, known, missing = gold.insert_gold(connection, list(rows.values()), "csv")
     gone = set(missing)
@@ -46,7 +48,11 @@ def add_gold(project: Project, text: str) -> GoldSummary:
         for number, one in rows.items()
         if one.face_id in gone
     ]
-    return GoldSummary(added, known, sorted(rejected))
+    rejected.sort()
+    if len(rejected) > _MOST_REJECTED:
+        more = f"… and {len(rejected) - _MOST_REJECTED + 1:,} rows more"
+        rejected = [*rejected[: _MOST_REJECTED - 1], (rejected[_MOST_REJECTED - 1][0], more)]
+    return GoldSummary(added, known, rejected)
 
 
 def add_reviewed_gold(project: Project) -> GoldSummary:
@@ -57,7 +63,9 @@ def add_reviewed_gold(project: Project) -> GoldSummary:
     return GoldSummary(added, known, [])
 
 
-def _read_rows(text: str) -> tuple[dict[int, GoldFace], list[tuple[int, str]]]:
+def _read_rows(
+    text: str, labels: Collection[str]
+) -> tuple[dict[int, GoldFace], list[tuple[int, str]]]:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     found: dict[int, GoldFace] = {}
     seen: set[str] = set()
@@ -76,7 +84,7 @@ def _read_rows(text: str) -> tuple[dict[int, GoldFace], list[tuple[int, str]]]:
             if len(values) != len(head):
                 rejected.append((number, f"expected {len(head)} values, but got {len(values)}"))
                 continue
-            one = _read_row(dict(zip(head, values, strict=True)))
+            one = _read_row(dict(zip(head, values, strict=True)), labels)
             if isinstance(one, str):
                 rejected.append((number, one))
             elif one.face_id in seen:
@@ -89,11 +97,11 @@ def _read_rows(text: str) -> tuple[dict[int, GoldFace], list[tuple[int, str]]]:
     return found, rejected
 
 
-def _read_row(row: dict[str, str]) -> GoldFace | str:
+def _read_row(row: dict[str, str], labels: Collection[str]) -> GoldFace | str:
     """A gold face, or why the row is none."""
     expression = row["expression"].strip()
-    if expression not in EXPRESSIONS:
-        return f"unknown expression {expression[:50]!r}"
+    if expression not in labels:
+        return f"expression {expression[:50]!r} is none of the project's"
     texts = [row.get(name, "").strip() for name in ("valence", "arousal")]
     if not any(texts):
         return GoldFace(row["face_id"], expression)
@@ -101,6 +109,8 @@ def _read_row(row: dict[str, str]) -> GoldFace | str:
         valence, arousal = (float(text) for text in texts)
     except ValueError:
         return "expected valence and arousal as numbers, or neither"
+    if expression in (Expression.UNCERTAIN, Expression.NO_FACE):
+        return f"{expression} has no valence and arousal"
     if not math.hypot(valence, arousal) <= 1:
         return f"valence and arousal outside the unit disc: {valence:g}, {arousal:g}"
     return GoldFace(row["face_id"], expression, valence, arousal)

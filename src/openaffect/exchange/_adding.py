@@ -7,17 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sqlalchemy as sa
 
 from openaffect.annotation_row import AnnotationRow, check_annotation
 from openaffect.exchange._entries import Entry
 from openaffect.face_row import RejectRow
-from openaffect.project import Project, rows, schema
+from openaffect.project import Project, rows
 from openaffect.project.rows import StoredAnnotation
-from openaffect.project.schema import annotators, faces
+
+if TYPE_CHECKING:
+    from openaffect.project.database import Connection
 
 _BATCH = 256  # rows of one transaction
 _LONGEST_ID = 200  # characters
@@ -83,7 +84,7 @@ class _Adding:
         self.known = 0
         self.rejected: list[tuple[str, str, str]] = []
 
-    def add(self, connection: sa.Connection, batch: Iterable[Entry]) -> None:
+    def add(self, connection: Connection, batch: Iterable[Entry]) -> None:
         """Sort the entries of a batch."""
         good: list[tuple[str, AnnotationRow, StoredAnnotation]] = []
         for place, row in batch:
@@ -94,10 +95,10 @@ class _Adding:
                 good.append((place, row, self._store(row)))
             except RejectRow as error:
                 self._reject(place, str(error))
-        there = _find_faces(connection, {row.face_id for _, row, _ in good})
+        there = rows.find_face_ids(connection, {row.face_id for _, row, _ in good})
         ids = {made.id or "" for _, _, made in good}
         ids |= {made.replaces for _, _, made in good if made.replaces}
-        stored = _find_annotations(connection, ids)
+        stored = rows.find_annotations(connection, ids)
         for place, row, made in good:
             if row.face_id not in there:
                 self._reject(place, f"unknown face_id: {row.face_id}")
@@ -160,32 +161,6 @@ def _check(row: AnnotationRow) -> None:
 
 def _is_broken(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _find_faces(connection: sa.Connection, face_ids: set[str]) -> set[str]:
-    statement = sa.select(faces.c.face_id).where(faces.c.face_id.in_(face_ids))
-    return set(connection.execute(statement).scalars())
-
-
-def _find_annotations(connection: sa.Connection, ids: set[str]) -> dict[str, dict[str, Any]]:
-    """Annotations by their ids, each with `face_id` and `annotator` as texts, and `pseudonym`."""
-    own = [
-        column
-        for column in schema.annotations.c
-        if column.name not in ("face_id", "annotator_id", "assignment_id")
-    ]
-    statement = (
-        sa.select(
-            *own,
-            faces.c.face_id,
-            annotators.c.name.label("annotator"),
-            annotators.c.pseudonym,
-        )
-        .join(faces, faces.c.id == schema.annotations.c.face_id)
-        .join(annotators, annotators.c.id == schema.annotations.c.annotator_id)
-        .where(schema.annotations.c.id.in_(ids))
-    )
-    return {row.id: dict(row._mapping) for row in connection.execute(statement)}
 
 
 def _may_replace(made: StoredAnnotation, replaced: dict[str, Any]) -> bool:

@@ -12,14 +12,13 @@ import datetime
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from openaffect.documents import convert, read_json
 from openaffect.errors import FormatError, InputError, UnknownName
@@ -28,9 +27,8 @@ from openaffect.face_row import RejectRow
 from openaffect.judgments import find_valid
 from openaffect.labels import EXPRESSIONS, parse_expression, parse_labels
 from openaffect.project import Project
-from openaffect.project.judgments import read_annotations
+from openaffect.project.judgments import read_pages
 from openaffect.project.rows import name_annotation
-from openaffect.project.schema import faces, images
 from openaffect.schemas import ANNOTATIONS
 from openaffect.texts import shorten_float32
 
@@ -230,7 +228,7 @@ class _Export:
     summary: ExportAnnotationsSummary
     seen: set[str] = field(default_factory=set)
 
-    def write_page(self, file: Path, page: list[sa.Row[Any]], table: pa.Table) -> None:
+    def write_page(self, file: Path, page: Sequence[Any], table: pa.Table) -> None:
         """One file of tasks."""
         stands = find_valid(table)
         gone = int((~stands).sum())
@@ -248,7 +246,7 @@ class _Export:
         self.summary.faces += len(tasks)
         self.summary.advance(int(stands.sum()))
 
-    def make_task(self, face: sa.Row[Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def make_task(self, face: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """A face with its annotations."""
         sha256, suffix = face.sha256, face.suffix
         box = self._box_of(face)
@@ -261,7 +259,7 @@ class _Export:
             task["predictions"] = [{"model_version": face.detector or "box", "result": box}]
         return task
 
-    def _box_of(self, face: sa.Row[Any]) -> list[dict[str, Any]]:
+    def _box_of(self, face: Any) -> list[dict[str, Any]]:
         if face.x is None:
             return []
         if not face.width or not face.height:
@@ -290,18 +288,9 @@ def write(
             `https://example.org/store/`.
     """
     export = _Export(image_prefix, summary)
-    wanted = [faces.c[name] for name in ("id", "face_id", "x", "y", "w", "h", "detector")]
-    wanted += [images.c[name] for name in ("sha256", "suffix", "width", "height")]
-    last, number = 0, 0
     with project.database.read() as connection:
-        statement = sa.select(*wanted).join(images).order_by(faces.c.id).limit(_TASKS)
-        while page := list(connection.execute(statement.where(faces.c.id > last))):
-            here = sa.and_(faces.c.id > last, faces.c.id <= page[-1].id)
-            batches = read_annotations(connection, where=here, in_order=True)
-            table = pa.Table.from_batches(batches, ANNOTATIONS)
-            number += 1
+        for number, (page, table) in enumerate(read_pages(connection, _TASKS), start=1):
             export.write_page(folder / f"tasks-{number:03}.json", page, table)
-            last = page[-1].id
     names = {str(e) for e in parse_labels(project.settings.labels)} | export.seen
     labels = [str(e) for e in EXPRESSIONS if e in names]
     (folder / CONFIG).write_text(make_config(labels), encoding="utf-8")

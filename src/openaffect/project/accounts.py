@@ -20,13 +20,27 @@ from openaffect.errors import ConflictError, InputError, NotFoundError, TooManyA
 from openaffect.extras import needs
 from openaffect.project import rows
 from openaffect.project.project import Project
-from openaffect.project.schema import NUMBERS, annotators, links, sessions, sign_ins
+from openaffect.project.schema import annotators, links, sessions, sign_ins
 
 ROLES = ("annotator", "reviewer", "owner")
 """What people may be; each may do what those before it may."""
 
 LOCAL = "local"
 """Name, pseudonym and role of the one person who works without accounts."""
+
+NUMBERS: dict[str, Any] = {
+    **dict.fromkeys(("rounds_passed", "training", "training_done", "training_right"), 0),
+    **dict.fromkeys(("drawn", "skipped", "work", "today"), 0),
+    **dict.fromkeys(("gold_answers", "gold_right", "repeat_answers", "repeat_same"), 0),
+    "seconds": 0.0,
+    "day": None,
+}
+"""What is counted of a person, as it begins.
+
+`training`: rounds that were begun; `training_done` and `training_right` are of the last one. `drawn`:
+faces that were given. `work`: answers that are not of a training, `seconds` in all; `today`: those of
+`day`, a date in UTC.
+"""
 
 LINK_HOLDS = datetime.timedelta(days=7)
 SESSION_HOLDS = datetime.timedelta(days=30)
@@ -56,7 +70,7 @@ class Person:
         auto_save: whether an answer is saved once expression and point are given.
         instructions: version of the instructions that were opened.
         at: when the person was invited.
-        numbers: of answers, by name: see `schema.annotators`. A transaction that has the person's
+        numbers: of answers, by name: see `NUMBERS`. A transaction that has the person's
             row changes them here; whoever began it writes them in the end by `save_numbers`.
     """
 
@@ -134,7 +148,9 @@ def find_local(project: Project) -> Person:
 
 def get_local(connection: sa.Connection) -> Person:
     """The one person who works without accounts, made by `find_local`."""
-    return _person(_find(connection, annotators.c.role == LOCAL))
+    statement = sa.select(annotators).where(annotators.c.role == LOCAL)
+    lock = connection.get_execution_options().get("openaffect_write", False)
+    return _person(connection.execute(statement.with_for_update() if lock else statement).one())
 
 
 def invite(
@@ -262,7 +278,7 @@ def change_preferences(project: Project, person: int, **values: Any) -> None:
 
 def save_numbers(connection: sa.Connection, person: Person) -> None:
     """Write the numbers of a person, whose row the transaction has locked."""
-    connection.execute(_SAVE, {"number": person.id} | person.numbers)
+    connection.execute(_SAVE, {"number": person.id, "numbers": person.numbers})
 
 
 def get_person(connection: sa.Connection, person: int) -> Person:
@@ -406,16 +422,21 @@ def begin_sign_in(project: Project, name: str, address: str) -> str | None:
         return None if row is None or row.state in ("revoked", "withdrawn") else row.password
 
 
-def end_sign_in(project: Project, name: str, address: str, *, right: bool) -> str | None:
+def end_sign_in(project: Project, name: str, address: str, right: str | None) -> str | None:
     """Begin a session where the password was right; else note the failure.
+
+    Args:
+        project: to sign in to.
+        name, address: who tries, and from where.
+        right: the hash that the password fits; None where it fits none.
 
     Returns:
         The token of the session, or None.
     """
     with project.database.write() as connection:
-        if right:
+        if right is not None:
             row = _find(connection, annotators.c.name == name, annotators.c.role.in_(ROLES))
-            if row is None or row.password is None:
+            if row is None or row.password != right:  # it was changed a moment ago
                 return None
             connection.execute(sa.delete(sign_ins).where(sign_ins.c.key == _key(name, address)))
             return _begin_session(connection, row.id)
@@ -465,8 +486,6 @@ def _hasher() -> Any:
     return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
-_NUMBERS = (*NUMBERS, "rounds_passed", "training", "seconds", "day")
-
 # What every answer needs is built once: that takes longer than to run it.
 _SAVE = sa.update(annotators).where(annotators.c.id == sa.bindparam("number"))
 _BY_NUMBER = sa.select(annotators).where(annotators.c.id == sa.bindparam("number"))
@@ -483,7 +502,7 @@ def _person(row: Any) -> Person:
     values = row._mapping
     known = {f.name: values[f.name] for f in fields(Person) if f.name != "numbers"}
     known["keys"] = known["keys"] or {}
-    return Person(**known, numbers={name: values[name] for name in _NUMBERS})
+    return Person(**known, numbers=NUMBERS | (values["numbers"] or {}))
 
 
 def _find(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> Any:

@@ -142,6 +142,7 @@ def store_answer(
         if assignment is None:
             raise NotFoundError("expected a face that you were given, but this one is not")
         raise ConflictError("this face has your answer already; undo that to give another one")
+    _check_taken(person, assignment)
     late = assignment.state in ("expired", "skipped") or assignment.expires < _now()
     values = _values(person, assignment.face_id, answer) | {
         "assignment_id": assignment.id,
@@ -169,11 +170,22 @@ def store_answer(
         _count(changes, person, before, sign=-1, right=_is_right(connection, before))
     _count(changes, person, row, sign=1, right=_is_right(connection, row))
     if row.kind == "work":
-        _note_work(connection, changes, row, settings, 1, before)
+        _note_work(connection, changes, settings, came=row, went=before)
     if row.kind == "gold":
         _watch(connection, person, settings)
-    counters.add(connection, changes)  # last, for others wait for these rows
+    counters.add(connection, changes)
     return stored
+
+
+def _check_taken(person: Person, assignment: Any) -> None:
+    """Refuse answers that come too late to be taken."""
+    ended = assignment.state in ("expired", "skipped")
+    if assignment.kind == "training" and (ended or assignment.round != person.numbers["training"]):
+        raise ConflictError("this face is of a training round that is over, or was given again")
+    # What was in work when a person was paused is taken; what they had skipped before is not.
+    in_work = assignment.state in ("leased", "expired", "returned") and assignment.expires > _now()
+    if person.state == "paused" and not in_work:
+        raise ConflictError(f"you are paused: {person.paused_because}")
 
 
 def _repeat(
@@ -187,7 +199,7 @@ def _repeat(
     """What became of an answer that came before."""
     if known.annotator_id != person.id or known.assignment_id != number:
         raise ConflictError("another answer has this id")
-    if _content(known) != _content_of(answer):
+    if not says(known, answer):
         raise ConflictError("an answer with this id and other content is stored already")
     return _outcome(connection, known, settings)
 
@@ -219,34 +231,60 @@ def undo_answer(
     if row is None or row.assignment_id is None or row.void:
         raise NotFoundError("expected an answer of yours, but this is none")
     assignment = leases.find_assignment(connection, person.id, row.assignment_id)
-    known = connection.execute(
-        sa.select(annotations.c.replaces).where(annotations.c.id == mark)
-    ).scalar_one_or_none()
-    if known == number:
-        return leases.lease_again(connection, assignment, settings)
+    known = find_answer(connection, mark)
     if known is not None:
-        raise ConflictError("another answer has this id")
+        if known.annotator_id != person.id or known.replaces != number or not known.void:
+            raise ConflictError("another answer has this id")
+        if assignment.state not in ("leased", "returned"):
+            raise ConflictError(
+                "this answer was undone already, and its face answered or given back"
+            )
+        return leases.find_lease(assignment)
     if row.kind == "training":
         raise ConflictError("an answer to a training face cannot be undone: you have seen its own")
     if assignment.state != "done" or assignment.annotation != number:
         raise ConflictError("this answer was undone already, or a later one has replaced it")
-    void_answer(connection, person, row, mark, settings)
-    return leases.lease_again(connection, assignment, settings)
+    restored = void_answer(connection, person, row, mark, settings)
+    return leases.lease_again(
+        connection, assignment, settings, stands=None if restored is None else restored.id
+    )
 
 
 def void_answer(
     connection: sa.Connection, person: Person, row: Any, mark: str, settings: Settings
-) -> None:
-    """Withdraw a row that stands, by a void row with the id `mark`."""
+) -> Any:
+    """Withdraw a row that stands, by a void row with the id `mark`.
+
+    Returns:
+        The row that it had replaced and that stands again, or None.
+    """
     right = _is_right(connection, row)
+    restored = _find_restored(connection, row)
     void = {column.name: getattr(row, column.name) for column in annotations.c}
     void |= {"id": mark, "replaces": row.id, "void": True, "counted": False, "at": _now()}
     connection.execute(_INSERT, void)
     changes = Counter({"annotations": 1, "annotations.void": 1})
     _count(changes, person, row, sign=-1, right=right)
+    if restored is not None:
+        _count(changes, person, restored, sign=1, right=_is_right(connection, restored))
+        changes["annotations"] -= 1  # it was there all the time
     if row.kind == "work":
-        _note_work(connection, changes, row, settings, -1)
+        _note_work(connection, changes, settings, came=restored, went=row)
     counters.add(connection, changes)
+    return restored
+
+
+def _find_restored(connection: sa.Connection, row: Any) -> Any:
+    """The row that stands again when this one is withdrawn: it was corrected, not withdrawn."""
+    if row.replaces is None:
+        return None
+    void = annotations.alias()
+    withdrawn = sa.select(void.c.id).where(void.c.replaces == row.replaces, void.c.void)
+    return connection.execute(
+        sa.select(annotations).where(
+            annotations.c.id == row.replaces, ~annotations.c.void, ~withdrawn.exists()
+        )
+    ).one_or_none()
 
 
 def list_answers(
@@ -274,6 +312,11 @@ def list_answers(
             sa.tuple_(annotations.c.at, annotations.c.id) < sa.tuple_(last.at, last.id)
         )
     return [dict(row._mapping) for row in connection.execute(statement)]
+
+
+def says(row: Any, answer: Answer) -> bool:
+    """Whether a stored row says what an answer says."""
+    return _content(row) == _content_of(answer)
 
 
 def find_answer(connection: sa.Connection, number: str) -> Any:
@@ -336,7 +379,7 @@ _DO_TASK = (
     sa.update(tasks)
     .where(tasks.c.face_id == sa.bindparam("face"))
     .values(done=tasks.c.done + sa.bindparam("change"))
-    .returning(tasks)
+    .returning(*(tasks.c[name] for name in ("batch_id", "wanted", "done", "review", "reasons")))
 )
 _SAVE_TASK = sa.update(tasks).where(tasks.c.face_id == sa.bindparam("face"))
 
@@ -434,30 +477,25 @@ def _cell(value: float) -> int:
 
 
 def _note_work(
-    connection: sa.Connection,
-    changes: Counter[str],
-    row: Any,
-    settings: Settings,
-    sign: int,
-    before: Any = None,
+    connection: sa.Connection, changes: Counter[str], settings: Settings, *, came: Any, went: Any
 ) -> None:
     """Count the task of an answer as done or not, and see whether a reviewer should look at it.
 
     Args:
         connection: of the transaction.
         changes: of counters, which grow by what this changes.
-        row: an answer that was stored (`sign` 1) or withdrawn (−1).
         settings: of the project.
-        sign: see `row`.
-        before: the answer in whose place it stands now, where there was one.
+        came: the answer that stands now, or None.
+        went: the one of the same person that stood before, or None.
     """
-    change = 0 if before is not None else sign
+    row = came if came is not None else went
+    change = (came is not None) - (went is not None)
     task = connection.execute(_DO_TASK, {"face": row.face_id, "change": change}).one_or_none()
     if task is None:
         return
     # Of a face with one label only flags and regions matter; others are looked at as they stand.
-    found: list[Any] = [row] if sign > 0 else []
-    if task.wanted > 1 or task.done != change:
+    found: list[Any] = [came] if came is not None else []
+    if task.wanted > 1 or task.done != len(found):
         found = [one for one in find_valid_answers(connection, row.face_id) if one.kind == "work"]
     reasons = find_reasons(found, settings)
     review, listed = _review_again(task, reasons)
@@ -465,13 +503,13 @@ def _note_work(
         values = {"review": review, "reasons": listed or None}
         connection.execute(_SAVE_TASK, {"face": row.face_id} | values)
     others = [one for one in found if one.annotator_id != row.annotator_id]
-    agree = sign * sum(one.expression == row.expression for one in others)
-    if before is not None:
-        agree -= sum(one.expression == before.expression for one in others)
+    for answer, sign in ((came, 1), (went, -1)):
+        if answer is not None:
+            changes["agreement.pairs"] += sign * len(others)
+            same = sum(one.expression == answer.expression for one in others)
+            changes["agreement.agree"] += sign * same
     changes["answers.done"] += change
     changes[f"batch.{task.batch_id}.done"] += change
-    changes["agreement.pairs"] += change * len(others)
-    changes["agreement.agree"] += agree
     changes["review.open"] += (review == "open") - (task.review == "open")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from openaffect.errors import ConflictError
 from openaffect.project import counters
 from openaffect.project import tasks as batches
 from openaffect.project.accounts import Person
@@ -88,7 +89,11 @@ def lease_faces(
         )
         if found is None:
             break
-        given.append(_insert(connection, person.id, expires=expires, **found))
+        again = found.pop("again", None)
+        if again is not None:
+            given.append(_revive(connection, again, expires))
+        else:
+            given.append(_insert(connection, person.id, expires=expires, **found))
         drawn += 1
     if drawn:
         person.numbers["drawn"] += drawn
@@ -108,7 +113,13 @@ def find_assignment(connection: sa.Connection, person: int, number: int) -> Any:
 
 
 def skip_face(connection: sa.Connection, person: Person, assignment: Any) -> None:
-    """Give a face back that a person does not want to answer; they do not get it again by itself."""
+    """Give a face back that a person does not want to answer; they do not get it again by itself.
+
+    Raises:
+        ConflictError: the face is of a training, whose faces cannot be chosen.
+    """
+    if assignment.kind == "training":
+        raise ConflictError("a face of a training cannot be skipped")
     if assignment.state == "leased":
         _end(connection, [assignment], "skipped")
         person.numbers["skipped"] += 1
@@ -131,25 +142,52 @@ def unskip_faces(connection: sa.Connection, person: Person) -> int:
 
 
 def lease_again(
-    connection: sa.Connection, assignment: Any, settings: Settings, *, note: str | None = None
+    connection: sa.Connection,
+    assignment: Any,
+    settings: Settings,
+    *,
+    note: str | None = None,
+    stands: str | None = None,
 ) -> Lease:
-    """Put an answered face before its person once more: undone, or sent back with a note."""
+    """Put an answered face before its person once more: undone, or sent back with a note.
+
+    Args:
+        connection: of a transaction that writes.
+        assignment: from `find_assignment`.
+        settings: of the project.
+        note: of a reviewer.
+        stands: the answer that stands until another one comes, if one does; the assignment is
+            `returned` then, and does not expire.
+    """
     minutes = datetime.timedelta(minutes=settings.annotation.lease_minutes)
-    expires = _now() + minutes
-    values = {"state": "leased", "expires": expires, "answered": None}
-    if note is not None:
-        values |= {"note": note, "state": "returned"}
+    values = {"state": "leased", "expires": _now() + minutes, "answered": None, "note": note}
+    if stands is not None:
+        values |= {"state": "returned", "annotation": stands}
     connection.execute(
         sa.update(assignments).where(assignments.c.id == assignment.id).values(**values)
     )
-    found = connection.execute(sa.select(assignments).where(assignments.c.id == assignment.id))
+    found = connection.execute(sa.select(*_COLUMNS).where(assignments.c.id == assignment.id))
     return _lease(found.one())
 
 
+def find_lease(assignment: Any) -> Lease:
+    """An assignment of `find_assignment` as a lease."""
+    return _lease(assignment)
+
+
 def end_leases(connection: sa.Connection, person: int) -> None:
-    """Give back everything that a person has: they were paused, revoked, or have withdrawn."""
-    which = assignments.c.annotator_id == person, assignments.c.state.in_(("leased", "returned"))
-    _end(connection, connection.execute(sa.select(assignments).where(*which)).all(), "expired")
+    """Give back everything that a person has: they were paused, revoked, or have withdrawn.
+
+    Of a face that was sent back the first answer stands.
+    """
+    mine = assignments.c.annotator_id == person
+    connection.execute(
+        sa.update(assignments)
+        .where(mine, assignments.c.state == "returned")
+        .values(state="done", note=None)
+    )
+    leased = sa.select(*_COLUMNS).where(mine, assignments.c.state == "leased")
+    _end(connection, connection.execute(leased.order_by(assignments.c.id)).all(), "expired")
 
 
 # ---- inside ---------------------------------------------------------------------------------
@@ -204,7 +242,7 @@ def _draw(
     lot = chance.random()
     quality = settings.quality
     if lot < quality.gold_share:
-        found = _draw_gold(connection, person.id, chance)
+        found = _draw_gold(connection, person.id, settings, chance)
     elif lot < quality.gold_share + quality.repeat_share:
         found = _draw_repeat(connection, person.id, chance)
     else:
@@ -215,6 +253,30 @@ def _draw(
         face = draw_work(connection, person.id, number, chance.random())
         if face is not None:
             return {"face_id": face, "kind": "work", "batch": name}
+    return _take_back(connection, person.id, [name for _, name in names])
+
+
+def _take_back(connection: sa.Connection, person: int, names: list[str]) -> Any:
+    """A face that the person had before and did not answer in time, if nobody else has it now."""
+    had = connection.execute(
+        sa.select(assignments.c.id, assignments.c.face_id)
+        .join(tasks, tasks.c.face_id == assignments.c.face_id)
+        .where(
+            assignments.c.annotator_id == person,
+            assignments.c.state == "expired",
+            assignments.c.kind == "work",
+            assignments.c.batch.in_(names),
+            tasks.c.given < tasks.c.wanted,
+        )
+        .order_by(assignments.c.id)
+        .limit(AHEAD)
+    ).all()
+    for row in had:
+        take = sa.update(tasks).where(
+            tasks.c.face_id == row.face_id, tasks.c.given < tasks.c.wanted
+        )
+        if connection.execute(take.values(given=tasks.c.given + 1)).rowcount:
+            return {"again": row.id}
     return None
 
 
@@ -247,7 +309,6 @@ def _taking(*which: sa.ColumnElement[bool]) -> Any:
     had = sa.select(assignments.c.id).where(
         assignments.c.face_id == tasks.c.face_id,
         assignments.c.annotator_id == sa.bindparam("person"),
-        assignments.c.state != "expired",
     )
     free = (
         sa.select(tasks.c.face_id)
@@ -273,8 +334,11 @@ _SEARCHES = (
     _taking(_IN_LEVEL),
     _taking(),
 )
+# A result takes time for each of its columns.
+_COLUMNS = [assignments.c[name] for name in ("id", "face_id", "kind", "batch", "round", "note")]
+_COLUMNS += [assignments.c[name] for name in ("annotation", "expires", "state")]
 _BY_ID = (
-    sa.select(assignments)
+    sa.select(*_COLUMNS)
     .where(
         assignments.c.id == sa.bindparam("number"),
         assignments.c.annotator_id == sa.bindparam("person"),
@@ -282,7 +346,7 @@ _BY_ID = (
     .with_for_update()
 )
 _MINE = (
-    sa.select(assignments)
+    sa.select(*_COLUMNS)
     .where(
         assignments.c.annotator_id == sa.bindparam("person"),
         assignments.c.state.in_(("leased", "returned")),
@@ -291,20 +355,26 @@ _MINE = (
     .order_by(assignments.c.annotation.is_(None), assignments.c.id)
 )
 _LATE = (
-    sa.select(assignments)
+    sa.select(*_COLUMNS)
     .where(sa.text("state = 'leased'"), assignments.c.expires < sa.bindparam("now"))
     .order_by(assignments.c.id)
     .limit(_EXPIRED_AT_ONCE)
     .with_for_update(skip_locked=True)
 )
-_GIVE = sa.insert(assignments).returning(assignments)
+_GIVE = sa.insert(assignments).returning(assignments.c.id)
 
 
-def _draw_gold(connection: sa.Connection, person: int, chance: random.Random) -> Any:
+def _draw_gold(
+    connection: sa.Connection, person: int, settings: Settings, chance: random.Random
+) -> Any:
     had = sa.select(assignments.c.id).where(
         assignments.c.face_id == gold.c.face_id, assignments.c.annotator_id == person
     )
-    face = _first_from(connection, sa.select(gold.c.face_id).where(~had.exists()), chance.random())
+    free = sa.select(gold.c.face_id).where(~had.exists())
+    if settings.annotation.prelabel_shown:  # a face without one would be known for gold
+        free = free.join(tasks, tasks.c.face_id == gold.c.face_id)
+        free = free.where(tasks.c.prelabel.is_not(None))
+    face = _first_from(connection, free, chance.random())
     return None if face is None else {"face_id": face, "kind": "gold"}
 
 
@@ -385,22 +455,32 @@ def _first_from(connection: sa.Connection, free: Any, start: float) -> int | Non
 def _insert(
     connection: sa.Connection, person: int, *, expires: datetime.datetime, **values: Any
 ) -> Lease:
-    all_of = {"face_id": 0, "kind": "work", "batch": None, "round": None} | values
-    all_of |= {"annotator_id": person, "state": "leased", "expires": expires, "at": _now()}
-    return _lease(connection.execute(_GIVE, all_of).one())
+    given = {"face_id": 0, "kind": "work", "batch": None, "round": None} | values
+    rest = {"annotator_id": person, "state": "leased", "expires": expires, "at": _now()}
+    number = connection.execute(_GIVE, given | rest).scalar_one()
+    return Lease(number, *given.values(), note=None, annotation=None, expires=expires)
+
+
+def _revive(connection: sa.Connection, number: int, expires: datetime.datetime) -> Lease:
+    connection.execute(
+        sa.update(assignments)
+        .where(assignments.c.id == number)
+        .values(state="leased", expires=expires)
+    )
+    found = connection.execute(sa.select(*_COLUMNS).where(assignments.c.id == number))
+    return _lease(found.one())
 
 
 def _lease(row: Any) -> Lease:
-    values = row._mapping
     return Lease(
-        id=values["id"],
-        face=values["face_id"],
-        kind=values["kind"],
-        batch=values["batch"],
-        round=values["round"],
-        note=values["note"],
-        annotation=values["annotation"],
-        expires=values["expires"],
+        row.id,
+        row.face_id,
+        row.kind,
+        row.batch,
+        row.round,
+        row.note,
+        row.annotation,
+        row.expires,
     )
 
 

@@ -48,26 +48,33 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int
         with project.database.write() as connection:
             found = accounts.get_person(connection, person)
             standing = _standing(connection, person)
+            given = []
             for row in standing:
-                answers.void_answer(connection, found, row, str(uuid.uuid4()), project.settings)
-            given = [row.face_id for row in standing if row.kind == "work" and row.assignment_id]
+                mark = str(uuid.uuid4())
+                restored = answers.void_answer(connection, found, row, mark, project.settings)
+                if row.kind == "work" and row.assignment_id is not None and restored is None:
+                    given.append(row.face_id)
             leases.change_given(connection, given, -1)
             accounts.save_numbers(connection, found)
         voided += len(standing)
-        if len(standing) < _BATCH:
+        if not standing:
             break
     return voided
 
 
 def _standing(connection: sa.Connection, person: int) -> list[Any]:
-    """Rows of a person that are neither void nor withdrawn."""
+    """Rows of a person that stand, a part of them, repetitions before the first answers."""
+    other = annotations.alias()
     void = annotations.alias()
-    withdrawn = sa.select(void.c.id).where(void.c.replaces == annotations.c.id, void.c.void)
+    withdrawn = sa.select(void.c.id).where(void.c.replaces == other.c.id, void.c.void)
+    replaced = sa.select(other.c.id).where(
+        other.c.replaces == annotations.c.id, sa.or_(other.c.void, ~withdrawn.exists())
+    )
     return list(
         connection.execute(
             sa.select(annotations)
-            .where(annotations.c.annotator_id == person, ~annotations.c.void, ~withdrawn.exists())
-            .order_by(annotations.c.at, annotations.c.id)
+            .where(annotations.c.annotator_id == person, ~annotations.c.void, ~replaced.exists())
+            .order_by(annotations.c.kind != "repeat", annotations.c.face_id, annotations.c.id)
             .limit(_BATCH)
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +19,29 @@ def add(connection: sa.Connection, changes: Mapping[str, int]) -> None:
 
     Args:
         connection: of the transaction that made the changes.
-        changes: by name. They are made in the order of the names, so that two transactions never
-            wait for each other.
+        changes: by name. They are made when the transaction ends, in the order of the names, so
+            that two transactions never wait for each other.
     """
-    rows = [{"name": name, "value": change} for name, change in sorted(changes.items()) if change]
+    pending = connection.info.setdefault(_PENDING, Counter())
+    for name, change in changes.items():
+        pending[name] += change
+
+
+def flush(connection: sa.Connection) -> None:
+    """Write what `add` has gathered; `Database.write` calls it as the last thing of a transaction.
+
+    Every transaction changes the same few rows: whoever has them makes all others wait, so they are
+    held for as short as can be, and nobody who has them waits for anything else.
+    """
+    pending = connection.info.pop(_PENDING, {})
+    rows = [{"name": name, "value": change} for name, change in sorted(pending.items()) if change]
     if rows:
         connection.execute(_upsert(connection.dialect.name), rows)
+
+
+def forget(connection: sa.Connection) -> None:
+    """Drop what `add` has gathered, for the transaction is undone."""
+    connection.info.pop(_PENDING, None)
 
 
 def read(connection: sa.Connection, start: str = "") -> dict[str, int]:
@@ -32,14 +50,19 @@ def read(connection: sa.Connection, start: str = "") -> dict[str, int]:
     Raises:
         FormatError: one that is no whole number: the file is damaged.
     """
-    found = {}
+    found: dict[str, int] = {}
     for row in connection.execute(_CHOSEN, {"start": start, "end": start + _LAST}):
         name, value = row
         if not isinstance(name, str) or not isinstance(value, int):
             raise FormatError(f"damaged counter in the database: {name!r:.50} is {value!r:.50}")
         found[name] = value
-    return found
+    for name, change in connection.info.get(_PENDING, {}).items():
+        if name.startswith(start) and change:
+            found[name] = found.get(name, 0) + change
+    return {name: value for name, value in found.items() if value}
 
+
+_PENDING = "openaffect_counters"
 
 # A range, which the index of the names serves; LIKE is not served by it on every database.
 _LAST = "\U0010ffff"

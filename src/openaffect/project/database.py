@@ -20,6 +20,10 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL, make_url
 
 from openaffect.errors import DatabaseError, FormatError, InputError, reason
+from openaffect.project import counters
+
+Connection = sa.Connection
+"""What a transaction is written with; for the annotations of those who do not speak SQL."""
 
 PASSWORD = "OPENAFFECT_DATABASE_PASSWORD"
 """The environment variable that may hold the password; libpq's PGPASSWORD and ~/.pgpass work too."""
@@ -67,8 +71,21 @@ class Database:
         """
         with self._turn, self._naming(), self.engine.connect() as plain:
             connection = plain.execution_options(openaffect_write=True)
-            with connection.begin():
-                yield connection
+            try:
+                with connection.begin():
+                    yield connection
+                    counters.flush(connection)
+            finally:
+                counters.forget(connection)
+
+    def make_durable(self) -> None:
+        """Wait for the disk at the end of each transaction, as PostgreSQL does by itself.
+
+        Without it SQLite's last transactions may be lost with the power, though never in part.
+        """
+        if self.is_sqlite:
+            self.engine.dispose()
+            sa.event.listen(self.engine, "connect", _be_durable)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -80,6 +97,10 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise DatabaseError(f"{self.name}: {_explain(error)}") from error
+        except exc.TimeoutError as error:
+            raise DatabaseError(
+                f"{self.name}: no connection became free within {_WAIT_S} s; try again"
+            ) from error
 
 
 class _Turns:
@@ -152,7 +173,9 @@ def file_url(path: Path) -> URL:
 
 
 def _sqlite_engine(url: URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": _WAIT_S})
+    engine = sa.create_engine(
+        url, connect_args={"timeout": _WAIT_S}, pool_size=_POOL, max_overflow=2 * _POOL
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -168,6 +191,10 @@ def _sqlite_engine(url: URL) -> sa.Engine:
     return engine
 
 
+def _be_durable(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=FULL")
+
+
 def _postgresql_engine(url: URL) -> sa.Engine:
     from openaffect.extras import needs
 
@@ -178,7 +205,6 @@ def _postgresql_engine(url: URL) -> sa.Engine:
         url.set(password=password) if password else url,
         pool_size=_POOL,
         max_overflow=_POOL,
-        pool_pre_ping=True,
         connect_args={"connect_timeout": _WAIT_S},
     )
 

@@ -298,7 +298,7 @@ def open_project(path: str | Path) -> Project:
     try:
         with project.database.read() as connection:
             upgrading.check_version(connection, str(path))
-            _note_changes(project, connection)
+        _note_changes(project)
     except BaseException:
         project.close()
         raise
@@ -323,8 +323,7 @@ def change_settings(project: Project, values: Mapping[str, Any]) -> Project:
     settings = replace_settings(project.settings, values, Path(TOML))
     write_settings(settings, path)
     changed = dataclasses.replace(project, settings=settings)
-    with project.database.read() as connection:
-        _note_changes(changed, connection)
+    _note_changes(changed)
     return changed
 
 
@@ -346,9 +345,10 @@ def connect_project(path: Path) -> Project:
     return Project(path, settings, database, images)
 
 
-def _note_changes(project: Project, connection: sa.Connection) -> None:
+def _note_changes(project: Project) -> None:
     """Write an event for every key that is not what it was."""
-    stored = {row.key: row.value for row in connection.execute(sa.select(schema.settings))}
+    with project.database.read() as connection:
+        stored = {row.key: row.value for row in connection.execute(sa.select(schema.settings))}
     if stored.get("id") != project.settings.id:
         raise MismatchError(
             f"{project.path / TOML} is of project {project.settings.id or '(none)'}, but the database "

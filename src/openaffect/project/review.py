@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from openaffect.errors import ConflictError, InputError, NotFoundError
-from openaffect.project import answers, counters, gold, rows
+from openaffect.project import accounts, answers, counters, gold, rows
 from openaffect.project import assignments as leases
 from openaffect.project.accounts import Person
 from openaffect.project.answers import Answer
@@ -102,7 +102,8 @@ def settle(
     task = _find_task(connection, face)
     known = answers.find_answer(connection, answer.id)
     if known is not None:
-        if known.annotator_id == person.id and known.face_id == face and known.kind == "review":
+        mine = known.annotator_id == person.id and known.face_id == face and known.kind == "review"
+        if mine and answers.says(known, answer):
             return
         raise ConflictError("another answer has this id")
     connection.execute(sa.insert(annotations).values(**answers.make_review(person, face, answer)))
@@ -143,7 +144,10 @@ def send_back(
     assignment = leases.find_assignment(connection, row.annotator_id, row.assignment_id)
     if assignment.state != "done" or assignment.annotation != annotation:
         raise ConflictError("this answer was changed meanwhile; look at the face again")
-    leases.lease_again(connection, assignment, settings, note=note)
+    person = accounts.get_person(connection, row.annotator_id)
+    if person.state in ("revoked", "withdrawn"):
+        raise ConflictError(f"the person was {person.state}; settle or dismiss the face instead")
+    leases.lease_again(connection, assignment, settings, note=note, stands=annotation)
     _close(connection, task, "returned")
     rows.record_event(connection, "send_back", task.name, {"annotation": annotation})
 

@@ -127,6 +127,29 @@ def find_faces(connection: sa.Connection, face_ids: Iterable[str]) -> dict[str, 
     return {face_id: (source, sha256) for face_id, source, sha256 in rows}
 
 
+def find_face_ids(connection: sa.Connection, face_ids: Iterable[str]) -> set[str]:
+    """Those of the ids that a face has."""
+    statement = sa.select(faces.c.face_id).where(faces.c.face_id.in_(list(face_ids)))
+    return set(connection.execute(statement).scalars())
+
+
+def find_annotations(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Annotations by their ids, each with `face_id` and `annotator` as texts, and `pseudonym`."""
+    left_out = ("face_id", "annotator_id", "assignment_id")
+    statement = (
+        sa.select(
+            *(column for column in annotations.c if column.name not in left_out),
+            faces.c.face_id,
+            annotators.c.name.label("annotator"),
+            annotators.c.pseudonym,
+        )
+        .join(faces, faces.c.id == annotations.c.face_id)
+        .join(annotators, annotators.c.id == annotations.c.annotator_id)
+        .where(annotations.c.id.in_(list(ids)))
+    )
+    return {row.id: dict(row._mapping) for row in connection.execute(statement)}
+
+
 def find_images(connection: sa.Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
     """Images by their ids, each with `id`, `sha256`, `suffix` and its `faces`, as dictionaries."""
     wanted = sa.select(images.c.id, images.c.sha256, images.c.suffix).where(images.c.id.in_(ids))

@@ -71,12 +71,6 @@ def _refers(name: str, to: str, *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger, sa.ForeignKey(to), nullable=nullable)
 
 
-NUMBERS = (
-    *("training_done", "training_right", "drawn", "skipped", "work", "today"),
-    *("gold_answers", "gold_right", "repeat_answers", "repeat_same"),
-)
-"""Columns of `annotators` that count."""
-
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -230,19 +224,14 @@ annotators = sa.Table(
     sa.Column("keys", JsonText),
     sa.Column("auto_save", sa.Boolean, nullable=False, default=False),
     sa.Column("instructions", sa.Text),
-    sa.Column("rounds_passed", sa.Integer, nullable=False, default=0),
-    sa.Column("training", sa.Integer, nullable=False, default=0),
-    *(sa.Column(name, sa.Integer, nullable=False, default=0) for name in NUMBERS),
-    sa.Column("seconds", sa.Float, nullable=False, default=0.0),
-    sa.Column("day", sa.Text),
+    sa.Column("numbers", JsonText),
     sa.Column("watched_from", UtcDateTime),
     sa.Column("at", UtcDateTime, nullable=False),
 )
 """Who annotates: a person, or a pseudo-annotator such as `import:ferplus`.
 
-`training` is the number of training rounds that were begun. The numbers of a person change in the
-transaction that changes what they count; `today` counts the answers of `day`. Gold answers before
-`watched_from` are not held against the person.
+`numbers` are those of `accounts.NUMBERS`; they change in the transaction that changes what they
+count. Gold answers before `watched_from` are not held against the person.
 """
 
 links = sa.Table(

@@ -27,7 +27,7 @@ SCHEMA = 1
 """The version of `project.toml` that this openaffect writes."""
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
-_Count = Annotated[int, Meta(ge=1)]
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,15 @@ class AnnotationSettings:
         _Share, Meta(description="share of the faces that several people annotate")
     ] = 0.0
     lease_minutes: Annotated[
-        _Count, Meta(description="a face that was given out and not answered is free again then")
+        int,
+        Meta(
+            ge=1,
+            le=10_080,
+            description="a face that was given out and not answered is free again then",
+        ),
     ] = 20
     break_minutes: Annotated[
-        int, Meta(ge=0, description="remind of a break after so long; 0 for no reminder")
+        int, Meta(ge=0, le=1_440, description="remind of a break after so long; 0 for no reminder")
     ] = 45
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from starlette.datastructures import Headers
@@ -11,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openaffect.web.paths import route_path
 from openaffect.web.problems import PayloadTooLarge, RequestTimeout, make_answer
 
+_LARGER_AT_ONCE = 4
+
 
 class BodyLimit:
     """An ASGI application around another that gives it a whole body, or answers 413 or 408.
@@ -18,7 +21,7 @@ class BodyLimit:
     Args:
         app: the application.
         max_bytes: of a body.
-        larger: other limits, by the path.
+        larger: other limits, by the path; at most four such bodies are held at a time.
         seconds: in which a body must arrive.
     """
 
@@ -33,6 +36,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
         self._larger = larger or {}
         self._seconds = seconds
+        self._turns = asyncio.Semaphore(_LARGER_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -40,8 +44,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._larger.get(route_path(scope), self._max_bytes)
+        turn = self._turns if limit > self._max_bytes else contextlib.nullcontext()
         try:
-            body = await self._read(scope, receive, limit)
+            async with turn:
+                body = await self._read(scope, receive, limit)
         except (PayloadTooLarge, RequestTimeout) as problem:
             answer = make_answer(problem)
             answer.headers["Connection"] = "close"  # what is left of the body is not read

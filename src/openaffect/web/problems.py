@@ -140,7 +140,12 @@ class DatabaseUnavailable(Problem):
 
 def make_answer(problem: Problem) -> JSONResponse:
     """The answer to a request that is not answered."""
-    content: dict[str, object] = {"error": problem.code, "message": str(problem)}
+    content: dict[str, object] = {"error": problem.code, "message": _printable(str(problem))}
     if problem.limit is not None:
         content["limit"] = problem.limit
     return JSONResponse(content, problem.status, headers=problem.headers)
+
+
+def _printable(text: str) -> str:
+    """A text without halves of characters, which no answer can hold."""
+    return text.encode("utf-8", "backslashreplace").decode()

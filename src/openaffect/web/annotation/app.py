@@ -91,7 +91,7 @@ def make_app(
     )
     app.state.service = service
     app.state.is_secure = address is not None and address.startswith("https:")
-    for one in (me, faces, reviews, work):
+    for one in (faces, me, reviews, work):  # the first is asked most
         app.include_router(one.router)
     app.add_exception_handler(OpenAffectError, _answer_error)
     app.add_middleware(BodyLimit, max_bytes=_MAX_BYTES, larger={"/v1/gold": _MAX_GOLD_BYTES})

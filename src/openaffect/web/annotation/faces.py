@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
 
 from openaffect.errors import ImageError
@@ -15,11 +14,14 @@ from openaffect.project.assignments import Lease
 from openaffect.project.pictures import Place
 from openaffect.project.training import Training
 from openaffect.web.annotation.me import describe_counts, describe_training
-from openaffect.web.annotation.messages import Held, NewAnswer, Skip, Undo
+from openaffect.web.annotation.messages import NO_NUL, Held, NewAnswer, Skip, Undo
 from openaffect.web.annotation.service import Asking, Served, Service
 from openaffect.web.annotation.texts import instructions_version
 from openaffect.web.problems import Forbidden, NotFound
 from openaffect.web.shell import content, reasons
+
+if TYPE_CHECKING:
+    from openaffect.project.database import Connection
 
 Number = Annotated[int, Path(ge=0, le=2**53)]
 _REFUSED = reasons(401, 403, 404, 409, 413, 415, 422, 503)
@@ -30,6 +32,7 @@ router = APIRouter(tags=["annotation"], responses=_REFUSED)
 @router.post("/v1/faces/next")
 def get_faces(body: Held, service: Served, caller: Asking) -> dict[str, Any]:
     """The next faces, up to five with those that the page holds."""
+    service.expire_leases()
     with service.writing(caller, "annotator") as (connection, person):
         return _give(connection, service, person, body.held)
 
@@ -37,6 +40,7 @@ def get_faces(body: Held, service: Served, caller: Asking) -> dict[str, Any]:
 @router.post("/v1/faces/skip")
 def skip_face(body: Skip, service: Served, caller: Asking) -> dict[str, Any]:
     """Leave a face to somebody else, and get the next ones."""
+    service.expire_leases()
     with service.writing(caller, "annotator") as (connection, person):
         found = assignments.find_assignment(connection, person.id, body.assignment)
         if found is None:
@@ -48,6 +52,7 @@ def skip_face(body: Skip, service: Served, caller: Asking) -> dict[str, Any]:
 @router.post("/v1/faces/unskip")
 def unskip_faces(body: Held, service: Served, caller: Asking) -> dict[str, Any]:
     """Get the faces again that were skipped."""
+    service.expire_leases()
     with service.writing(caller, "annotator") as (connection, person):
         assignments.unskip_faces(connection, person)
         return _give(connection, service, person, body.held)
@@ -58,6 +63,7 @@ def add_annotation(body: NewAnswer, service: Served, caller: Asking) -> dict[str
     """Store an answer, and get the next faces; sent again, it changes nothing."""
     settings = service.project.settings
     answer = answers.check_answer(body.to_answer(), settings)
+    service.expire_leases()
     with service.writing(caller, "annotator") as (connection, person):
         stored = answers.store_answer(connection, person, body.assignment, answer, settings)
         return {
@@ -75,7 +81,7 @@ def list_annotations(
     service: Served,
     caller: Asking,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(max_length=100)] = None,
+    before: Annotated[str | None, Query(max_length=100, pattern=NO_NUL)] = None,
 ) -> dict[str, Any]:
     """The own answers, the newest first."""
     with service.reading(caller, "annotator") as (connection, person):
@@ -126,7 +132,7 @@ def send_picture(service: Service, place: Place, *, photo: bool) -> Response:
     try:
         data = render(service.project, place)
     except ImageError as error:
-        raise NotFound(f"the picture cannot be shown: {error}") from error
+        raise NotFound("the picture cannot be shown: it is missing or damaged") from error
     return Response(data, media_type="image/jpeg")
 
 
@@ -140,7 +146,7 @@ def _find_seen(service: Service, caller: Asking, assignment: int) -> Place:
 
 
 def _give(
-    connection: sa.Connection, service: Service, person: Person, held: Collection[int]
+    connection: Connection, service: Service, person: Person, held: Collection[int]
 ) -> dict[str, Any]:
     """The next faces of a person, or why there are none, and what their page shows beside them."""
     settings = service.project.settings
@@ -153,7 +159,6 @@ def _give(
     elif state is not None and state.failed:
         reason = "training_failed"
     else:
-        service.expire_leases(connection)
         given = assignments.lease_faces(connection, person, settings, held)
         reason = None if given or held else "done"
     counts = describe_counts(person)
@@ -164,7 +169,7 @@ def _give(
         "counts": counts,
         "faces": _describe(connection, service, given),
         "reason": reason,
-        "left": service.count_left(connection),
+        "left": service.count_left(connection, person),
         "skipped": counts["skipped"],
     }
 
@@ -173,9 +178,7 @@ def _shown_training(state: Training | None) -> dict[str, Any] | None:
     return None if state is None else describe_training(state)
 
 
-def _describe(
-    connection: sa.Connection, service: Service, given: list[Lease]
-) -> list[dict[str, Any]]:
+def _describe(connection: Connection, service: Service, given: list[Lease]) -> list[dict[str, Any]]:
     """Leases as the page gets them; gold and repetitions look like work."""
     numbers = [one.face for one in given]
     places = pictures.find_places(connection, numbers)
@@ -205,7 +208,7 @@ def _describe(
     return found
 
 
-def _describe_previous(connection: sa.Connection, lease: Lease) -> dict[str, Any] | None:
+def _describe_previous(connection: Connection, lease: Lease) -> dict[str, Any] | None:
     row = None if lease.annotation is None else answers.find_answer(connection, lease.annotation)
     if row is None:
         return None

@@ -211,12 +211,12 @@ async def _check_password(service: Service, caller: Caller, name: str, password:
         Unauthorized: they do not fit; which of them is not said.
     """
     project = service.project
+    stored = await run_in_threadpool(accounts.begin_sign_in, project, name, caller.address)
     async with service.hashing:
-        stored = await run_in_threadpool(accounts.begin_sign_in, project, name, caller.address)
         right = await run_in_threadpool(accounts.verify_password, stored, password)
-        token = await run_in_threadpool(
-            lambda: accounts.end_sign_in(project, name, caller.address, right=right)
-        )
+    token = await run_in_threadpool(
+        accounts.end_sign_in, project, name, caller.address, stored if right else None
+    )
     if token is None:
         raise Unauthorized("name or password is wrong")
     return token

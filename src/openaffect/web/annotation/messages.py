@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openaffect.project.answers import LONGEST_COMMENT, Answer
 
-_Text = Annotated[str, Field(max_length=1_000)]
+NO_NUL = r"^[^\x00]*$"
+"""What a text looks like that PostgreSQL can hold."""
+
+_Text = Annotated[str, Field(max_length=1_000, pattern=NO_NUL)]
 _Unit = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 _Number = Annotated[int, Field(ge=0, le=2**53)]
 _Held = Annotated[list[_Number], Field(max_length=100)]
@@ -87,7 +90,7 @@ class Said(Message):
     valence: _Unit | None = None
     arousal: _Unit | None = None
     occluded: bool = False
-    comment: str = Field("", max_length=LONGEST_COMMENT)
+    comment: str = Field("", max_length=LONGEST_COMMENT, pattern=NO_NUL)
     seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
@@ -182,4 +185,4 @@ class NewGold(Message):
     """Faces that become gold."""
 
     source: _Text
-    csv: str | None = None
+    csv: str | None = Field(None, pattern=NO_NUL)

@@ -5,24 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import sqlalchemy as sa
 from fastapi import Depends, Request
 
 from openaffect.project import Project, accounts, assignments, counters
 from openaffect.project.accounts import Person
 from openaffect.web.metrics import Registry
-from openaffect.web.problems import Forbidden, Unauthorized, UnsupportedMediaType
+from openaffect.web.problems import (
+    Forbidden,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+
+if TYPE_CHECKING:
+    from openaffect.project.database import Connection
 
 COOKIE = "openaffect_session"
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_FORWARDED = re.compile(r"forwarded|x-forwarded-.*|via|x-real-ip|cf-.*|.*-client-ip|x-original-.*")
 _HASHING_AT_ONCE = 2  # passwords, 19 MiB each
+_HASHING_WAITING, _HASHING_RETRY_S = 50, 5
 _EXPIRE_EACH_S = 2.0
-_COUNT_EACH_S = 0.5
+_COUNT_EACH = 50  # answers of a person
 
 
 class Service:
@@ -37,6 +47,7 @@ class Service:
         without_accounts: see there.
         registry: of the metrics.
         hashing: bounds the memory and time of checking passwords.
+        changing: a lock of the settings.
 
     Raises:
         InputError: the project has accounts, or, with accounts, it has none.
@@ -46,20 +57,21 @@ class Service:
         self.project = project
         self.without_accounts = without_accounts
         self.registry = Registry()
-        self.hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
-        self._expired = self._counted = -math.inf
-        self._left = 0
+        self.hashing = _Hashing()
+        self.changing = threading.Lock()  # settings, one request after the other
+        self._expired = -math.inf
+        self._left: dict[int, tuple[int, int]] = {}
         if without_accounts:
             accounts.find_local(project)
 
     @contextlib.contextmanager
-    def reading(self, caller: Caller, role: str) -> Iterator[tuple[sa.Connection, Person]]:
+    def reading(self, caller: Caller, role: str) -> Iterator[tuple[Connection, Person]]:
         """A transaction that only reads, for a person who may do what is for a role."""
         with self.project.database.read() as connection:
             yield connection, self._find(connection, caller, role)
 
     @contextlib.contextmanager
-    def writing(self, caller: Caller, role: str) -> Iterator[tuple[sa.Connection, Person]]:
+    def writing(self, caller: Caller, role: str) -> Iterator[tuple[Connection, Person]]:
         """The same, for a transaction that writes; the person's numbers are written in the end."""
         with self.project.database.write() as connection:
             person = self._find(connection, caller, role)
@@ -68,21 +80,30 @@ class Service:
             if person.numbers != before:
                 accounts.save_numbers(connection, person)
 
-    def expire_leases(self, connection: sa.Connection) -> None:
-        """Give back what was leased for too long, where that was not looked for a moment ago."""
+    def expire_leases(self) -> None:
+        """Give back what was leased for too long, where that was not looked for a moment ago.
+
+        In a transaction of its own: one that has rows of a face must not wait for those of others.
+        """
         now = time.monotonic()
         if now >= self._expired + _EXPIRE_EACH_S:
             self._expired = now
-            assignments.expire_leases(connection)
+            with self.project.database.write() as connection:
+                assignments.expire_leases(connection)
 
-    def count_left(self, connection: sa.Connection) -> int:
-        """How many answers are wanted, as of a moment ago."""
-        now = time.monotonic()
-        if now >= self._counted + _COUNT_EACH_S:
-            self._counted = now
+    def count_left(self, connection: Connection, person: Person) -> int:
+        """About how many answers are wanted.
+
+        Each answer of the person takes one away, and the true number is looked up now and then: else
+        it would tell work from hidden gold and repetitions, which it does not count.
+        """
+        work = person.numbers["work"]
+        left, since = self._left.get(person.id, (0, work - _COUNT_EACH))
+        if not since <= work < since + _COUNT_EACH:
             numbers = counters.read(connection, "answers.")
-            self._left = numbers.get("answers.wanted", 0) - numbers.get("answers.done", 0)
-        return max(0, self._left)
+            left, since = numbers.get("answers.wanted", 0) - numbers.get("answers.done", 0), work
+            self._left[person.id] = left, since
+        return max(0, left - (work - since))
 
     def find(self, caller: Caller, role: str) -> Person:
         """Who asks, if they may do what is for a role.
@@ -94,7 +115,7 @@ class Service:
         with self.reading(caller, role) as (_, person):
             return person
 
-    def _find(self, connection: sa.Connection, caller: Caller, role: str) -> Person:
+    def _find(self, connection: Connection, caller: Caller, role: str) -> Person:
         if self.without_accounts:
             if accounts.has_accounts(connection):
                 raise Unauthorized("the project has accounts by now: start the server again")
@@ -105,6 +126,23 @@ class Service:
         if not person.may(role):
             raise Forbidden(f"this is for the role {role}, and yours is {person.role}")
         return person
+
+
+class _Hashing(asyncio.Semaphore):
+    """A turn to hash a password; who would wait for too long is sent away."""
+
+    def __init__(self) -> None:
+        super().__init__(_HASHING_AT_ONCE)
+        self._queue = 0
+
+    async def __aenter__(self) -> None:
+        if self._queue >= _HASHING_WAITING:
+            raise TooManyRequests("too many people sign in at this moment", _HASHING_RETRY_S)
+        self._queue += 1
+        try:
+            await super().__aenter__()
+        finally:
+            self._queue -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +161,7 @@ async def identify(request: Request) -> Caller:
         UnsupportedMediaType: a body that is no JSON.
     """
     service: Service = request.app.state.service
-    if service.without_accounts and any(name in request.headers for name in _FORWARDED):
+    if service.without_accounts and any(map(_FORWARDED.fullmatch, request.headers)):
         raise Forbidden(
             "this server works without accounts, for one person at this computer; a forwarded "
             "request is somebody else's"

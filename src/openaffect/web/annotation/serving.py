@@ -33,6 +33,7 @@ def serve_project(
     root_path = _check_path(root_path)
     _check_proxies(proxies)
     link = None if owner is None else _link_owner(project, owner)
+    project.database.make_durable()
     without_accounts = not _has_accounts(project)
     if without_accounts:
         _check_alone(host, origin, proxies, root_path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from openaffect.annotation.batches import make_batch
 from openaffect.annotation.dashboard import read_dashboard
 from openaffect.annotation.gold import add_gold, add_reviewed_gold
-from openaffect.errors import InputError
+from openaffect.errors import InputError, UnknownName
 from openaffect.project import accounts, answers, consent, gold, tasks
 from openaffect.project.accounts import Link, Person
 from openaffect.project.project import change_settings
@@ -18,6 +18,7 @@ from openaffect.project.settings import describe_settings
 from openaffect.project.tasks import Filter
 from openaffect.web.annotation.faces import Number
 from openaffect.web.annotation.messages import (
+    NO_NUL,
     ChangeBatch,
     ChangePerson,
     Invite,
@@ -30,6 +31,7 @@ from openaffect.web.annotation.service import Asking, Served, Service
 from openaffect.web.problems import Forbidden, Unprocessable
 from openaffect.web.shell import reasons
 
+BatchName = Annotated[str, Path(max_length=100, pattern=NO_NUL)]
 _GROUPS = ("annotation", "quality")  # of settings that the pages change
 
 router = APIRouter(tags=["work"], responses=reasons(401, 403, 404, 409, 413, 415, 422, 503))
@@ -71,14 +73,14 @@ def change_person(
     """Give a person another role, revoke their account, or let them work again."""
     owner = _need_accounts(service, caller)
     by = owner.pseudonym
+    if body.state not in (None, "active", "revoked"):
+        raise Unprocessable("expected the state active or revoked")
     if body.role is not None:
         accounts.change_role(service.project, person, body.role, by=by)
     if body.state == "revoked":
         accounts.revoke(service.project, person, by=by)
     elif body.state == "active":
         accounts.resume(service.project, person, by=by)
-    elif body.state is not None:
-        raise Unprocessable("expected the state active or revoked")
     with service.project.database.read() as connection:
         found = accounts.get_person(connection, person)
     return _describe_person(service, found)
@@ -140,7 +142,9 @@ def add_batch(body: NewBatch, service: Served, caller: Asking) -> dict[str, Any]
 
 
 @router.patch("/v1/batches/{name}")
-def change_batch(name: str, body: ChangeBatch, service: Served, caller: Asking) -> dict[str, Any]:
+def change_batch(
+    name: BatchName, body: ChangeBatch, service: Served, caller: Asking
+) -> dict[str, Any]:
     """Open or close a batch, or change who works on it."""
     values = body.model_dump(exclude_unset=True)
     if "state" in values and values["state"] is None:
@@ -192,17 +196,17 @@ def get_settings(service: Served, caller: Asking) -> dict[str, Any]:
 def set_settings(body: dict[str, Any], service: Served, caller: Asking) -> dict[str, Any]:
     """Change settings; each change is an event."""
     service.find(caller, "owner")
-    strange = [key for key in body if key.partition(".")[0] not in _GROUPS]
-    if strange:
-        raise Unprocessable(
-            f"expected keys of {' and '.join(_GROUPS)}, but got '{strange[0][:50]}'"
-        )
-    if body.get("quality.training_rounds"):
-        with service.project.database.read() as connection:
-            if not gold.count_gold(connection):
-                raise InputError("a training round needs gold faces: choose some first")
-    service.project = change_settings(service.project, body)
-    return {"settings": describe_settings(service.project.settings, _GROUPS)}
+    with service.changing:
+        known = {one["key"] for one in describe_settings(service.project.settings, _GROUPS)}
+        strange = [key for key in body if key not in known]
+        if strange:
+            raise Unprocessable(str(UnknownName("key", strange[0][:50], sorted(known))))
+        if body.get("quality.training_rounds"):
+            with service.project.database.read() as connection:
+                if not gold.count_gold(connection):
+                    raise InputError("a training round needs gold faces: choose some first")
+        service.project = change_settings(service.project, body)
+        return {"settings": describe_settings(service.project.settings, _GROUPS)}
 
 
 @router.get("/v1/events")
