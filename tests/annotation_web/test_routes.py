@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -554,13 +557,63 @@ def test_an_owner_runs_the_work(people: People) -> None:
     settings = root.patch("/v1/settings", json={"annotation.region_shown": True}).json()["settings"]
     assert {one["key"]: one["value"] for one in settings}["annotation.region_shown"] is True
     assert root.get("/v1/me").json()["region_shown"] is True
-    for body in ({"annotation.overlap": 0}, {"annotation.overlp": 1}, {"database": "x"}):
-        assert root.patch("/v1/settings", json=body).status_code in (404, 422), body
     assert "region_shown = true" in (people.project.path / "project.toml").read_text()
     events = root.get("/v1/events?limit=2").json()["events"]
     assert [one["kind"] for one in events] == ["setting", "batch"]
     older = root.get(f"/v1/events?before={events[-1]['id']}").json()["events"]
     assert older[-1]["kind"] == "new"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"annotation.overlap": 10**23},
+        {"annotation.lease_minutes": 10**15},
+        {"annotation.lease_minutes": 0},
+        {"quality": {"training_rounds": 3}},
+        {"quality.training_rounds": 3},  # without gold
+        {"\ud800": 1},
+        {"annotation.overlap": "\ud800"},
+        {"database": "x"},
+    ],
+)
+def test_settings_that_are_refused(local: TestClient, body: dict[str, Any]) -> None:
+    before = local.get("/v1/settings").json()
+    text = json.dumps(body)
+    answer = local.patch("/v1/settings", content=text, headers={"content-type": "application/json"})
+    assert problem(answer) == (422, "unprocessable")
+    assert local.get("/v1/settings").json() == before
+    assert local.post("/v1/faces/next", json={}).status_code == 200
+
+
+def test_a_text_with_nul_is_refused(people: People) -> None:
+    root = people("Root", "owner")
+    assert root.get("/v1/annotations?before=%00").status_code == 422
+    assert root.patch("/v1/batches/%00", json={"state": "open"}).status_code == 422
+    for path, body in (
+        ("/v1/session", {"name": "a\0", "password": "x" * 12}),
+        ("/v1/undo", {"id": uuid7(), "annotation": "\0"}),
+        ("/v1/batches", {"name": "x", "filter": {"query": "\0"}}),
+        ("/v1/gold", {"source": "csv", "csv": "face_id,expression\n\0,happy\n"}),
+        ("/v1/people", {"name": "a\0"}),
+    ):
+        assert root.post(path, json=body).status_code == 422, path
+
+
+def test_how_many_are_left_does_not_tell_gold_from_work(local: TestClient) -> None:
+    service = service_of(local)
+    with service.project.database.read() as connection:
+        names = connection.execute(sa.select(schema.faces.c.face_id)).scalars().all()
+    csv = "face_id,expression\n" + "".join(f"{name},happy\n" for name in names)
+    assert local.post("/v1/gold", json={"source": "csv", "csv": csv}).json()["added"] == 8
+    service.project = _with(service.project, "gold_share", 0.0)
+    assert len(next_faces(local)) == 5
+    service.project = _with(service.project, "gold_share", 1.0)
+    lefts = [say(local, next_faces(local)[0]["assignment"]).json()["left"] for _ in range(8)]
+    with service.project.database.read() as connection:
+        kinds = Counter(connection.execute(sa.select(schema.assignments.c.kind)).scalars())
+    assert kinds == {"work": 5, "gold": 3}
+    assert [a - b for a, b in itertools.pairwise(lefts)] == [1] * 7
 
 
 def test_consent_that_is_withdrawn_over_http(people: People) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -34,6 +35,7 @@ from openaffect.project import (
     assignments,
     counters,
     gold,
+    review,
     schema,
     training,
 )
@@ -174,20 +176,13 @@ def test_a_skipped_face_goes_to_others_and_comes_back_when_asked(project: Projec
     ada, bo = (add_person(project, name) for name in ("Ada", "Bo"))
     first, second = draw(project, ada)
 
-    def skip(person: Person, number: int) -> None:
-        with project.database.write() as connection:
-            now = accounts.get_person(connection, person.id)
-            found = assignments.find_assignment(connection, person.id, number)
-            assignments.skip_face(connection, now, found)
-            accounts.save_numbers(connection, now)
-
-    skip(ada, first.id)
-    skip(ada, first.id)  # a second click changes nothing
+    skip(project, ada, first.id)
+    skip(project, ada, first.id)  # a second click changes nothing
     assert task_of(project, first.face).given == 0
     assert draw(project, ada, (second.id,)) == []
     [given] = draw(project, bo)
     assert given.face == first.face
-    skip(bo, given.id)
+    skip(project, bo, given.id)
     with project.database.write() as connection:
         now = accounts.get_person(connection, ada.id)
         assert now.numbers["skipped"] == 1
@@ -386,25 +381,188 @@ def test_counters_are_what_the_rows_say_whatever_happens(project: Project) -> No
     people = [add_person(project, name) for name in "abc"]
     chance = random.Random(5)
     said: list[tuple[Person, str]] = []
-    for step in range(60):
+    seen: Counter[str] = Counter()
+    for step in range(120):
         person = chance.choice(people)
-        if said and chance.random() < 0.3:
-            who, name = said.pop(chance.randrange(len(said)))
-            undo(project, who, name)
-        elif found := draw(project, person):
-            more = {"valence": chance.uniform(-0.7, 0.7), "arousal": chance.uniform(-0.7, 0.7)}
-            expression = chance.choice(["happy", "sad"])
-            flag = chance.random() < 0.2
-            said.append((person, say(project, person, found[0].id, expression, flag=flag, **more)))
+        what = chance.choices(["undo", "return", "expire", "skip", "say"], [3, 2, 1, 1, 8])[0]
+        found = draw(project, person)
+        with contextlib.suppress(ConflictError):  # an answer that was undone before
+            if what == "undo" and said:
+                who, name = chance.choice(said)
+                undo(project, who, name)
+            elif what == "return" and said:
+                who, name = chance.choice(said)
+                with project.database.write() as connection:
+                    face = answers.find_answer(connection, name).face_id
+                    review.send_back(connection, face, name, "again", project.settings)
+            elif what == "expire" and found:
+                which = schema.assignments.c.id == found[0].id
+                change(project, schema.assignments, which, expires=ago(seconds=1))
+            elif what == "skip" and found:
+                skip(project, person, found[0].id)
+            elif found:
+                more = {"valence": chance.uniform(-0.7, 0.7), "arousal": chance.uniform(-0.7, 0.7)}
+                expression, flag = chance.choice(["happy", "sad"]), chance.random() < 0.2
+                name = say(project, person, found[0].id, expression, flag=flag, **more)
+                said.append((person, name))
+            seen[what] += 1
         if step % 10 == 9:
             assert counted(project) == recount(project)
-    assert counted(project)["answers.done"] > 5
+            for face in faces:
+                assert_task_is_right(project, face)
+    assert min(seen.values()) > 3
+    assert counted(project)["answers.done"] > 3
     assert counted(project)["agreement.pairs"] > 0
     assert sum(count(project, "density.").values()) == counted(project)["annotations.work"]
     assert (
         sum(one.numbers["work"] for one in accounts.list_people(project))
         == (counted(project)["annotations.work"])
     )
+
+
+def assert_task_is_right(project: Project, face: int) -> None:
+    """`done` is the number of people whose work on the face stands, `given` those who have it, too."""
+    with project.database.read() as connection:
+        valid = answers.find_valid_answers(connection, face)
+        states = connection.execute(
+            sa.select(schema.assignments.c.annotator_id, schema.assignments.c.state).where(
+                schema.assignments.c.face_id == face, schema.assignments.c.kind == "work"
+            )
+        ).all()
+    people = [row.annotator_id for row in states]
+    assert len(set(people)) == len(people)  # one assignment of a face per person
+    task = task_of(project, face)
+    assert task.done == len([row for row in valid if row.kind == "work"])
+    assert task.given == sum(row.state in ("leased", "done", "returned") for row in states)
+
+
+def skip(project: Project, person: Person, number: int) -> None:
+    with project.database.write() as connection:
+        now = accounts.get_person(connection, person.id)
+        found = assignments.find_assignment(connection, person.id, number)
+        assignments.skip_face(connection, now, found)
+        accounts.save_numbers(connection, now)
+
+
+def test_a_face_that_expired_comes_back_to_its_person_once(project: Project) -> None:
+    [face] = add_faces(project, 1)
+    add_batch(project, [face], wanted=2)
+    ada = add_person(project, "Ada")
+    [first] = draw(project, ada)
+    which = schema.assignments.c.id == first.id
+    change(project, schema.assignments, which, expires=ago(seconds=1))
+    [again] = draw(project, ada)
+    assert again.id == first.id
+    say(project, ada, first.id)
+    with pytest.raises(ConflictError):
+        say(project, ada, again.id)
+    assert (task_of(project, face).given, task_of(project, face).done) == (1, 1)
+    assert draw(project, ada) == []
+
+
+def test_a_correction_that_is_undone_brings_the_first_answer_back(project: Project) -> None:
+    [face] = add_faces(project, 1)
+    add_batch(project, [face])
+    ada = add_person(project, "Ada")
+    first = say(project, ada, draw(project, ada)[0].id, "happy", flag=True)
+    with project.database.write() as connection:
+        review.send_back(connection, face, first, "again", project.settings)
+    second = say(project, ada, draw(project, ada)[0].id, "sad")
+    assert counted(project)["expression.sad"] == 1
+    lease = undo(project, ada, second)
+    assert lease.annotation == first
+    found = counted(project)
+    assert (found["answers.done"], found["expression.happy"]) == (1, 1)
+    assert "expression.sad" not in found
+    assert counted(project) == recount(project)
+    assert_task_is_right(project, face)
+    assert task_of(project, face).review == "open"  # its flag counts again
+
+
+def test_a_pause_keeps_first_answers_and_takes_what_was_in_work(project: Project) -> None:
+    faces = add_faces(project, 8)
+    add_batch(project, faces)
+    ada = add_person(project, "Ada")
+    leases = draw(project, ada)
+    first = say(project, ada, leases[0].id)
+    skip(project, ada, leases[1].id)
+    with project.database.write() as connection:
+        review.send_back(connection, leases[0].face, first, "again", project.settings)
+        accounts.pause(connection, accounts.get_person(connection, ada.id), "tired")
+        assignments.end_leases(connection, ada.id)
+    assert task_of(project, leases[0].face).given == 1  # the first answer stands
+    say(project, ada, leases[2].id)
+    with pytest.raises(ConflictError, match="paused"):
+        say(project, ada, leases[1].id)
+    which = schema.assignments.c.id == leases[3].id
+    change(project, schema.assignments, which, expires=ago(seconds=1))
+    with pytest.raises(ConflictError, match="paused"):
+        say(project, ada, leases[3].id)
+    assert counted(project) == recount(project)
+    for face in faces:
+        assert_task_is_right(project, face)
+
+
+def test_a_late_copy_of_an_undo_changes_nothing(project: Project) -> None:
+    [face] = add_faces(project, 1)
+    add_batch(project, [face])
+    ada = add_person(project, "Ada")
+    number = draw(project, ada)[0].id
+    name, mark = say(project, ada, number), uuid7()
+
+    def undo_again() -> int:
+        with project.database.write() as connection:
+            now = accounts.get_person(connection, ada.id)
+            found = answers.undo_answer(connection, now, mark, name, project.settings)
+            accounts.save_numbers(connection, now)
+            return found.id
+
+    assert undo_again() == undo_again() == number
+    second = say(project, ada, number, "sad")
+    with pytest.raises(ConflictError):
+        undo_again()
+    with project.database.write() as connection:
+        now = accounts.get_person(connection, ada.id)
+        with pytest.raises(ConflictError):
+            answers.undo_answer(connection, now, second, second, project.settings)
+    assert counted(project) == recount(project)
+    assert_task_is_right(project, face)
+
+
+@pytest.mark.slow
+def test_people_who_do_everything_at_once_leave_true_counters(project: Project) -> None:
+    faces = add_faces(project, 60)
+    add_batch(project, faces, wanted=2)
+    people = [add_person(project, f"p{n}") for n in range(8)]
+    errors: list[BaseException] = []
+
+    def work(person: Person, seed: int) -> None:
+        chance = random.Random(seed)
+        said: list[str] = []
+        try:
+            for _ in range(25):
+                with contextlib.suppress(ConflictError):
+                    if said and chance.random() < 0.3:
+                        undo(project, person, chance.choice(said))
+                    elif found := draw(project, person):
+                        said.append(say(project, person, chance.choice(found).id, "sad"))
+        except BaseException as error:  # told by the test
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(person, 2 * n + twice))
+        for n, person in enumerate(people)
+        for twice in range(2)  # two tabs each
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert counted(project) == recount(project)
+    assert counted(project)["answers.done"] > 30
+    for face in faces:
+        assert_task_is_right(project, face)
 
 
 # ---- gold, repeats, training ----------------------------------------------------------------
@@ -544,6 +702,15 @@ def test_an_answer_in_training_cannot_be_undone(sqlite_project: Project) -> None
     with project.database.write() as connection:
         training.advance_training(connection, ada, project.settings)
         accounts.save_numbers(connection, ada)
-    name = say(project, ada, draw(project, ada)[0].id)
+    first, second = draw(project, ada)[:2]
+    name = say(project, ada, first.id)
     with pytest.raises(ConflictError, match="training"):
         undo(project, ada, name)
+    with pytest.raises(ConflictError, match="training"):
+        skip(project, ada, second.id)
+    which = schema.assignments.c.id == second.id
+    change(project, schema.assignments, which, expires=ago(seconds=1))
+    again = [one for one in draw(project, ada) if one.face == second.face]
+    assert len(again) == 1  # the same face once more, and only one answer
+    with pytest.raises(ConflictError, match="round"):
+        say(project, ada, second.id)

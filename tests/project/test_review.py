@@ -112,8 +112,9 @@ def test_settled_faces_leave_the_queue_and_may_become_gold(project: Project) -> 
         ("work", "sad", True),
     ]
     assert known == listed[0] == gold.GoldFace("face-00000", "fear", -0.1, 0.6)
-    with project.database.write() as connection, pytest.raises(ConflictError):
-        review.settle(connection, root, face, Answer(names[0], "fear"))
+    for again in (Answer(names[0], "fear"), Answer(answer.id, "sad")):
+        with project.database.write() as connection, pytest.raises(ConflictError):
+            review.settle(connection, root, face, again)
     undo(project, ada, names[0])
     say(project, ada, draw(project, ada)[0].id, "anger")
     assert list_open(project) == []  # no new reason

@@ -193,7 +193,9 @@ def get_settings(service: Served, caller: Asking) -> dict[str, Any]:
 
 
 @router.patch("/v1/settings")
-def set_settings(body: dict[str, Any], service: Served, caller: Asking) -> dict[str, Any]:
+def set_settings(
+    body: dict[str, bool | int | float], service: Served, caller: Asking
+) -> dict[str, Any]:
     """Change settings; each change is an event."""
     service.find(caller, "owner")
     with service.changing:
