@@ -44,7 +44,7 @@ Requests that change something have JSON bodies. Who asks is known by a cookie."
 
 _MAX_BYTES = 64_000  # of a body
 _MAX_GOLD_BYTES = 8_000_000  # a CSV text
-_THREADS = 16  # as many as the database has connections at most
+_THREADS = 4  # more of them only wait for each other's turn
 _RETRY_AFTER_S = 2
 
 

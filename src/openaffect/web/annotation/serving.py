@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -44,6 +45,9 @@ def serve_project(
         address=origin,
         root_path=root_path,
     )
+
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: looking through it again and again makes people wait
 
     def tell(address: str) -> None:
         if ready is not None:
