@@ -455,10 +455,12 @@ def _first_from(connection: sa.Connection, free: Any, start: float) -> int | Non
 def _insert(
     connection: sa.Connection, person: int, *, expires: datetime.datetime, **values: Any
 ) -> Lease:
-    given = {"face_id": 0, "kind": "work", "batch": None, "round": None} | values
+    given: dict[str, Any] = {"face_id": 0, "kind": "work", "batch": None, "round": None}
+    given |= values
     rest = {"annotator_id": person, "state": "leased", "expires": expires, "at": _now()}
     number = connection.execute(_GIVE, given | rest).scalar_one()
-    return Lease(number, *given.values(), note=None, annotation=None, expires=expires)
+    face, kind, batch, this = given.values()
+    return Lease(number, face, kind, batch, this, None, None, expires)
 
 
 def _revive(connection: sa.Connection, number: int, expires: datetime.datetime) -> Lease:

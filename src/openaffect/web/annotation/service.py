@@ -97,7 +97,7 @@ class Service:
         Each answer of the person takes one away, and the true number is looked up now and then: else
         it would tell work from hidden gold and repetitions, which it does not count.
         """
-        work = person.numbers["work"]
+        work = int(person.numbers["work"])
         left, since = self._left.get(person.id, (0, work - _COUNT_EACH))
         if not since <= work < since + _COUNT_EACH:
             numbers = counters.read(connection, "answers.")
