@@ -25,6 +25,7 @@ OTHER_COMMANDS = {
         "cross-validate",
         "split",
         "serve",
+        "annotate",
         "weights",
     ),  # datasets; HTTP; nothing
     *("train", "tune"),  # recipes, settings and search spaces are doors of their own

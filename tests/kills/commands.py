@@ -102,7 +102,7 @@ BEFORE: dict[str, Sequence[Sequence[str]]] = {
 # What is no command here: `weights` and `info` write nothing of their own (the download is tested
 # with `atomic_file`), `serve` and `status` write nothing, the other publication differs in its recipes, and
 # `upgrade` has nothing to do before there is a second version of the tables.
-OTHERS = {"weights", "info", "serve", "status", "upgrade", "replicate giguere2020"}
+OTHERS = {"weights", "info", "serve", "annotate", "status", "upgrade", "replicate giguere2020"}
 
 
 def write_inputs(folder: Path) -> None:
