@@ -1,6 +1,6 @@
 """How fast annotators get their next face, alone and by the hundred, and what a killed server loses.
 
-    python benchmarks/annotation.py [--faces 500000] [--database sqlite|postgresql] [--seconds 60]
+    python benchmarks/annotation.py [--faces 500000] [--database sqlite|postgresql] [--seconds 20]
 
 Rows are generated; every face shares one synthetic image. For each database it prints
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=500_000)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--annotators", type=int, help="50 on SQLite, 200 on PostgreSQL")
     parser.add_argument("--port", type=int, default=8765)
     options = parser.parse_args()
