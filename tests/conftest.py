@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Workers of pytest-xdist share the cores: each takes one for its sums. Torch reads this once, when
 # it is first imported.
@@ -85,6 +87,23 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
 def s3_server(pytestconfig: pytest.Config) -> str:
     """The address of a server that speaks the protocol of S3, or a skip that says what is missing."""
     return moto.server(_shared(pytestconfig))
+
+
+@pytest.fixture(scope="module")
+def launch_chromium() -> Iterator[Callable[..., Any]]:
+    """Starts headless Chromium with more arguments.
+
+    A process can have one driver at a time; while it is there, an event loop runs in the main
+    thread, which tests of other modules may need for themselves.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("neither chromium nor google-chrome is installed")
+    with playwright.sync_playwright() as driver:
+        yield lambda *more: driver.chromium.launch(
+            executable_path=program, args=["--no-sandbox", *more]
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

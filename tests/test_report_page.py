@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -413,22 +413,19 @@ def test_a_bin_says_which_way_it_errs() -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_no_table_is_cut_at_1300_pixels(dataset: Dataset, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("chromium is not installed")
+def test_no_table_is_cut_at_1300_pixels(
+    dataset: Dataset, tmp_path: Path, launch_chromium: Callable[..., Any]
+) -> None:
     report = score(dataset, predict(dataset))
     report.save(tmp_path / "report")
     names = ["imbalanced", "weighted-loss", "down-sampling", "up-sampling"]
     compare([report] * 4, names=names, rounds=5).save(tmp_path / "compared.html")
     find = "() => [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1300, "height": 900})
-        for path in ("report/report.html", "compared.html"):
-            page.goto((tmp_path / path).as_uri())
-            beyond = page.evaluate(find)
-            assert beyond
-            assert max(beyond) <= 0
-        browser.close()
+    browser = launch_chromium()
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    for path in ("report/report.html", "compared.html"):
+        page.goto((tmp_path / path).as_uri())
+        beyond = page.evaluate(find)
+        assert beyond
+        assert max(beyond) <= 0
+    browser.close()

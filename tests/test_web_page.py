@@ -174,27 +174,18 @@ def scene() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory, scene):
+def chromium(launch_chromium, tmp_path_factory, scene):
     """Chromium with a camera that shows `scene` and asks nobody."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("neither chromium nor google-chrome is installed")
     film = tmp_path_factory.mktemp("camera") / "scene.y4m"
     frame = cv2.cvtColor(scene, cv2.COLOR_RGB2YUV_I420).tobytes()
     film.write_bytes(b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420\n" + (b"FRAME\n" + frame) * 5)
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=program,
-            args=[
-                "--no-sandbox",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-video-capture={film}",
-            ],
-        )
-        yield browser
-        browser.close()
+    browser = launch_chromium(
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,17 +36,12 @@ def with_accounts(tmp_path: Path, forty_faces: Dataset) -> Iterator[Served]:
         yield one
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def chromium(launch_chromium: Callable[..., Any]) -> Iterator[Any]:
     """Headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("neither chromium nor google-chrome is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    browser = launch_chromium()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

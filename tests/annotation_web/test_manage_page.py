@@ -293,7 +293,7 @@ def test_gold_comes_from_a_file_whose_bad_rows_are_named(owned, owner, tmp_path)
     owner.click("Add the rows")
     page.locator("#gold-added-head", has_text="Added: 1. Known before: 0. Rejected: 2.").wait_for()
     assert owner.rows("#gold-rejected") == [
-        "3 unknown expression 'hapy'",
+        "3 expression 'hapy' is none of the project's",
         "4 no face has the face_id <b>",
     ]
     assert owner.rows("#gold-table") == ["Happy 1"]

@@ -147,7 +147,7 @@ def test_nothing_shifts_between_faces(tmp_path, forty_faces, annotator, width):
         )
         for key in "1234567":
             annotator.answer(key, "ArrowLeft", "o")
-        annotator.answer("9").answer("n")
+        annotator.answer("9").answer("n").all_sent()
         annotator.press("Backspace")
         annotator.page.locator("[data-action=no_face][aria-pressed=true]").wait_for()
         annotator.press("Control+Shift+Z")

@@ -63,7 +63,7 @@ async function paint() {
   if (item !== shown) return;
   image.src = url;
   image.alt = t(photograph ? "review.picture_photograph" : "review.picture_face");
-  await image.decode();
+  await image.decode().catch(() => {}); // another picture came meanwhile
   await new Promise(requestAnimationFrame);
   if (item === shown) overlay();
 }
