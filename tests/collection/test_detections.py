@@ -156,7 +156,7 @@ def test_what_a_claim_that_has_ended_brought_is_not_written(
     late = search_image(task)
     assert late.faces
     after = datetime.datetime.now(datetime.UTC) + 2 * queue.LEASE
-    monkeypatch.setattr(queue, "_now", lambda: after)
+    monkeypatch.setattr(queue, "current_time", lambda: after)
     assert detect_faces(project, workers=1).images == 1
     before = rows(project, faces)
     summary = DetectSummary()

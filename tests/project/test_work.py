@@ -81,7 +81,7 @@ def test_a_claim_that_has_expired_is_given_to_the_next(
     claim(project, "a", 1)
     assert claim(project, "b", 1) == []
     late = datetime.datetime.now(datetime.UTC) + work.LEASE + datetime.timedelta(seconds=1)
-    monkeypatch.setattr(work, "_now", lambda: late)
+    monkeypatch.setattr(work, "current_time", lambda: late)
     assert claim(project, "b", 1) == [1]
     assert finish(project, "a", {1: None}) == set()
     assert finish(project, "b", {1: None}) == {1}

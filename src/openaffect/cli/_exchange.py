@@ -90,10 +90,11 @@ def export_project(
     options: dict[str, Any],
 ) -> None:
     """Write the annotations of a project, and say what was written."""
+    from openaffect import lookup
     from openaffect.exchange import exchange_formats, export_annotations
     from openaffect.project import open_project
 
-    if format not in exchange_formats():
+    if format in set(lookup.names("openaffect.formats")) - set(exchange_formats()):
         raise InputError(
             f"a project can be exported as {', '.join(exchange_formats())}, not as {format}: that "
             "is for datasets"

@@ -20,7 +20,7 @@ from openaffect.errors import ConflictError, InputError, NotFoundError, TooManyA
 from openaffect.extras import needs
 from openaffect.project import rows
 from openaffect.project.project import Project
-from openaffect.project.schema import annotators, links, sessions, sign_ins
+from openaffect.project.schema import annotators, current_time, links, sessions, sign_ins
 
 ROLES = ("annotator", "reviewer", "owner")
 """What people may be; each may do what those before it may."""
@@ -247,7 +247,7 @@ def resume(project: Project, person: int, *, by: str = "") -> Person:
         if found.state == "withdrawn":
             raise ConflictError("the person has withdrawn; invite them anew")
         state = "invited" if found.state in ("revoked", "invited") else "active"
-        _change(connection, person, state=state, paused_because=None, watched_from=_now())
+        _change(connection, person, state=state, paused_because=None, watched_from=current_time())
         rows.record_event(connection, "resume", found.pseudonym, {"by": by})
         return get_person(connection, person)
 
@@ -350,7 +350,7 @@ def use_link(project: Project, token: str, password_hash: str, language: str | N
         used = (
             sa.update(links)
             .where(links.c.token_hash == _hash(token), links.c.used.is_(None))
-            .values(used=_now())
+            .values(used=current_time())
         )
         if connection.execute(used).rowcount != 1:
             raise _no_link()
@@ -412,7 +412,7 @@ def begin_sign_in(project: Project, name: str, address: str) -> str | None:
         TooManyAttempts: after wrong passwords the next try must wait.
     """
     with project.database.read() as connection:
-        now = _now()
+        now = current_time()
         waits = connection.execute(
             sa.select(sa.func.max(sign_ins.c.until)).where(sign_ins.c.key == _key(name, address))
         ).scalar()
@@ -451,7 +451,7 @@ def find_session(connection: sa.Connection, token: str) -> Person | None:
     """
     lock = connection.get_execution_options().get("openaffect_write", False)
     statement = _BY_SESSION_LOCKED if lock else _BY_SESSION
-    row = connection.execute(statement, {"hash": _hash(token), "now": _now()}).one_or_none()
+    row = connection.execute(statement, {"hash": _hash(token), "now": current_time()}).one_or_none()
     if row is None or row.state not in ("active", "paused"):
         return None
     return _person(row)
@@ -517,7 +517,7 @@ def _insert_person(
     connection: sa.Connection, name: str, pseudonym: str, role: str, state: str, *, simulated: bool
 ) -> int:
     values = {"name": name, "pseudonym": pseudonym, "role": role, "state": state}
-    statement = sa.insert(annotators).values(**values, simulated=simulated, at=_now())
+    statement = sa.insert(annotators).values(**values, simulated=simulated, at=current_time())
     return int(connection.execute(statement.returning(annotators.c.id)).scalar_one())
 
 
@@ -530,16 +530,18 @@ def _make_pseudonym(connection: sa.Connection) -> str:
 
 def _make_link(connection: sa.Connection, person: int, kind: str) -> Link:
     token = secrets.token_urlsafe(32)
-    expires = _now() + LINK_HOLDS
+    expires = current_time() + LINK_HOLDS
     values = {"token_hash": _hash(token), "annotator_id": person, "kind": kind}
-    connection.execute(sa.insert(links).values(**values, expires=expires, at=_now()))
+    connection.execute(sa.insert(links).values(**values, expires=expires, at=current_time()))
     return Link(get_person(connection, person), kind, token, expires)
 
 
 def _open_link(connection: sa.Connection, token: str) -> Link:
     row = connection.execute(
         sa.select(links).where(
-            links.c.token_hash == _hash(token), links.c.used.is_(None), links.c.expires > _now()
+            links.c.token_hash == _hash(token),
+            links.c.used.is_(None),
+            links.c.expires > current_time(),
         )
     ).one_or_none()
     if row is None:
@@ -553,7 +555,7 @@ def _no_link() -> NotFoundError:
 
 def _begin_session(connection: sa.Connection, person: int) -> str:
     token = secrets.token_urlsafe(32)
-    now = _now()
+    now = current_time()
     connection.execute(sa.delete(sessions).where(sessions.c.expires < now))
     values = {"token_hash": _hash(token), "annotator_id": person, "expires": now + SESSION_HOLDS}
     connection.execute(sa.insert(sessions).values(**values, at=now))
@@ -566,7 +568,7 @@ def _end_access(connection: sa.Connection, person: int) -> None:
 
 
 def _note_failure(connection: sa.Connection, key: str) -> None:
-    now = _now()
+    now = current_time()
     connection.execute(sa.delete(sign_ins).where(sign_ins.c.until < now - _FORGET))
     failures = 1 + (
         connection.execute(sa.select(sign_ins.c.failures).where(sign_ins.c.key == key)).scalar()
@@ -602,7 +604,3 @@ def _key(name: str, address: str) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

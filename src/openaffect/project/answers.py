@@ -24,7 +24,7 @@ from openaffect.labels import Expression
 from openaffect.project import accounts, counters, gold
 from openaffect.project import assignments as leases
 from openaffect.project.accounts import Person
-from openaffect.project.schema import annotations, annotators, assignments, tasks
+from openaffect.project.schema import annotations, annotators, assignments, current_time, tasks
 from openaffect.project.schema import gold as gold_faces
 from openaffect.project.settings import Settings
 from openaffect.schemas import ANNOTATIONS
@@ -121,6 +121,8 @@ def store_answer(
 ) -> Stored:
     """Store a person's answer to an assignment; one that is stored already changes nothing.
 
+    The numbers of the person change; the caller writes them.
+
     Args:
         connection: of a transaction that writes.
         person: who answers.
@@ -130,9 +132,8 @@ def store_answer(
 
     Raises:
         NotFoundError: it is no assignment of this person.
-        ConflictError: another answer has this id, or the assignment has an answer already.
-
-    The numbers of the person change; the caller writes them.
+        ConflictError: another answer has this id, the assignment has an answer already or is of a
+            training round that is over, or the person is paused.
     """
     assignment = leases.find_assignment(connection, person.id, number)
     if assignment is None or assignment.state == "done":
@@ -143,7 +144,7 @@ def store_answer(
             raise NotFoundError("expected a face that you were given, but this one is not")
         raise ConflictError("this face has your answer already; undo that to give another one")
     _check_taken(person, assignment)
-    late = assignment.state in ("expired", "skipped") or assignment.expires < _now()
+    late = assignment.state in ("expired", "skipped") or assignment.expires < current_time()
     values = _values(person, assignment.face_id, answer) | {
         "assignment_id": assignment.id,
         "kind": assignment.kind,
@@ -183,7 +184,10 @@ def _check_taken(person: Person, assignment: Any) -> None:
     if assignment.kind == "training" and (ended or assignment.round != person.numbers["training"]):
         raise ConflictError("this face is of a training round that is over, or was given again")
     # What was in work when a person was paused is taken; what they had skipped before is not.
-    in_work = assignment.state in ("leased", "expired", "returned") and assignment.expires > _now()
+    in_work = (
+        assignment.state in ("leased", "expired", "returned")
+        and assignment.expires > current_time()
+    )
     if person.state == "paused" and not in_work:
         raise ConflictError(f"you are paused: {person.paused_because}")
 
@@ -261,7 +265,7 @@ def void_answer(
     right = _is_right(connection, row)
     restored = _find_restored(connection, row)
     void = {column.name: getattr(row, column.name) for column in annotations.c}
-    void |= {"id": mark, "replaces": row.id, "void": True, "counted": False, "at": _now()}
+    void |= {"id": mark, "replaces": row.id, "void": True, "counted": False, "at": current_time()}
     connection.execute(_INSERT, void)
     changes = Counter({"annotations": 1, "annotations.void": 1})
     _count(changes, person, row, sign=-1, right=right)
@@ -414,7 +418,7 @@ def _values(person: Person, face: int, answer: Answer) -> dict[str, Any]:
         "void": False,
         "late": False,
         "origin": "simulated" if person.simulated else "human",
-        "at": _now(),
+        "at": current_time(),
     }
 
 
@@ -444,7 +448,7 @@ def _is_right(connection: sa.Connection, row: Any) -> bool:
 
 def _count(changes: Counter[str], person: Person, row: Any, *, sign: int, right: bool) -> None:
     """Change the numbers that pages show by one answer, which comes or goes."""
-    day = _now().date().isoformat()
+    day = current_time().date().isoformat()
     changes[f"annotations.{row.kind}"] += sign
     changes["annotations.counted"] += sign * bool(row.counted)
     if sign > 0:
@@ -570,7 +574,3 @@ def _watch(connection: sa.Connection, person: Person, settings: Settings) -> Non
     )
     accounts.pause(connection, person, because)
     leases.end_leases(connection, person.id)
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

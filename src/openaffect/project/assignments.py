@@ -19,7 +19,7 @@ from openaffect.errors import ConflictError
 from openaffect.project import counters
 from openaffect.project import tasks as batches
 from openaffect.project.accounts import Person
-from openaffect.project.schema import assignments, gold, tasks
+from openaffect.project.schema import assignments, current_time, gold, tasks
 from openaffect.project.settings import Settings
 
 AHEAD = 5
@@ -75,7 +75,7 @@ def lease_faces(
         for one in _leases(connection, person.id)
         if not training or one.kind == "training"  # work that was given before waits, and expires
     ]
-    expires = _now() + datetime.timedelta(minutes=settings.annotation.lease_minutes)
+    expires = current_time() + datetime.timedelta(minutes=settings.annotation.lease_minutes)
     _renew(connection, [one for one in mine if one.id in held], settings, expires)
     given = [one for one in mine if one.id not in held]
     drawn = 0
@@ -160,7 +160,12 @@ def lease_again(
             `returned` then, and does not expire.
     """
     minutes = datetime.timedelta(minutes=settings.annotation.lease_minutes)
-    values = {"state": "leased", "expires": _now() + minutes, "answered": None, "note": note}
+    values = {
+        "state": "leased",
+        "expires": current_time() + minutes,
+        "answered": None,
+        "note": note,
+    }
     if stands is not None:
         values |= {"state": "returned", "annotation": stands}
     connection.execute(
@@ -195,7 +200,7 @@ def end_leases(connection: sa.Connection, person: int) -> None:
 
 def expire_leases(connection: sa.Connection) -> None:
     """Give back what was leased for too long, by anybody; each few seconds is often enough."""
-    _end(connection, connection.execute(_LATE, {"now": _now()}).all(), "expired")
+    _end(connection, connection.execute(_LATE, {"now": current_time()}).all(), "expired")
 
 
 def _end(connection: sa.Connection, ended: Sequence[Any], state: str) -> None:
@@ -457,7 +462,7 @@ def _insert(
 ) -> Lease:
     given: dict[str, Any] = {"face_id": 0, "kind": "work", "batch": None, "round": None}
     given |= values
-    rest = {"annotator_id": person, "state": "leased", "expires": expires, "at": _now()}
+    rest = {"annotator_id": person, "state": "leased", "expires": expires, "at": current_time()}
     number = connection.execute(_GIVE, given | rest).scalar_one()
     face, kind, batch, this = given.values()
     return Lease(number, face, kind, batch, this, None, None, expires)
@@ -484,7 +489,3 @@ def _lease(row: Any) -> Lease:
         row.annotation,
         row.expires,
     )
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

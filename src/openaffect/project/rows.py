@@ -1,6 +1,5 @@
 """Images, faces and annotations on their way into the tables."""
 
-import datetime
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from openaffect.annotation_row import AnnotationRow
 from openaffect.project import counters
-from openaffect.project.schema import annotations, annotators, events, faces, images
+from openaffect.project.schema import annotations, annotators, current_time, events, faces, images
 
 _IDS = uuid.UUID("5b2e4c0a-5f0d-4d86-9d0e-0f6f3d2b7a11")
 
@@ -91,7 +90,7 @@ def insert_images(
     """
     if not rows:
         return {}, set()
-    at = _now()
+    at = current_time()
     unique = {row.sha256: {**asdict(row), "at": at} for row in rows}
     statement = insert(connection, images).on_conflict_do_nothing().returning(images.c.sha256)
     new = set(connection.execute(statement, list(unique.values())).scalars())
@@ -107,7 +106,7 @@ def insert_faces(connection: sa.Connection, rows: Sequence[StoredFace]) -> dict[
     """Add faces whose face_id is not there yet; the ids of those that were added, by face_id."""
     if not rows:
         return {}
-    at = _now()
+    at = current_time()
     values = [{**asdict(row), "at": at} for row in rows]
     statement = (
         insert(connection, faces).on_conflict_do_nothing().returning(faces.c.face_id, faces.c.id)
@@ -193,7 +192,7 @@ def insert_annotations(connection: sa.Connection, rows: Sequence[StoredAnnotatio
         ).all()
     )
     people = _annotator_ids(connection, {row.annotator for row in rows})
-    at = _now()
+    at = current_time()
     values = []
     for row in rows:
         if row.face_id in known:
@@ -223,7 +222,7 @@ def record_event(
 ) -> None:
     """Write down what was done to the project."""
     connection.execute(
-        sa.insert(events).values(at=_now(), kind=kind, subject=subject, details=details)
+        sa.insert(events).values(at=current_time(), kind=kind, subject=subject, details=details)
     )
 
 
@@ -238,7 +237,7 @@ def list_events(
 
 
 def _annotator_ids(connection: sa.Connection, names: set[str]) -> dict[str, int]:
-    at = _now()
+    at = current_time()
     rows = [
         {"name": name, "pseudonym": name, "role": "import", "state": "active", "at": at}
         for name in sorted(names)
@@ -263,7 +262,3 @@ def _annotation_id(row: StoredAnnotation) -> str:
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """An INSERT with the `on_conflict_do_nothing` and `on_conflict_do_update` of the database."""
     return (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -42,6 +42,11 @@ class UtcDateTime(sa.TypeDecorator[datetime.datetime]):
         return found.astimezone(datetime.UTC)
 
 
+def current_time() -> datetime.datetime:
+    """The time, as the columns of this class take it."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 class JsonText(sa.TypeDecorator[Any]):
     """A value as JSON text with sorted keys, the same in every database."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 
 from openaffect.errors import ConflictError, InputError, NotFoundError
 from openaffect.project import counters, rows
-from openaffect.project.schema import batches, faces, images, tasks
+from openaffect.project.schema import batches, current_time, faces, images, tasks
 
 _LEVEL = 1_000  # faces of a level, in which people begin at different places
 _ROWS = 5_000  # of one INSERT
@@ -116,7 +115,7 @@ def insert_batch(
         "filter": dict(chosen),
         "faces": len(ordered),
         "wanted": wanted,
-        "at": _now(),
+        "at": current_time(),
     }
     number = connection.execute(
         sa.insert(batches).values(**values).returning(batches.c.id)
@@ -212,7 +211,3 @@ def _parts(values: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _find(connection: sa.Connection, name: str) -> Any:
     return connection.execute(sa.select(batches).where(batches.c.name == name)).one_or_none()
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from openaffect.project import counters
-from openaffect.project.schema import work
+from openaffect.project.schema import current_time, work
 from openaffect.storage import is_dead
 
 LEASE = datetime.timedelta(minutes=15)
@@ -36,7 +36,7 @@ def enqueue(connection: sa.Connection, step: str, items: Iterable[int]) -> int:
 
 def claim(connection: sa.Connection, step: str, owner: str, count: int) -> list[int]:
     """Take up to `count` pending items for a process, the oldest first."""
-    now = _now()
+    now = current_time()
     _release(connection, step, work.c.expires < now)
     pending = (
         sa.select(work.c.item)
@@ -138,7 +138,3 @@ def _release(connection: sa.Connection, step: str, which: sa.ColumnElement[bool]
 def _counter(step: str, why: str | None) -> str:
     """The counter of an end; what stands before the first `:` of a reason is counted."""
     return f"{step}.done" if why is None else f"{step}.failed.{why.split(':', maxsplit=1)[0]}"
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

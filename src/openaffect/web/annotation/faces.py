@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
@@ -12,8 +13,7 @@ from openaffect.project import answers, assignments, pictures, tasks, training
 from openaffect.project.accounts import Person
 from openaffect.project.assignments import Lease
 from openaffect.project.pictures import Place
-from openaffect.project.training import Training
-from openaffect.web.annotation.me import describe_counts, describe_training
+from openaffect.web.annotation.me import describe_counts
 from openaffect.web.annotation.messages import NO_NUL, Held, NewAnswer, Skip, Undo
 from openaffect.web.annotation.service import Asking, Served, Service
 from openaffect.web.annotation.texts import instructions_version
@@ -165,17 +165,13 @@ def _give(
     return {
         "state": person.state,
         "paused_because": person.paused_because,
-        "training": _shown_training(state),
+        "training": None if state is None else asdict(state),
         "counts": counts,
         "faces": _describe(connection, service, given),
         "reason": reason,
         "left": service.count_left(connection, person),
         "skipped": counts["skipped"],
     }
-
-
-def _shown_training(state: Training | None) -> dict[str, Any] | None:
-    return None if state is None else describe_training(state)
 
 
 def _describe(connection: Connection, service: Service, given: list[Lease]) -> list[dict[str, Any]]:

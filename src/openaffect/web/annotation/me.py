@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from openaffect.circumplex import Region
 from openaffect.project import accounts, assignments, training
 from openaffect.project.accounts import LOCAL, SESSION_HOLDS, Person
-from openaffect.project.training import Training
 from openaffect.web.annotation import texts
 from openaffect.web.annotation.messages import (
     NewPassword,
@@ -153,11 +152,6 @@ async def get_texts(code: str) -> dict[str, Any]:
     return texts.read_texts(code)
 
 
-def describe_training(state: Training) -> dict[str, Any]:
-    """A training as the page gets it."""
-    return asdict(state)
-
-
 def describe_counts(person: Person) -> dict[str, int]:
     """How much a person has done."""
     numbers = person.numbers
@@ -194,7 +188,7 @@ def _describe_me(service: Service, caller: Caller) -> dict[str, Any]:
         "regions": {
             str(name): _corners(region) for name, region in settings.expected_regions.items()
         },
-        "training": None if state is None else describe_training(state),
+        "training": None if state is None else asdict(state),
         "counts": describe_counts(person),
     }
 
