@@ -41,8 +41,9 @@ demo: install
 test: install
 	$(RUN_TESTS) $(PYTEST)
 
-test-all: install
-	$(RUN_TESTS) -m "not gpu and not alone" --durations=25 $(PYTEST)
+# The fast tests first, by `test`; then what it leaves out.
+test-all: install test
+	$(RUN_TESTS) -m "slow and not gpu and not alone" --durations=25 $(PYTEST)
 	$(BIN)/python -m pytest -m "alone and not gpu" --durations=12 $(PYTEST)
 
 fuzz: install
