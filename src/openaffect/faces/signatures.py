@@ -58,6 +58,11 @@ class Signature:
     thumb: NDArray[np.uint8]
     leaves: bool = False
 
+    @property
+    def blank(self) -> bool:
+        """Whether the face shows nothing."""
+        return bool(self.thumb.std() < BLANK)
+
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
