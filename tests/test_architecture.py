@@ -40,6 +40,7 @@ LAYERS = (
         "pages",
     },
     {"faces", "face_table"},
+    {"withdrawals"},
     {"dataset", "face_row", "annotation_row", "image_links"},
     {"dataset_writer", "judgments", "model", "predictions", "project"},
     {"synthetic"},

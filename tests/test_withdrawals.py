@@ -4,7 +4,6 @@ import datetime
 import hashlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -83,7 +82,8 @@ def test_a_file_that_somebody_has_looked_at_is_let_through(known, picture):
     assert kept.find(sha256="cd" * 32, signature=near) is None
     assert kept.find(sha256="ce" * 32, signature=near) is not None
     exact = kept.find(sha256="cd" * 32, signature=sign_face(picture))
-    assert exact is not None and exact.kind == "pixels"  # nobody overrules what is the same
+    assert exact is not None
+    assert exact.kind == "pixels"  # nobody overrules what is the same
 
 
 def test_an_image_that_shows_nothing_stands_for_no_other(picture):
@@ -103,7 +103,8 @@ def test_a_hash_of_another_version_finds_nothing(picture):
 def test_the_file_holds_hashes_alone_and_reads_back(tmp_path, known):
     write_withdrawn(known, tmp_path / "withdrawn.csv")
     text = (tmp_path / "withdrawn.csv").read_text()
-    assert "example" not in text and "a/1" not in text
+    assert "example" not in text
+    assert "a/1" not in text
     assert hashlib.sha256(b"a/1").hexdigest() in text
     assert read_withdrawn(tmp_path / "withdrawn.csv").rows == known.rows
     write_withdrawn(Withdrawals(reversed(known.rows)), tmp_path / "again.csv")
@@ -138,7 +139,7 @@ def test_what_is_no_list_of_withdrawals_is_refused(tmp_path, text, named):
 
 
 def test_the_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FormatError, match="none.csv"):
+    with pytest.raises(FormatError, match=r"none\.csv"):
         read_withdrawn(tmp_path / "none.csv")
 
 
@@ -159,4 +160,4 @@ def test_addresses_have_one_form(url, plain):
 
 def test_the_blank_face_of_signatures_is_the_same(picture):
     assert not sign_face(picture).blank
-    assert sign_face(cv2.GaussianBlur(np.full((30, 30, 3), 9, np.uint8), (3, 3), 0)).blank
+    assert sign_face(np.full((30, 30, 3), 9, np.uint8)).blank

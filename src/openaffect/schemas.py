@@ -45,6 +45,8 @@ PROVENANCE = pa.schema(
         pa.field("page_url", pa.string()),
         pa.field("author", pa.string()),
         pa.field("title", pa.string()),
+        pa.field("license_url", pa.string()),
+        pa.field("restrictions", pa.string()),
         pa.field("sha256", pa.string()),
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
@@ -56,7 +58,8 @@ PROVENANCE = pa.schema(
     ]
 )
 """More columns of `faces.parquet`, which only some datasets have: where an image came from and how
-its face looks. `width`, `height` in pixels and `sha256` are of the image; angles are in degrees."""
+its face looks. `width`, `height` in pixels and `sha256` are of the image; angles are in degrees.
+`restrictions` are rights beyond the license, such as `personality`."""
 
 ANNOTATIONS = pa.schema(
     [

@@ -265,6 +265,7 @@ def _image_row(row: dict[str, Any], kept: dict[str, _Kept | str], source: str) -
         name: row.get(name)
         for name in (
             *("query", "url", "license", "intended", "provider", "page_url", "title", "author"),
+            *("license_url", "restrictions"),
         )
     }
     sha256, suffix, size = found

@@ -35,6 +35,8 @@ class ImageRow:
     title: str | None = None
     author: str | None = None
     license: str | None = None
+    license_url: str | None = None
+    restrictions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,8 @@ images = sa.Table(
     sa.Column("title", sa.Text),
     sa.Column("author", sa.Text),
     sa.Column("license", sa.Text),
+    sa.Column("license_url", sa.Text),
+    sa.Column("restrictions", sa.Text),
     sa.Column("pixels", sa.BigInteger),
     sa.Column("dhash", sa.BigInteger),
     sa.Column("mirrored", sa.BigInteger),
@@ -419,6 +421,24 @@ tombstones = sa.Table(
     sa.UniqueConstraint("kind", "hash"),
 )
 """What was forgotten and must not come back: hashes only."""
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("options", JsonText),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("faces", sa.LargeBinary, nullable=False),
+    sa.Column("people", JsonText),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""Datasets that were frozen, each with its faces by number: zlib of int64, little-endian, rising.
+
+`people` are the pseudonyms of those whose rows it holds.
+"""
 
 work = sa.Table(
     "work",

@@ -72,6 +72,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
     )
     op.create_table(
+        "datasets",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("options", sa.Text()),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("faces", sa.LargeBinary(), nullable=False),
+        sa.Column("people", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
+    )
+    op.create_table(
         "events",
         sa.Column("id", _ID, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -98,6 +111,8 @@ def upgrade() -> None:
         sa.Column("title", sa.Text()),
         sa.Column("author", sa.Text()),
         sa.Column("license", sa.Text()),
+        sa.Column("license_url", sa.Text()),
+        sa.Column("restrictions", sa.Text()),
         sa.Column("pixels", sa.BigInteger()),
         sa.Column("dhash", sa.BigInteger()),
         sa.Column("mirrored", sa.BigInteger()),
