@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openaffect import schemas, tables
-from openaffect.curation import SplitSize, parse_amount, plan_split, split_dataset
-from openaffect.curation.splitting import draw_groups
+from openaffect.curation import plan_split, split_dataset
 from openaffect.dataset import Dataset, DatasetInfo, open_dataset
 from openaffect.errors import DestinationExists, InputError, UnknownName
+from openaffect.row_groups import SplitSize, draw_groups, parse_amount
 
 CLASSES = ["neutral", "happy", "sad"]
 

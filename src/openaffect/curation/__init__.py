@@ -6,8 +6,6 @@ from openaffect.curation.deriving import derive_affect
 from openaffect.curation.folding import assign_folds
 from openaffect.curation.splitting import (
     SplitPlan,
-    SplitSize,
-    parse_amount,
     plan_split,
     split_dataset,
 )
@@ -18,13 +16,11 @@ __all__ = [
     "Cluster",
     "Removal",
     "SplitPlan",
-    "SplitSize",
     "assign_folds",
     "check_dataset",
     "choose_removals",
     "clean_dataset",
     "derive_affect",
-    "parse_amount",
     "plan_split",
     "split_dataset",
 ]
