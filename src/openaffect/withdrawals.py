@@ -134,7 +134,7 @@ class Withdrawals:
         if signature is not None and self.by_pixels:
             asked.append(("pixels", f"{signature.picture:016x}"))
         for kind, value in asked:
-            if (kind, value) in self._exact:
+            if self.holds(kind, value):
                 return Match(kind)
         if signature is None or (sha256 is not None and self.is_kept(sha256)):
             return None
@@ -142,9 +142,13 @@ class Withdrawals:
         distance = int(self.distances(both[0], both[1])[0])
         return Match("dhash", distance) if distance <= DISTANCE else None
 
+    def holds(self, kind: Kind, digits: str) -> bool:
+        """Whether there is a row of this kind with this very hash."""
+        return (kind, digits) in self._exact
+
     def is_kept(self, sha256: str) -> bool:
         """Whether somebody has found that this file is not what its difference hash says."""
-        return ("kept", sha256) in self._exact
+        return self.holds("kept", sha256)
 
     def distances(
         self, dhash: NDArray[np.uint64], mirrored: NDArray[np.uint64]

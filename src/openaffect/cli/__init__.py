@@ -13,17 +13,28 @@ from typer.models import CommandInfo
 from openaffect import console
 
 # Each of these files adds its commands to the application, and is a panel of its help.
-from openaffect.cli import use, data, models, database, replicate  # isort: skip
+from openaffect.cli import use, data, models, database, publish, replicate  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
-__all__ = ["app", "command_names", "data", "database", "main", "models", "replicate", "use"]
+__all__ = [
+    "app",
+    "command_names",
+    "data",
+    "database",
+    "main",
+    "models",
+    "publish",
+    "replicate",
+    "use",
+]
 
 _PANELS = {
     "use": "Use",
     "data": "Data",
     "models": "Models",
     "database": "Build a database",
+    "publish": "Build a database",
     "replicate": "Replicate",
 }
 

@@ -13,6 +13,12 @@ from openaffect.labels import EXPRESSIONS
 from openaffect.project.schema import annotations, annotators, faces, images
 from openaffect.schemas import ANNOTATIONS
 
+IMPORTED = annotations.c.kind == "imported"
+"""Annotations that came with a dataset; for `where` of `read_annotations`."""
+
+COUNTED = annotations.c.counted
+"""Annotations that count for overlap, for what is done and for the test split."""
+
 _BATCH = 50_000  # rows that are Python objects at once
 
 
@@ -65,6 +71,13 @@ def read_annotations(
                     f"damaged annotations in the database: {reason(error)}"
                 ) from error
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def read_annotations_of(
+    connection: sa.Connection, numbers: Sequence[int]
+) -> Iterator[pa.RecordBatch]:
+    """The annotations of faces by their numbers, in order; see `read_annotations`."""
+    return read_annotations(connection, where=faces.c.id.in_(numbers), in_order=True)
 
 
 def read_pages(connection: sa.Connection, size: int) -> Iterator[tuple[Sequence[Any], pa.Table]]:
