@@ -99,4 +99,3 @@ def read_rows(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """The rows of a dataset by face_id."""
     found: list[dict[str, Any]] = dataset.faces.to_pylist()
     return {row["face_id"]: row for row in found}
-

@@ -57,8 +57,15 @@ def public_names() -> set[str]:
 def test_public_names_keep_to_the_glossary() -> None:
     names = public_names()
     assert len(names) > 300
-    wrong = {name for name in names if any(word in name.replace("-", "_") for word in REPLACED)}
+    wrong = {
+        name for name in names if any(_uses(name.replace("-", "_"), word) for word in REPLACED)
+    }
     assert wrong == set()
+
+
+def _uses(name: str, word: str) -> bool:
+    """Whether a name uses a word; one that has an ordinary sense only whole, for there is `withdrawn`."""
+    return word in name.split("_") if word in ORDINARY else word in name
 
 
 def test_the_glossary_has_each_word_once_in_order() -> None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from openaffect.exchange import add_annotations, export_annotations
     from openaffect.face_row import FaceRow
     from openaffect.faces import Box, CropRule, Face, crop, find_faces
+    from openaffect.forgetting import forget
     from openaffect.formats import export_dataset, import_dataset
+    from openaffect.freezing import FreezeOptions, freeze_project, plan_freeze
     from openaffect.images import read_image
     from openaffect.inference import predict_dataset
     from openaffect.labels import Expression, parse_expression, parse_labels
@@ -51,6 +53,8 @@ _HOMES = {
     "openaffect.exchange": ("add_annotations", "export_annotations"),
     "openaffect.face_row": ("FaceRow",),
     "openaffect.faces": ("Box", "CropRule", "Face", "crop", "find_faces"),
+    "openaffect.forgetting": ("forget",),
+    "openaffect.freezing": ("FreezeOptions", "freeze_project", "plan_freeze"),
     "openaffect.synthetic": ("synthesize_face",),
     "openaffect.formats": ("export_dataset", "import_dataset"),
     "openaffect.images": ("read_image",),
@@ -79,6 +83,7 @@ __all__ = [
     "Expression",
     "Face",
     "FaceRow",
+    "FreezeOptions",
     "Model",
     "OpenAffectError",
     "Predictions",
@@ -101,6 +106,8 @@ __all__ = [
     "export_dataset",
     "find_consensus",
     "find_faces",
+    "forget",
+    "freeze_project",
     "import_dataset",
     "load_recipe",
     "measure_agreement",
@@ -111,6 +118,7 @@ __all__ = [
     "open_report",
     "parse_expression",
     "parse_labels",
+    "plan_freeze",
     "predict_dataset",
     "predict_to_file",
     "read_image",

@@ -28,17 +28,22 @@ def record_link(images: Path, dataset: Path) -> None:
         file.write(f"{dataset.absolute()}\n")
 
 
+def list_links(path: Path) -> list[str]:
+    """The datasets, by their absolute paths, that link to the images of a dataset and are there still."""
+    try:
+        text = (path / _FILE).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return []
+    return [name for name in dict.fromkeys(text.splitlines()) if _links_to(Path(name), path)]
+
+
 def check_links(path: Path) -> None:
     """Refuse to replace a dataset whose images others link to.
 
     Raises:
         InputError: there are such datasets; the message names them.
     """
-    try:
-        text = (path / _FILE).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return
-    linking = [name for name in dict.fromkeys(text.splitlines()) if _links_to(Path(name), path)]
+    linking = list_links(path)
     if linking:
         shown = ", ".join(linking[:_SHOWN]) + (", …" if len(linking) > _SHOWN else "")
         raise InputError(

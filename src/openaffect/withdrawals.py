@@ -16,7 +16,7 @@ import datetime
 import hashlib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -141,6 +141,35 @@ class Withdrawals:
         both = np.array([[signature.dhash], [signature.mirrored]], np.uint64)
         distance = int(self.distances(both[0], both[1])[0])
         return Match("dhash", distance) if distance <= DISTANCE else None
+
+    def find_rows(
+        self,
+        *,
+        face_ids: Sequence[str | None],
+        urls: Sequence[str | None],
+        files: Sequence[str | None],
+        pixels: Sequence[int | None],
+        dhash: Sequence[int | None],
+        mirrored: Sequence[int | None],
+    ) -> list[Match | None]:
+        """`find` of many faces or images at once; the hashes of whole images may be signed."""
+        found: list[Match | None] = [None] * len(urls)
+        if not len(self):
+            return found
+        known = np.array([value is not None for value in dhash], bool)
+        both = (
+            np.array([(value or 0) % 2**64 for value in x], np.uint64) for x in (dhash, mirrored)
+        )
+        distances = np.where(known, self.distances(*both), 64)
+        for row, (face_id, url, sha256) in enumerate(zip(face_ids, urls, files, strict=True)):
+            found[row] = self.find(face_id=face_id, url=url, sha256=sha256)
+            value = pixels[row]
+            if found[row] is None and value is not None:
+                if self.holds("pixels", f"{value % 2**64:016x}"):
+                    found[row] = Match("pixels")
+                elif distances[row] <= DISTANCE and not (sha256 and self.is_kept(sha256)):
+                    found[row] = Match("dhash", int(distances[row]))
+        return found
 
     def holds(self, kind: Kind, digits: str) -> bool:
         """Whether there is a row of this kind with this very hash."""

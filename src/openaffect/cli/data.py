@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from openaffect.cli.options import (
     print_classes,
     read_pairs,
 )
+from openaffect.errors import InputError
 from openaffect.texts import counted
 
 
@@ -226,14 +228,29 @@ def check(
     leaks: Annotated[
         str, typer.Option(help="With --write: keep or drop training copies of scored faces.")
     ] = "drop",
+    withdrawn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A withdrawn.csv: delete its faces from DATASET, with their images. Nothing else is "
+            "checked.",
+        ),
+    ] = None,
     workers: Workers = None,
     json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Broken files, duplicates, leaks between splits, labels at odds with valence/arousal.
 
+    With --withdrawn, faces that were forgotten elsewhere are deleted here.
+
     Example: openaffect check fer --write fer-clean
     """
+    if withdrawn is not None:
+        if write is not None:
+            raise InputError("--withdrawn changes the dataset itself; --write makes another one")
+        _remove_withdrawn(dataset, withdrawn, json=json)
+        return
     from openaffect.curation import check_dataset, clean_dataset
     from openaffect.dataset import open_dataset
 
@@ -256,6 +273,33 @@ def check(
         )
         text = f"{len(clean):,} of {counted(len(opened), 'face')} in {write}"
         (console.note if json else console.say)(text)
+
+
+def _remove_withdrawn(dataset: Path, withdrawn: Path, *, json: bool) -> None:
+    from openaffect.withdrawing import remove_withdrawn
+
+    with console.progress_bar("looking at images") as progress:
+        done = remove_withdrawn(dataset, withdrawn, progress=progress)
+    if json:
+        console.print_json(dataclasses.asdict(done))
+        return
+    console.say(
+        f"{counted(len(done.faces), 'face')} and {counted(done.images, 'image')} deleted from {dataset}"
+    )
+    for face_id in done.faces[:20]:
+        console.note(face_id)
+    if len(done.faces) > 20:
+        console.note(f"… and {len(done.faces) - 20:,} more (--json has all)")
+    if done.unreadable:
+        console.warn(
+            f"{counted(done.unreadable, 'image')} could not be read, and were known by name alone"
+        )
+    if done.linked_to is not None:
+        console.warn(
+            f"the images lie in {done.linked_to}, which is another dataset's; check it, too"
+        )
+    for other in done.links:
+        console.warn(f"{other} links to the images, and still has the rows; check it, too")
 
 
 @app.command()

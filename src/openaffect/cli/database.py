@@ -58,6 +58,13 @@ def new(
     backup: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Restore this backup.")
     ] = None,
+    withdrawn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --from: the withdrawn.csv of the project, whose images are not to come back.",
+        ),
+    ] = None,
 ) -> None:
     """Make a project: the folder in which a database of faces grows.
 
@@ -67,11 +74,16 @@ def new(
 
     Example: openaffect new faces --contact lab@example.org
     """
+    from openaffect.forgetting import obey
     from openaffect.project import create_project
     from openaffect.project.backups import restore_project
+    from openaffect.withdrawals import read_withdrawn
 
     if backup is not None and contact:
         raise InputError("a restored project has its contact already; change it in project.toml")
+    if withdrawn is not None and backup is None:
+        raise InputError("--withdrawn is for --from: a new project holds nothing yet")
+    hashes = None if withdrawn is None else read_withdrawn(withdrawn)  # before anything is made
     project = (
         create_project(folder, database=database, store=store, contact=contact)
         if backup is None
@@ -79,6 +91,11 @@ def new(
     )
     with project:
         console.note(f"project: {folder}, rows in {project.database.name}")
+        if hashes is not None:
+            done = obey(project, hashes, because=f"withdrawn before {backup} was restored")
+            console.note(
+                f"forgotten again: {counted(done.images, 'image')}, {counted(done.faces, 'face')}"
+            )
         if backup is not None:
             status = project.status()
             console.note(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -10,9 +11,11 @@ import typer
 from openaffect import console
 from openaffect.cli.database import ProjectPath
 from openaffect.cli.options import AsJson, Overwrite, Seed, app
+from openaffect.errors import InputError
 from openaffect.texts import counted
 
 if TYPE_CHECKING:
+    from openaffect.forgetting import ForgetSummary
     from openaffect.freezing import FreezePlan
 
 _Splits = Literal["published", "drawn", "kept"]
@@ -126,6 +129,105 @@ def freeze(
     if done.earlier is not None:
         differs = "has changed" if done.changed else "has not changed"
         console.note(f"the project {differs} since the freeze of {done.earlier}")
+
+
+@app.command()
+def forget(
+    project: ProjectPath,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="URL|FACE_ID|SHA256…", help="Each stands for its whole image."),
+    ] = None,
+    because: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")] = "",
+    list_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="One per line, or the withdrawn.csv of another place."
+        ),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be forgotten.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Let files (SHA256) in that look like a forgotten image and are another one.",
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Delete images, their faces and all that is about them, for ever; they cannot come back.
+
+    Hashes stay, by which add, freeze, release and fetch know them again. The datasets and releases that
+    hold them are named.
+
+    Example: openaffect forget faces https://example.org/a.jpg --because "asked by the person"
+    """
+    from openaffect.forgetting import forget as forget_images
+    from openaffect.forgetting import keep_image, obey, read_list
+    from openaffect.project import open_project
+    from openaffect.withdrawals import Withdrawals
+
+    texts = list(what or ())
+    listed = read_list(list_file) if list_file is not None else []
+    if not texts and not listed:
+        raise InputError("forget needs an address, a face_id or a SHA-256, or --list FILE")
+    if not because.strip():
+        raise InputError("forget needs a reason: --because TEXT")
+    with open_project(project) as opened:
+        if isinstance(listed, Withdrawals):
+            if texts or plan or keep:
+                raise InputError("a withdrawn.csv is taken as it is, with nothing beside it")
+            done = obey(opened, listed, because=because)
+        elif keep:
+            for sha256 in (*texts, *listed):
+                keep_image(opened, sha256, because=because)
+            console.note(f"kept: {counted(len(texts) + len(listed), 'file')}")
+            return
+        else:
+            done = forget_images(opened, (*texts, *listed), because=because, plan=plan)
+    if json:
+        console.print_json(dataclasses.asdict(done))
+        return
+    _print_forgotten(done, project, plan=plan)
+
+
+def _print_forgotten(done: ForgetSummary, project: Path, *, plan: bool) -> None:
+    from openaffect.withdrawals import FILE
+
+    would = "would be forgotten" if plan else "forgotten"
+    console.print_facts({f"images {would}": done.images, f"faces {would}": done.faces})
+    for image in done.near:
+        names = ", ".join(image.face_ids) or image.sha256
+        bits = f"{image.distance} of 64 bits differ"
+        if image.is_copy:
+            console.note(f"{names}: the same image ({bits}), {would} with it")
+        else:
+            console.note(f"{names}: kept, for its thumbnail is another one ({bits})")
+    for text in done.known:
+        console.note(f"{text[:100]}: forgotten before")
+    for text in done.unknown:
+        console.note(f"{text[:100]}: not in the project; it cannot come any more")
+    for holder in done.datasets:
+        if holder.is_there:
+            console.warn(
+                f"{holder.path} holds {counted(holder.faces, 'face')} of them; remove them with "
+                f"`openaffect check {holder.path} --withdrawn {project}/{FILE}`"
+            )
+        else:
+            console.warn(
+                f"{holder.path} held {counted(holder.faces, 'face')} of them and is no longer "
+                f"there; wherever it is, remove them with {project}/{FILE}"
+            )
+        for release in holder.releases:
+            console.warn(f"the release {release} was made of it")
+    if plan:
+        return
+    if not done.purged:
+        console.warn("another process reads the database; its log is emptied when that ends")
+    console.note(
+        "not undone: models that were trained with these faces, backups, and copies that others "
+        f"have; restore backups with `openaffect new DIR --from FILE --withdrawn {project}/{FILE}`"
+    )
 
 
 def _print_plan(plan: FreezePlan) -> None:

@@ -6,6 +6,8 @@ its annotator and face. So an addition that was interrupted is simply given agai
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,13 +24,15 @@ from openaffect.dataset import Dataset
 from openaffect.documents import decode_json
 from openaffect.errors import ImageError, InputError
 from openaffect.face_row import is_plain
+from openaffect.faces.signatures import sign_face
 from openaffect.image_headers import foreign_format, sniff_format
-from openaffect.images import SUFFIXES
+from openaffect.images import SUFFIXES, read_image
 from openaffect.parallel import map_in_order
-from openaffect.project import Project, rows, work
+from openaffect.project import Project, rows, tombstones, work
 from openaffect.project.rows import ImageRow, StoredAnnotation, StoredFace
 from openaffect.project.store import Store, read_file
 from openaffect.storage import open_file
+from openaffect.withdrawals import Match, Withdrawals
 
 _BATCH = 256  # rows of one transaction
 _Item = TypeVar("_Item")
@@ -85,20 +89,22 @@ def add_dataset(
     done = 0
     single = dataset.annotations is None
     columns = dataset.faces.column_names
-    for batch in _batches(tables.iterate_rows(dataset.faces, columns)):
+    for given in _batches(tables.iterate_rows(dataset.faces, columns)):
+        adding = _Adding(project, source, summary)
+        withdrawn = _read_withdrawn(project)
+        batch = adding.refuse_withdrawn(given, withdrawn, prefix)
         wanted = list(dict.fromkeys(row["image"] for row in batch))
         paths = [dataset.images_folder / image for image in wanted]
-        kept = dict(zip(wanted, _keep(project.store, paths), strict=True))
+        kept = dict(zip(wanted, _keep(project.store, paths, withdrawn), strict=True))
         with project.database.write() as connection:
-            adding = _Adding(project, source, summary)
             ids = adding.insert_images(connection, [_image_row(row, kept, source) for row in batch])
             fresh = adding.insert_faces(connection, batch, kept, ids, prefix)
             if single:
                 labels = [_label_of(row, source, prefix, count_imported) for row in fresh]
-                given = [label for label in labels if label is not None]
-                summary.annotations += rows.insert_annotations(connection, given)
+                known = [label for label in labels if label is not None]
+                summary.annotations += rows.insert_annotations(connection, known)
         adding.name_rejected()
-        done += len(batch)
+        done += len(given)
         if progress is not None:
             progress(done)
     if dataset.annotations is not None:
@@ -143,7 +149,8 @@ def add_images(
     for batch in _batches(files):
         adding = _Adding(project, source, summary)
         found: list[ImageRow] = []
-        for path, kept in zip(batch, _keep(project.store, batch), strict=True):
+        withdrawn = _read_withdrawn(project)
+        for path, kept in zip(batch, _keep(project.store, batch, withdrawn), strict=True):
             place = path.relative_to(base).as_posix()
             if isinstance(kept, str):
                 adding.reject(place, kept)
@@ -214,6 +221,19 @@ class _Adding:
         self._summary.faces += len(added)
         return [row for row, name in zip(batch, names, strict=True) if name in added]
 
+    def refuse_withdrawn(
+        self, batch: Sequence[dict[str, Any]], withdrawn: Withdrawals, prefix: str
+    ) -> list[dict[str, Any]]:
+        """The rows whose face_id and address were not withdrawn; the others are rejected."""
+        allowed = []
+        for row in batch:
+            match = withdrawn.find(face_id=prefix + row["face_id"], url=row["url"])
+            if match is None:
+                allowed.append(row)
+            else:
+                self.reject(prefix + row["face_id"], str(match))
+        return allowed
+
     def reject(self, name: str, reason: str) -> None:
         """Count a row that cannot be added; what stands before the first `:` is counted."""
         self._summary.rejected[reason.split(":", maxsplit=1)[0]] += 1
@@ -242,19 +262,39 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
         yield batch
 
 
-def _keep(store: Store, paths: Sequence[Path]) -> list[_Kept | str]:
+def _read_withdrawn(project: Project) -> Withdrawals:
+    with project.database.read() as connection:
+        return tombstones.read_tombstones(connection)
+
+
+def _keep(store: Store, paths: Sequence[Path], withdrawn: Withdrawals) -> list[_Kept | str]:
     """Copy images into the store, on disk when this returns; why one cannot be kept."""
-    return list(map_in_order(partial(_keep_one, store), paths, workers=store.workers))
+    keep = partial(_keep_one, store, withdrawn)
+    return list(map_in_order(keep, paths, workers=store.workers))
 
 
-def _keep_one(store: Store, path: Path) -> _Kept | str:
+def _keep_one(store: Store, withdrawn: Withdrawals, path: Path) -> _Kept | str:
     try:
         data = read_file(path)
         if not data:
             return "empty picture (0 bytes)"
+        if len(withdrawn):
+            match = _find_match(data, withdrawn)
+            if match is not None:
+                return str(match)
         return (*store.put(data), len(data))
     except ImageError as error:
         return str(error)
+
+
+def _find_match(data: bytes, withdrawn: Withdrawals) -> Match | None:
+    """Whether an image was withdrawn; it is decoded only where that can tell."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    signature = None
+    if withdrawn.by_pixels:
+        with contextlib.suppress(ImageError):  # `detect` will say what is wrong with it
+            signature = sign_face(read_image(data, where=sha256))
+    return withdrawn.find(sha256=sha256, signature=signature)
 
 
 def _image_row(row: dict[str, Any], kept: dict[str, _Kept | str], source: str) -> ImageRow | None:

@@ -19,7 +19,6 @@ from openaffect.labels import EXPRESSIONS, Expression, parse_labels
 from openaffect.project import Project, frozen, tombstones
 from openaffect.project.database import Connection
 from openaffect.row_groups import ClassName, SplitSize, draw_splits, parse_amount
-from openaffect.withdrawals import DISTANCE, Withdrawals
 
 _TEST, _VALIDATION, _TRAIN = "test", "validation", "train"
 
@@ -223,11 +222,16 @@ def _leave_out(
             f"told; run `openaffect detect {project.path}` first"
         )
     withdrawn = tombstones.read_tombstones(connection)
-    gone = _find_withdrawn(outline, withdrawn) if len(withdrawn) else [False] * len(why)
+    gone = withdrawn.find_rows(
+        face_ids=outline["face_id"],
+        urls=outline["url"],
+        files=outline["sha256"],
+        **{name: outline[name] for name in ("pixels", "dhash", "mirrored")},
+    )
     ids = {expression.id for expression in wanted}
     for row in range(len(why)):
         expression = int(labels.expression[row])
-        if gone[row]:
+        if gone[row] is not None:
             why[row] = "withdrawn"
         elif outline["image_id"][row] in failed:
             why[row] = "image that cannot be read"
@@ -235,25 +239,6 @@ def _leave_out(
             why[row] = "no label"
         elif expression >= 0 and expression not in ids:
             why[row] = f"expression {EXPRESSIONS[expression]} not in the labels"
-
-
-def _find_withdrawn(outline: Mapping[str, Sequence[Any]], withdrawn: Withdrawals) -> list[bool]:
-    n = len(outline["face_id"])
-    dhash, mirrored = (
-        np.array([value or 0 for value in outline[name]], np.int64).view(np.uint64)
-        for name in ("dhash", "mirrored")
-    )
-    near = withdrawn.distances(dhash, mirrored) <= DISTANCE
-    known = [value is not None for value in outline["dhash"]]
-    found = []
-    for row in range(n):
-        face_id, url, sha256 = (outline[name][row] for name in ("face_id", "url", "sha256"))
-        pixels = outline["pixels"][row]
-        exact = withdrawn.find(face_id=face_id, url=url, sha256=sha256) is not None
-        same = pixels is not None and withdrawn.holds("pixels", f"{pixels % 2**64:016x}")
-        alike = bool(near[row]) and known[row] and not withdrawn.is_kept(sha256)
-        found.append(exact or same or alike)
-    return found
 
 
 def _assign(

@@ -29,6 +29,7 @@ PASSWORD = "OPENAFFECT_DATABASE_PASSWORD"
 """The environment variable that may hold the password; libpq's PGPASSWORD and ~/.pgpass work too."""
 
 _WAIT_S = 30  # for a lock that another process holds
+_READER_WAIT_MS = 2_000  # for readers, before the log is left for later
 _POOL = 8  # connections at most: PostgreSQL allows 100 in all
 
 
@@ -86,6 +87,24 @@ class Database:
         if self.is_sqlite:
             self.engine.dispose()
             sa.event.listen(self.engine, "connect", _be_durable)
+
+    def purge(self) -> bool:
+        """Let nothing of deleted rows stay in the files; whether this could be done now.
+
+        SQLite overwrites what is deleted (`secure_delete`), and its write-ahead log is emptied here,
+        unless another process is reading. PostgreSQL frees the rows (`VACUUM`); its files, logs and
+        copies are its operator's.
+        """
+        with self._turn, self._naming(), self.engine.connect() as plain:
+            if not self.is_sqlite:
+                plain.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
+                return True
+            raw: Any = plain.connection.dbapi_connection
+            try:
+                raw.execute(f"PRAGMA busy_timeout={_READER_WAIT_MS}")
+                return not raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={_WAIT_S * 1000}")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -180,7 +199,11 @@ def _sqlite_engine(url: URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # else the module begins transactions on its own
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        # What is deleted is overwritten: a forgotten face must not be found in the file.
+        for pragma in (
+            *("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"),
+            "secure_delete=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
