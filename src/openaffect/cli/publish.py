@@ -220,7 +220,7 @@ def _print_forgotten(done: ForgetSummary, project: Path, *, plan: bool) -> None:
             )
         for release in holder.releases:
             console.warn(f"the release {release} was made of it")
-    if plan:
+    if plan or not done.tombstones:
         return
     if not done.purged:
         console.warn("another process reads the database; its log is emptied when that ends")
