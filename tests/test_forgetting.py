@@ -150,6 +150,11 @@ def test_counters_follow_whatever_was_said_of_the_faces(project, tmp_path):
     assert _count(project, schema.faces) == 3
     assert {row["faces"] for row in _batches(project)} == {3}
     assert {row["wanted"] for row in _batches(project)} == {6}
+    numbers = _numbers(project)
+    assert (numbers["faces.in_batches"], numbers["gold"]) == (3, 1)
+    forget(project, ["f07"], because="asked")
+    numbers = _numbers(project)
+    assert (numbers["faces.in_batches"], numbers.get("gold", 0)) == (2, 0)
 
 
 def _batches(project: Project) -> list[dict[str, Any]]:
