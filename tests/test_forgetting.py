@@ -25,6 +25,7 @@ from openaffect.images import encode_image
 from openaffect.project import Project, counters, forgotten, gold, schema, tasks
 from openaffect.project.backups import backup_project, restore_project
 from openaffect.project.gold import GoldFace
+from openaffect.project.rows import record_event
 from openaffect.withdrawals import read_withdrawn
 from openaffect.withdrawing import remove_withdrawn
 
@@ -36,7 +37,10 @@ def _numbers(project: Project) -> dict[str, int]:
         return counters.read(connection)
 
 
-def _count(project: Project, table: sa.Table) -> int:
+_VOID = sa.select(schema.annotations).where(schema.annotations.c.void).subquery()
+
+
+def _count(project: Project, table: sa.FromClause) -> int:
     with project.database.read() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
@@ -76,6 +80,13 @@ def filled(project, tmp_path):
         title={0: "Ada at work"},
     )
     fill(project, dataset)
+    now = schema.current_time()
+    with project.database.write() as connection:
+        connection.execute(
+            sa.insert(schema.hits).values(provider="x", url=_URL, title="Ada at work", at=now)
+        )
+        connection.execute(sa.insert(schema.attempts).values(url=_URL, status="ok", at=now))
+        record_event(connection, "send_back", "f00", {"annotation": "1"})
     return project
 
 
@@ -152,9 +163,19 @@ def test_counters_follow_whatever_was_said_of_the_faces(project, tmp_path):
     assert {row["wanted"] for row in _batches(project)} == {6}
     numbers = _numbers(project)
     assert (numbers["faces.in_batches"], numbers["gold"]) == (3, 1)
+    assert numbers.get("annotations.void", 0) == _count(project, _VOID)
     forget(project, ["f07"], because="asked")
     numbers = _numbers(project)
     assert (numbers["faces.in_batches"], numbers.get("gold", 0)) == (2, 0)
+
+
+def test_imported_labels_that_count_are_counted_down(sqlite_project, tmp_path):
+    add_dataset(sqlite_project, make_dataset(tmp_path / "d", ["sad"] * 4), count_imported=True)
+    detect_faces(sqlite_project, workers=1)
+    assert _numbers(sqlite_project)["annotations.counted"] == 4
+    forget(sqlite_project, ["f00", "f01"], because="asked")
+    numbers = _numbers(sqlite_project)
+    assert [numbers[f"annotations{name}"] for name in ("", ".imported", ".counted")] == [2, 2, 2]
 
 
 def _batches(project: Project) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def test_no_person_of_the_photos_is_in_two_splits(test_data: Path, tmp_path: Pat
     assert wanted == {"test": round(0.2 * 2094), "validation": round(0.1 * 2094)}
     short = sum(wanted.values()) - counts["test"] - counts["validation"]
     # Of the rare classes most faces are of people with photographs of other classes.
-    assert short == 2
+    assert short == 3
     assert any("short" in note for note in done.plan.notes)
 
 
