@@ -407,3 +407,69 @@ def test_rows_that_a_person_has_withdrawn_are_not_frozen(sqlite_project, tmp_pat
     assert done.dataset.annotations is not None
     assert "f00" not in done.dataset.annotations["face_id"].to_pylist()
     assert len(done.dataset.annotations) == 5
+
+
+def test_of_a_kept_group_the_test_faces_stay(sqlite_project, tmp_path):
+    splits = {0: "validation", 1: "test", 2: "train", 3: "train"}
+    group = dict.fromkeys(range(3), "x")
+    fill(sqlite_project, make_dataset(tmp_path / "d", ["sad"] * 4, split=splits, group=group))
+    plan = plan_freeze(sqlite_project, FreezeOptions(splits="kept"))
+    assert plan.classes == {("test", "sad"): 1, ("train", "sad"): 1}
+    assert plan.left_out == {"in a group with a test face": 2}
+
+
+def test_faces_of_images_that_cannot_be_read_are_left_out(sqlite_project, tmp_path):
+    pictures = {1: encode_image(draw_picture(1))[:100]}
+    fill(sqlite_project, make_dataset(tmp_path / "d", ["sad"] * 5, pictures=pictures))
+    plan = plan_freeze(sqlite_project, FreezeOptions(splits="drawn", test="1"))
+    assert plan.left_out == {"image that cannot be read": 1}
+
+
+def test_published_validation_has_500_faces_per_class(sqlite_project, tmp_path):
+    fill(sqlite_project, make_dataset(tmp_path / "d", [None] * 4))
+    annotate(sqlite_project, {0: ["sad", "sad"], 1: ["sad"], 2: ["sad"], 3: ["sad"]})
+    with pytest.raises(InputError, match="500-per-class"):
+        plan_freeze(sqlite_project)
+
+
+def test_faces_that_wait_for_a_reviewer_or_were_drawn_are_counted(sqlite_project, tmp_path):
+    fill(sqlite_project, make_dataset(tmp_path / "d", [None] * 6))
+    annotate(sqlite_project, {0: ["sad", "fear"], **{face: ["sad"] for face in range(1, 6)}})
+    annotate(sqlite_project, [(face, "q", "fear") for face in range(1, 3)])
+    with sqlite_project.database.write() as connection:
+        connection.execute(
+            schema.batches.insert().values(
+                name="b",
+                state="open",
+                overlap=1,
+                overlap_share=0.0,
+                balanced_by="random",
+                faces=1,
+                wanted=1,
+                at=schema.current_time(),
+            )
+        )
+        connection.execute(
+            schema.tasks.insert().values(
+                face_id=4, batch_id=1, wanted=1, level=0, place=0.5, review="open"
+            )
+        )
+    plan = plan_freeze(
+        sqlite_project, FreezeOptions(splits="drawn", test="1", rule="intended", labels="sad,fear")
+    )
+    assert plan.by_chance == 3
+    assert plan.open_reviews == 1
+
+
+def test_simulated_annotators_are_named_as_the_origin(sqlite_project, tmp_path):
+    fill(sqlite_project, make_dataset(tmp_path / "d", [None] * 4))
+    annotate(sqlite_project, {face: ["sad"] for face in range(3)}, valence=0.5, arousal=0.0)
+    annotate(sqlite_project, [(3, "s", "sad")], origin="simulated")
+    options = FreezeOptions(splits="drawn", test="1")
+    found = read_rows(freeze_project(sqlite_project, tmp_path / "out", options).dataset)
+    assert [found[name]["expression_origin"] for name in sorted(found)] == [
+        *["human"] * 3,
+        "simulated",
+    ]
+    assert found["f00"]["affect_origin"] == "human"
+    assert found["f03"]["affect_origin"] is None
