@@ -47,7 +47,10 @@ LAYERS = (
     {"consensus", "golden", "inference", "reports"},
     {"recognition", "streamed_inference", "freezing", "forgetting"},
     {"formats"},
-    {"curation", "training", "analysis", "collection", "annotation", "exchange", "external_models"},
+    {
+        *("curation", "training", "analysis", "collection", "annotation", "exchange"),
+        *("external_models", "publishing"),
+    },
     {"replication", "info", "demo", "web"},
     {"console"},
     {"cli"},
@@ -62,6 +65,7 @@ STAGES = {
     "annotation",
     "exchange",
     "external_models",
+    "publishing",
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 

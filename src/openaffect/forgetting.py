@@ -22,6 +22,7 @@ from openaffect.documents import read_bytes
 from openaffect.errors import FormatError, ImageError, InputError
 from openaffect.faces.near_search import ALIKE
 from openaffect.faces.signatures import HASH_VERSION, Signature, correlate, mirror, sign_face
+from openaffect.image_links import list_releases
 from openaffect.images import read_image
 from openaffect.project import Project, forgotten, frozen, tombstones
 from openaffect.project.database import Connection
@@ -273,7 +274,12 @@ def _forget(
     summary.images, summary.faces = len(found), len(faces)
     holders = [(one, int(np.isin(faces, one.faces).sum())) for one in datasets]
     summary.datasets = [
-        Holder(one.path, count, (Path(one.path) / "dataset.json").is_file())
+        Holder(
+            one.path,
+            count,
+            (Path(one.path) / "dataset.json").is_file(),
+            tuple(release["path"] for release in list_releases(Path(one.path))),
+        )
         for one, count in holders
         if count
     ]

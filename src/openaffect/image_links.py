@@ -1,20 +1,23 @@
 """Datasets that link to the images of another one: known, so that these are not deleted.
 
 `split`, `check --write` and `import --images link` make datasets without images of their own. Each
-leaves its path in `.linked-by` of the dataset whose images it shows, where it may write there.
+leaves its path in `.linked-by` of the dataset whose images it shows, where it may write there. So
+does a release in `.releases` of the dataset that it was made of.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import Any
 
-from openaffect.documents import read_json
+from openaffect.documents import decode_json, read_json
 from openaffect.errors import InputError
 
 _FILE = ".linked-by"
+_RELEASES = ".releases"
 _SHOWN = 3
 
 
@@ -61,3 +64,24 @@ def _links_to(dataset: Path, holder: Path) -> bool:
         return False
     images = os.path.realpath(dataset / str(info.get("images")))
     return Path(images).is_relative_to(os.path.realpath(holder))
+
+
+def record_release(dataset: Path, release: Path, version: str, at: str) -> None:
+    """Note in a dataset that a release was made of it, where it can be written to."""
+    row = {"path": str(release.absolute()), "version": version, "at": at}
+    with contextlib.suppress(OSError), open(dataset / _RELEASES, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def list_releases(dataset: Path) -> list[dict[str, str]]:
+    """The releases that were made of a dataset: `path`, `version` and `at` of each place, the last one."""
+    try:
+        lines = (dataset / _RELEASES).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    found: dict[str, dict[str, str]] = {}
+    for line in lines:
+        with contextlib.suppress(InputError):
+            row = decode_json(line, dict[str, str], str(dataset / _RELEASES))
+            found[row.get("path", "")] = row
+    return list(found.values())

@@ -68,7 +68,7 @@ def remove_withdrawn(
     dataset = open_dataset(path)
     withdrawn = find_withdrawn(path, *more)
     summary = WithdrawSummary()
-    matches = _find(dataset, withdrawn, summary, progress)
+    matches, summary.unreadable = find_matches(dataset, withdrawn, progress)
     images = np.array(dataset.column("image").to_pylist(), object)
     gone = {image for image, match in zip(images, matches, strict=True) if match is not None}
     keep = np.array([image not in gone for image in images], bool)
@@ -93,13 +93,21 @@ def remove_withdrawn(
     return summary
 
 
-def _find(
+def find_matches(
     dataset: Dataset,
     withdrawn: Withdrawals,
-    summary: WithdrawSummary,
-    progress: Callable[[int], None] | None,
-) -> list[Match | None]:
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[Match | None], int]:
+    """Why each face of a dataset is withdrawn, None where it is not; and how many images are unreadable.
+
+    Args:
+        dataset: what to look through; its images are decoded where hashes of pixels are known.
+        withdrawn: what was withdrawn.
+        progress: called with the number of images looked at so far.
+    """
     n = len(dataset)
+    if not withdrawn.rows:
+        return [None] * n, 0
     names = dataset.faces.column_names
     urls, files = (
         dataset.faces[name].to_pylist() if name in names else [None] * n
@@ -110,22 +118,22 @@ def _find(
         for face_id, url, sha256 in zip(dataset.ids, urls, files, strict=True)
     ]
     images: list[str] = dataset.column("image").to_pylist()
-    if not withdrawn.rows:
-        return found
     look = functools.partial(_look, dataset.images_folder, withdrawn)
     wanted = list(dict.fromkeys(images))
+    unreadable = 0
     by_image: dict[str, Match | None] = {}
     for image, result in zip(wanted, map_in_order(look, wanted, ahead=64), strict=True):
         if isinstance(result, str):
-            summary.unreadable += 1
+            unreadable += 1
         else:
             by_image[image] = result
         if progress is not None:
-            progress(len(by_image) + summary.unreadable)
-    return [
+            progress(len(by_image) + unreadable)
+    matches = [
         match if match is not None else by_image.get(image)
         for match, image in zip(found, images, strict=True)
     ]
+    return matches, unreadable
 
 
 def _look(folder: Path, withdrawn: Withdrawals, image: str) -> Match | str | None:

@@ -77,6 +77,10 @@ def import_(
     label: Annotated[
         str | None, typer.Option(help="ferplus: plurality or majority of the votes.")
     ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(help="Of pictures and labels, such as CC-BY-4.0 (default: the format's own)."),
+    ] = None,
     shareable: Annotated[
         bool, typer.Option("--shareable", help="Pictures may be shown in reports.")
     ] = False,
@@ -101,6 +105,7 @@ def import_(
             dataset,
             images=images,
             name=name,
+            license=license,
             shareable=shareable,
             overwrite=overwrite,
             progress=progress,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openaffect.freezing import FreezePlan
 
 _Splits = Literal["published", "drawn", "kept"]
+_Pixels = Literal["licensed", "none", "all"]
 
 
 @app.command()
@@ -189,6 +190,179 @@ def forget(
         console.print_json(dataclasses.asdict(done))
         return
     _print_forgotten(done, project, plan=plan)
+
+
+@app.command()
+def release(
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", help="What to release.")
+    ] = None,
+    destination: Annotated[
+        Path | None, typer.Argument(metavar="DEST", help="The folder to make.")
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            help="Layouts between commas: affectnet, affectnet8, affectnet-plus, huggingface, "
+            "webdataset (default: all)."
+        ),
+    ] = None,
+    pixels: Annotated[
+        str,
+        typer.Option(
+            help="licensed: crops of images whose license allows it; none; all, for a private release."
+        ),
+    ] = "licensed",
+    because: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why --pixels all is asked for.")
+    ] = "",
+    release_version: Annotated[
+        str, typer.Option("--version", metavar="1.0", help="Of the release.")
+    ] = "1.0",
+    previous: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The release before, for CHANGES.csv.")
+    ] = None,
+    non_commercial: Annotated[
+        bool,
+        typer.Option("--non-commercial", help="For non-commercial use alone: NC licenses fit."),
+    ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Whole photographs, which may show other people."),
+    ] = False,
+    withdrawn: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A withdrawn.csv to obey, beside the dataset's own."),
+    ] = None,
+    contact: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Whom to ask to be taken out (default: the project's)."
+        ),
+    ] = "",
+    verify: Annotated[
+        Path | None,
+        typer.Option(metavar="DEST", help="Only check a release against its manifest."),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: AsJson = False,
+) -> None:
+    """Make a folder of a dataset that may be given away: crops, labels, licenses, cards, a page.
+
+    Pictures are crops, and only of images whose license allows it; of the others labels, addresses and
+    hashes are released. The same dataset gives the same bytes.
+
+    Example: openaffect release faces-1.0 release --version 1.0
+    """
+    from openaffect.publishing import ReleaseOptions, release_dataset
+
+    if verify is not None:
+        if dataset is not None:
+            raise InputError("--verify checks a release that is there; name no DATASET beside it")
+        _verify(verify, json=json)
+        return
+    if dataset is None or destination is None:
+        raise InputError("release needs DATASET and DEST, or --verify DEST")
+    options = ReleaseOptions(
+        layouts=tuple(one.strip() for one in formats.split(",")) if formats else (),
+        pixels=cast("_Pixels", pixels),
+        because=because,
+        version=release_version,
+        non_commercial=non_commercial,
+        whole=whole,
+        contact=contact,
+    )
+    with console.progress_bar("cutting faces") as progress:
+        done = release_dataset(
+            dataset,
+            destination,
+            options,
+            previous=previous,
+            withdrawn=() if withdrawn is None else (withdrawn,),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if json:
+        console.print_json(dataclasses.asdict(done))
+        return
+    console.print_facts(
+        {
+            "faces": done.faces,
+            "with a picture": done.pictures,
+            **{f"without: {why}": count for why, count in done.without.most_common()},
+            "withdrawn": done.withdrawn,
+            **{f"license {name}": count for name, count in sorted(done.licenses.items())},
+            **{f"in {name}": count for name, count in done.layouts.items()},
+            **{name: count for name, count in done.changes.items() if count},
+        }
+    )
+    if done.personality:
+        console.warn(
+            f"{counted(done.personality, 'picture')} of people whose provider speaks of their own rights"
+        )
+    if pixels == "all":
+        console.warn(f"{destination} is private: it holds pictures that may not be given on")
+    console.note(
+        f"open {destination}/index.html; check it with `openaffect release --verify {destination}`"
+    )
+
+
+@app.command()
+def fetch(
+    release_folder: Annotated[Path, typer.Argument(metavar="RELEASE", help="A release.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset to make.")],
+    withdrawn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A newer withdrawn.csv to obey, beside the release's own."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at the same time.")] = 8,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on; what failed before is tried again.")
+    ] = False,
+    overwrite: Overwrite = False,
+    json: AsJson = False,
+) -> None:
+    """Load the pictures of a release from their sources, and make a dataset of them.
+
+    What comes must be what was released: the same bytes, or the same picture saved again. fetch.csv in
+    DATASET names what became of every face.
+
+    Example: openaffect fetch release faces
+    """
+    from openaffect.publishing import fetch_release
+
+    with console.progress_bar("fetching pictures") as progress:
+        done = fetch_release(
+            release_folder,
+            dataset,
+            withdrawn=() if withdrawn is None else (withdrawn,),
+            workers=workers,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if json:
+        console.print_json(dataclasses.asdict(done))
+        return
+    console.print_facts({f"faces {name}": count for name, count in done.outcomes.most_common()})
+    console.note(f"{counted(done.faces, 'face')} in {dataset}; its fetch.csv names each outcome")
+
+
+def _verify(folder: Path, *, json: bool) -> None:
+    from openaffect.publishing import verify_release
+
+    problems = verify_release(folder)
+    if json:
+        console.print_json({"problems": problems})
+    for problem in problems[:20] if not json else ():
+        console.warn(problem)
+    if problems:
+        more = "" if len(problems) == 1 else "s"
+        raise InputError(f"{len(problems):,} file{more} of {folder} not as in its manifest")
+    if not json:
+        console.say(f"{folder} is as its manifest says")
 
 
 def _print_forgotten(done: ForgetSummary, project: Path, *, plan: bool) -> None:

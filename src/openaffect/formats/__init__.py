@@ -28,7 +28,12 @@ from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import DatasetWriter, ImportSummary, write_dataset
 from openaffect.errors import FormatError, InputError
 from openaffect.formats._archives import is_archive, keep_pictures_only, unpack
-from openaffect.formats._exports import ExportSummary, dropped_columns
+from openaffect.formats._exports import (
+    ExportSummary,
+    dropped_columns,
+    picture_path,
+    safe_path,
+)
 from openaffect.formats._sources import Source, choose
 from openaffect.storage import atomic_folder
 
@@ -228,4 +233,11 @@ def _unpacked(
     keep_pictures_only(writer.images_folder)
 
 
-__all__ = ["ExportSummary", "ImportSummary", "export_dataset", "import_dataset"]
+__all__ = [
+    "ExportSummary",
+    "ImportSummary",
+    "export_dataset",
+    "import_dataset",
+    "picture_path",
+    "safe_path",
+]

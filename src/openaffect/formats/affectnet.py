@@ -305,6 +305,12 @@ def _says_another_origin(row: Mapping[str, Any], implied: str) -> bool:
     )
 
 
+def place_of(row: Mapping[str, Any]) -> str:
+    """Where `write` puts the picture of a row, by `face_id`, `image`, `split` and `expression_origin`."""
+    path = safe_path(row["face_id"]) + suffix_of(row["image"])
+    return f"{_LISTS[_list_of(row)].pictures}/{path}"
+
+
 def _list_of(row: Mapping[str, Any]) -> str:
     if row["split"] is None:
         automatic = row["expression_origin"] == "model"

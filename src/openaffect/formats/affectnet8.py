@@ -225,6 +225,17 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, picture: st
         summary.notes.append(f"{counted(no_split, 'row')} without a split went to train_set")
 
 
+def number_faces(dataset: Dataset) -> dict[str, tuple[str, int]]:
+    """The set, such as `train_set`, and the number that `write` gives each face, by face_id."""
+    numbering = _Numbering(dataset)
+    found = {}
+    for row in rows_of(dataset, {"expression", "split"}):
+        if row["expression"] in EMOTIONS:
+            number, _ = numbering.number(row["face_id"], row["split"])
+            found[row["face_id"]] = (SETS[row["split"] or "train"][0], number)
+    return found
+
+
 class _Numbering:
     """Gives ids of the release their own numbers, and others the next free one of their set."""
 

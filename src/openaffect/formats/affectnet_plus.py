@@ -215,12 +215,10 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
             continue
         no_split += row["split"] is None
         split = row["split"] or "train"
-        place = folder / "human_annotated" / _SET_NAMES[split]
-        # A set is one flat folder.
-        name = safe_path(row["face_id"].removeprefix(f"{SETS[split][1]}/")).replace("/", "_")
-        target = place / "annotations" / f"{name}.json"
+        picture = folder / place_of(row)
+        name = picture.name.removesuffix(suffix_of(row["image"]))
+        target = picture.parent.parent / "annotations" / f"{name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        picture = place / "images" / (name + suffix_of(row["image"]))
         if target.exists():
             raise InputError(f"two faces of {split} want the name {name}; give them other face_ids")
         place_picture(dataset, row["image"], picture, images)
@@ -228,6 +226,14 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, images: str
         summary.rows += 1
     if no_split:
         summary.notes.append(f"{counted(no_split, 'row')} without a split went to train_set")
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """Where `write` puts the picture of a row, by `face_id`, `image` and `split`."""
+    split = row["split"] or "train"
+    # A set is one flat folder.
+    name = safe_path(row["face_id"].removeprefix(f"{SETS[split][1]}/")).replace("/", "_")
+    return f"human_annotated/{_SET_NAMES[split]}/images/{name}{suffix_of(row['image'])}"
 
 
 def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
