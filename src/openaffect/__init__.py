@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from openaffect.model import Card, Model, open_model
     from openaffect.predictions import Predictions, open_predictions
     from openaffect.project import Project, create_project, open_project
+    from openaffect.publishing import (
+        ReleaseOptions,
+        fetch_release,
+        release_dataset,
+        verify_release,
+    )
     from openaffect.replication.affectnet2017 import replicate_affectnet2017
     from openaffect.replication.cross_validation import cross_validate
     from openaffect.replication.giguere2020 import replicate_giguere2020
@@ -64,6 +70,12 @@ _HOMES = {
     "openaffect.model": ("Card", "Model", "open_model"),
     "openaffect.predictions": ("Predictions", "open_predictions"),
     "openaffect.project": ("Project", "create_project", "open_project"),
+    "openaffect.publishing": (
+        "ReleaseOptions",
+        "fetch_release",
+        "release_dataset",
+        "verify_release",
+    ),
     "openaffect.replication.affectnet2017": ("replicate_affectnet2017",),
     "openaffect.replication.cross_validation": ("cross_validate",),
     "openaffect.replication.giguere2020": ("replicate_giguere2020",),
@@ -88,6 +100,7 @@ __all__ = [
     "OpenAffectError",
     "Predictions",
     "Project",
+    "ReleaseOptions",
     "Report",
     "__version__",
     "add_annotations",
@@ -104,6 +117,7 @@ __all__ = [
     "evaluate",
     "export_annotations",
     "export_dataset",
+    "fetch_release",
     "find_consensus",
     "find_faces",
     "forget",
@@ -122,6 +136,7 @@ __all__ = [
     "predict_dataset",
     "predict_to_file",
     "read_image",
+    "release_dataset",
     "replicate_affectnet2017",
     "replicate_giguere2020",
     "save_dataset",
@@ -129,6 +144,7 @@ __all__ = [
     "synthesize_dataset",
     "synthesize_face",
     "train",
+    "verify_release",
     "write_dataset",
 ]
 
