@@ -11,13 +11,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from environments import make_environment
 
 PLACE = "OPENAFFECT_MOTO"
 """A virtual environment with `moto[server]`; without this variable each run of tests makes one."""
@@ -68,21 +69,7 @@ def _environment(shared: Path) -> Path | str:
     if given:
         return Path(given)
     folder = shared / "moto"
-    if (folder / "bin" / "moto_server").exists():
-        return folder
-    python = folder / "bin" / "python"
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    make = [sys.executable, "-m", "venv", str(folder)]
-    install = (
-        [uv, "pip", "install", "--quiet", "--python", str(python), _REQUIREMENT]
-        if uv
-        else [str(python), "-m", "pip", "install", "--quiet", _REQUIREMENT]
-    )
-    for command in (make, install):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode:
-            return f"moto could not be installed: {done.stderr.strip()[-300:]}"
-    return folder
+    return make_environment(folder, [_REQUIREMENT]) or folder
 
 
 def start(shared: Path, log: Path, **variables: str) -> dict[str, Any]:
