@@ -30,6 +30,7 @@ from openaffect.publishing import (
     release_dataset,
     verify_release,
 )
+from openaffect.publishing.layouts import huggingface
 from openaffect.publishing.layouts.webdataset import encode_key
 from openaffect.synthetic.dataset import synthesize_dataset
 from openaffect.withdrawals import Withdrawals, describe_withdrawal, write_withdrawn
@@ -313,6 +314,22 @@ def test_hugging_face_reads_the_folder(released):
     lines = done.stdout.strip().splitlines()
     assert len(lines) == 2
     assert all("'test': 4" in line and "'train': 6" in line for line in lines)
+
+
+def test_rows_of_parquet_are_numbered_through_row_groups_and_shards(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface, "_GROUP", 2)
+    monkeypatch.setattr(huggingface, "_SHARD", 4)
+    release_dataset(drawn.path, tmp_path / "r", ReleaseOptions(layouts=("huggingface",)))
+    names = [row["name"] for row in _read(tmp_path / "r" / "id_map.csv")]
+    assert names[:6] == [
+        *(f"data/train-00000-of-00002.parquet#{number}" for number in range(4)),
+        *(f"data/train-00001-of-00002.parquet#{number}" for number in range(2)),
+    ]
+    ids = []
+    for number in (0, 1):
+        file = tmp_path / "r" / "huggingface" / "data" / f"train-0000{number}-of-00002.parquet"
+        ids += pq.read_table(file)["face_id"].to_pylist()
+    assert ids == drawn.where(split="train").ids
 
 
 def test_the_shards_of_parquet_hold_the_crops(released):

@@ -96,7 +96,7 @@ def write_crops(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             cuts[row["face_id"]] = Cut(window, hashlib.sha256(data).hexdigest())
-            writer.add(_moved(row, name, window, whole=whole, others=[one.name for one in others]))
+            writer.add(_moved(row, name, window, [one.name for one in others]))
     if writer.summary.rejected:
         why = writer.summary.rejected.most_common(1)[0][0]
         raise InputError(f"a face of {dataset.path} cannot be released: {why}")
@@ -131,11 +131,9 @@ def _as_it_is(path: Path) -> tuple[bytes, str, Window]:
     return encode_image(pixels, suffix), suffix, Window(0, 0, pixels.shape[1], pixels.shape[0])
 
 
-def _moved(
-    row: dict[str, Any], image: str, window: Window, *, whole: bool, others: Sequence[str]
-) -> FaceRow:
+def _moved(row: dict[str, Any], image: str, window: Window, others: Sequence[str]) -> FaceRow:
     """A row in the pixels of its crop."""
-    shift = np.array([window.x, window.y], np.float64) * (not whole)
+    shift = np.array([window.x, window.y], np.float64)
     box, points = row["box"], row["landmarks"]
     if box is not None:
         box = [*np.round(np.array(box[:2], np.float64) - shift, _DECIMALS), *box[2:]]
