@@ -18,7 +18,7 @@ from openaffect.errors import InputError, MismatchError
 from openaffect.metrics.abstention import STEPS
 
 
-class Given(ClassifierMixin, BaseEstimator):
+class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of scikit-learn whose rows are the probabilities themselves."""
 
     classes_ = np.arange(8)
