@@ -16,10 +16,10 @@ from openaffect.dataset_writer import write_dataset
 from openaffect.errors import DestinationExists, InputError, MismatchError
 from openaffect.face_row import FaceRow
 from openaffect.images import encode_image
-from openaffect.inference import predict_dataset
+from openaffect.inference import open_worker_model, predict_dataset
 from openaffect.model import open_model
 from openaffect.predictions import open_predictions
-from openaffect.streamed_inference import predict_to_file
+from openaffect.streamed_inference import FaceFilter, predict_to_file
 from openaffect.unfinished import unfinished_folder
 
 COUNT = 23
@@ -178,3 +178,62 @@ def test_the_command_resumes(tmp_path, dataset, monkeypatch, capsys):
     said = capsys.readouterr()
     assert "23 predictions in" in said.out
     assert "1 face failed, first f8" in said.err
+
+
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_predict_the_same(tmp_path, dataset, model, monkeypatch, engine, workers):
+    """In pieces of four of portions of six, also after a kill by another engine."""
+    monkeypatch.setattr(streamed_inference, "_PIECE", 4)
+    whole, out = tmp_path / "whole.parquet", tmp_path / "p.parquet"
+    predict_to_file(model, dataset.path, whole, split="train", batch_size=3)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(model, dataset.path, out, split="train")
+    seen = []
+    summary = predict_to_file(
+        model,
+        dataset.path,
+        out,
+        split="train",
+        resume=True,
+        batch_size=3,
+        engine=engine,
+        workers=workers,
+        progress=lambda *done: seen.append(done),
+    )
+    assert columns(out)[1] == columns(whole)[1]
+    ours, theirs = open_predictions(out), open_predictions(whole)
+    assert ours.ids == theirs.ids
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+    np.testing.assert_allclose(ours.affect, theirs.affect, atol=1e-6)
+    assert ours.errors == theirs.errors
+    assert summary.rows == len(ours)
+    assert seen[-1] == (len(ours), len(ours))
+    assert seen[0][0] > 2  # what was done before the kill counts
+
+
+def test_a_failed_face_has_its_reason_also_from_a_worker(tmp_path, dataset, model):
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    predict_to_file(model, dataset.path, here)
+    predict_to_file(model, dataset.path, there, engine="processes", workers=2)
+    assert open_predictions(there).errors == open_predictions(here).errors
+    assert sum(error is not None for error in open_predictions(there).errors) == 1
+
+
+def test_only_the_faces_that_a_filter_keeps_are_predicted(tmp_path, dataset, model):
+    even = FaceFilter(lambda portion: portion.where(split=["train", None]), ("split",))
+    out = tmp_path / "p.parquet"
+    predict_to_file(model, dataset.path, out, faces=even)
+    assert open_predictions(out).ids == dataset.where(split=["train", None]).ids
+    none = FaceFilter(lambda portion: portion.select([]), ())
+    with pytest.raises(InputError, match="no face"):
+        predict_to_file(model, dataset.path, tmp_path / "q.parquet", faces=none)
+
+
+def test_a_worker_refuses_another_model_under_the_same_name(tmp_path, model):
+    with pytest.raises(MismatchError, match="same file"):
+        open_worker_model(str(model.path), "0" * 64, "cpu")
+    with pytest.raises(InputError, match="ray"):
+        predict_to_file(model, tmp_path, tmp_path / "p", engine="threads", ray_address="auto")

@@ -8,22 +8,24 @@ cannot be read, or on which the model's outputs are not finite, is a failed row 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset
-from openaffect.errors import FormatError, ImageError, InputError
+from openaffect.errors import FormatError, ImageError, InputError, MismatchError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop, crop_window
 from openaffect.images import MAX_PIXELS, Pixels, pixel_hash
 from openaffect.labels import Expression
-from openaffect.model import Card, Model, Outputs
-from openaffect.parallel import map_in_order
+from openaffect.model import Card, Model, Outputs, open_model
+from openaffect.parallel import is_worker, map_in_order
 from openaffect.predictions import Predictions
 
 NOT_FINITE = "the model gave values that are not finite"
@@ -120,7 +122,9 @@ def predict_faces(
     def take(row: int) -> Pixels | str:
         return _take_row(dataset, row, model.card, known, learned)
 
-    taken = map_in_order(take, range(len(dataset)), workers=workers, ahead=batch_size)
+    taken: Iterable[Pixels | str] = map(take, range(len(dataset)))
+    if not is_worker():  # which has one thread
+        taken = map_in_order(take, range(len(dataset)), workers=workers, ahead=batch_size)
     for row, piece in enumerate(taken):
         if isinstance(piece, str):
             errors[row] = piece
@@ -225,6 +229,29 @@ def describe_model(model: Model) -> dict[str, Any]:
         "size": list(card.size),
         "temperature": card.temperature,
     }
+
+
+@functools.lru_cache(2)
+def open_worker_model(path: str, sha256: str, device: str) -> Model:
+    """The model of a worker that shares the cores with others: it has one thread.
+
+    Args:
+        path: the file, absolute.
+        sha256: of its bytes, where the work was given out.
+        device: see `open_model`.
+
+    Raises:
+        MismatchError: this computer has another file there.
+        FormatError: it has none.
+    """
+    model = open_model(Path(path), threads=1, device=device)
+    found = describe_model(model)["model_sha256"]
+    if found != sha256:
+        raise MismatchError(
+            f"expected the model of SHA-256 {sha256[:12]}… at {path}, but that of a worker has "
+            f"{found[:12]}…; every computer needs the same file there"
+        )
+    return model
 
 
 def _take_row(

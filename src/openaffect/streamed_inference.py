@@ -8,8 +8,10 @@ whole at the end.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,17 @@ import pyarrow.compute as pc
 from openaffect.dataset import Dataset, scan_dataset
 from openaffect.errors import InputError
 from openaffect.fingerprints import ROW_COLUMNS, RowsHash
-from openaffect.inference import describe_model, predict_faces
+from openaffect.inference import describe_model, open_worker_model, predict_faces
 from openaffect.model import Model
+from openaffect.parallel import check_engine, map_in_order
 from openaffect.predictions import metadata_of, warn_of_learned
 from openaffect.storage import atomic_file
 from openaffect.tables import parquet_writer
 from openaffect.unfinished import Parts, open_parts
 
 _PORTION = 4_096  # faces of a part: what a kill loses at most
+_PIECE = 128  # faces that a worker gets at a time
+_AHEAD = 4  # pieces that lie ready beyond those that are worked on
 _READ = ("face_id", "image", "box", "split")
 
 
@@ -50,16 +55,32 @@ class PredictionSummary:
     lost: int
 
 
+@dataclass(frozen=True, slots=True)
+class FaceFilter:
+    """Which faces of a dataset are predicted.
+
+    Attributes:
+        keep: gives the rows of a portion that are wanted, as a Dataset.
+        columns: that it looks at.
+    """
+
+    keep: Callable[[Dataset], Dataset]
+    columns: tuple[str, ...]
+
+
 def predict_to_file(
     model: Model,
     dataset: str | Path,
     path: str | Path,
     *,
     split: str | None = None,
+    faces: FaceFilter | None = None,
     resume: bool = False,
     overwrite: bool = False,
     batch_size: int = 64,
     workers: int | None = None,
+    engine: str = "threads",
+    ray_address: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PredictionSummary:
     """Predict a dataset of any size into a file, portion by portion; a killed run can go on.
@@ -69,19 +90,28 @@ def predict_to_file(
         dataset: its folder.
         path: the Parquet file to make; see `Predictions`.
         split: only the faces of this split.
+        faces: only those that it keeps.
         resume: go on with the unfinished run for this path, if there is one.
         overwrite: replace the file, and drop an unfinished run.
-        batch_size, workers: see `predict_dataset`.
+        batch_size: faces that the model sees at once.
+        workers: threads that decode and crop, or with another engine workers that predict, each
+            with one thread; None for one per CPU core.
+        engine, ray_address: see `parallel.map_in_order`. With threads the model itself takes all
+            cores.
         progress: called now and then with the number of faces done, and of all.
 
     Raises:
         DestinationExists: the file is there, or an unfinished run without `resume`.
-        MismatchError: the unfinished run is of another model, dataset or split.
-        InputError: no face in the split, or every face failed: no file is written then.
+        MismatchError: the unfinished run is of another model, dataset or choice of faces; or a
+            worker on another computer has another model under the same name.
+        InputError: no face is chosen, or every face failed: no file is written then.
         FormatError: what `open_dataset` and `predict_dataset` raise.
+        UnknownName, MissingExtra, WorkerError: of the engine.
     """
+    check_engine(engine, ray_address)
     path, dataset = Path(path), Path(dataset)
-    known = _look_through(dataset, split)
+    faces = faces or FaceFilter(lambda portion: portion, ())
+    known = _look_through(dataset, split, faces)
     made_with = describe_model(model) | {
         "dataset": known.name,
         "dataset_fingerprint": known.fingerprint,
@@ -91,23 +121,25 @@ def predict_to_file(
     asked = {**made_with, "split": split, "order": known.order}
     parts = open_parts(path, schema, asked, _Done, resume=resume, overwrite=overwrite)
     done = parts.states[-1] if parts.states else _Done(0, 0)
-    position = 0
-    for portion in scan_dataset(dataset, columns=_READ, rows=_PORTION):
-        first = max(done.read - position, 0)
-        position += len(portion)
-        if position <= done.read:
-            continue
-        chosen = _choose(portion.select(range(first, len(portion))), split)
-        before = done.predicted
+    portions = _portions_after(dataset, done, split, faces)
 
-        def report(count: int, before: int = before) -> None:
-            if progress is not None:
-                progress(before + count, known.rows)
+    before = done.predicted
 
-        made = predict_faces(
-            model, chosen, batch_size=batch_size, workers=workers, progress=report
-        ).to_table()
-        done = _Done(position, before + len(chosen))
+    def report(count: int) -> None:
+        if progress is not None:
+            progress(count, known.rows)
+
+    if engine == "threads":
+        predicted = _predict_here(model, portions, batch_size, workers, report)
+    else:
+        predicted = _predict_by_workers(
+            _FacePredictor.of(model, batch_size),
+            portions,
+            nothing.to_table(),
+            {"workers": workers, "engine": engine, "ray_address": ray_address},
+            lambda count: report(before + count),
+        )
+    for made, done in predicted:
         batches = made.combine_chunks().to_batches()
         parts.append(batches[0] if batches else _no_rows(schema), done)
     summary = _summarize(parts, made_with)
@@ -120,6 +152,77 @@ def predict_to_file(
     _write(parts, path, schema.with_metadata(metadata_of(made_with)), overwrite or resume)
     parts.remove()
     return summary
+
+
+def _predict_here(
+    model: Model,
+    portions: Iterator[tuple[Dataset, _Done]],
+    batch_size: int,
+    workers: int | None,
+    report: Callable[[int], None],
+) -> Iterator[tuple[pa.Table, _Done]]:
+    for chosen, done in portions:
+        before = done.predicted - len(chosen)
+
+        def add(count: int, before: int = before) -> None:
+            report(before + count)
+
+        made = predict_faces(model, chosen, batch_size=batch_size, workers=workers, progress=add)
+        yield made.to_table(), done
+
+
+def _predict_by_workers(
+    predict: _FacePredictor,
+    portions: Iterator[tuple[Dataset, _Done]],
+    none: pa.Table,
+    crew: dict[str, Any],
+    report: Callable[[int], None],
+) -> Iterator[tuple[pa.Table, _Done]]:
+    """The portions in order; workers take them in pieces, also of the next portion."""
+    under_way: deque[tuple[int, _Done]] = deque()  # number of pieces of each portion
+    pieces: list[pa.Table] = []
+
+    def share_out() -> Iterator[Dataset]:
+        for chosen, done in portions:
+            whole = dataclasses.replace(chosen, path=chosen.path.absolute())
+            starts = range(0, len(whole), _PIECE)
+            under_way.append((len(starts), done))
+            for start in starts:
+                yield whole.select(range(start, min(start + _PIECE, len(whole))))
+
+    def finished() -> Iterator[tuple[pa.Table, _Done]]:
+        while under_way and under_way[0][0] <= len(pieces):
+            count, done = under_way.popleft()
+            made, pieces[:count] = pieces[:count], []
+            yield pa.concat_tables(made) if made else none, done
+
+    answers = map_in_order(predict, share_out(), ahead=_AHEAD, **crew)
+    count = 0
+    for piece in answers:
+        pieces.append(piece)
+        count += len(piece)
+        yield from finished()
+        report(count)
+    yield from finished()
+
+
+@dataclass(frozen=True, slots=True)
+class _FacePredictor:
+    """What a worker does with a piece of a dataset; a model is opened once in each process."""
+
+    model: str
+    sha256: str
+    device: str
+    batch_size: int
+
+    @classmethod
+    def of(cls, model: Model, batch_size: int) -> _FacePredictor:
+        sha256 = describe_model(model)["model_sha256"]
+        return cls(str(model.path.absolute()), sha256, model.device, batch_size)
+
+    def __call__(self, piece: Dataset) -> pa.Table:
+        model = open_worker_model(self.model, self.sha256, self.device)
+        return predict_faces(model, piece, batch_size=self.batch_size, workers=1).to_table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +252,11 @@ class _Known:
     none: Dataset
 
 
-def _look_through(path: Path, split: str | None) -> _Known:
+def _look_through(path: Path, split: str | None, faces: FaceFilter) -> _Known:
     prints, order, rows = RowsHash(), hashlib.sha256(), 0
     none: Dataset | None = None
-    for portion in scan_dataset(path, columns=ROW_COLUMNS):
-        chosen = _choose(portion, split)
+    for portion in scan_dataset(path, columns={*ROW_COLUMNS, *faces.columns}):
+        chosen = _choose(portion, split, faces)
         for batch in chosen.faces.to_batches():
             prints.update(batch)
         order.update("".join(f"{face_id}\0" for face_id in chosen.ids).encode())
@@ -167,8 +270,23 @@ def _look_through(path: Path, split: str | None) -> _Known:
     return _Known(none.info.name, rows, prints.hexdigest(), order.hexdigest(), none)
 
 
-def _choose(portion: Dataset, split: str | None) -> Dataset:
-    return portion if split is None else portion.where(split=split)
+def _portions_after(
+    path: Path, done: _Done, split: str | None, faces: FaceFilter
+) -> Iterator[tuple[Dataset, _Done]]:
+    """The faces that are left, in portions, each with how far the run has come behind it."""
+    position, predicted = 0, done.predicted
+    for portion in scan_dataset(path, columns={*_READ, *faces.columns}, rows=_PORTION):
+        first = max(done.read - position, 0)
+        position += len(portion)
+        if position <= done.read:
+            continue
+        chosen = _choose(portion.select(range(first, len(portion))), split, faces)
+        predicted += len(chosen)
+        yield chosen, _Done(position, predicted)
+
+
+def _choose(portion: Dataset, split: str | None, faces: FaceFilter) -> Dataset:
+    return faces.keep(portion if split is None else portion.where(split=split))
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

@@ -111,19 +111,28 @@ def open_parts(
         DestinationExists: the file is there, or unfinished work without `resume`.
         MismatchError: the work that is there was asked for otherwise.
     """
+    folder = open_folder(path, asked, resume=resume, overwrite=overwrite)
+    return Parts(folder, schema, _read_states(folder / "state.json", kind))
+
+
+def open_folder(path: Path, asked: dict[str, Any], *, resume: bool, overwrite: bool) -> Path:
+    """The folder of the unfinished work for a path, an empty one where there is none to go on with.
+
+    Arguments and errors are those of `open_parts`.
+    """
     folder = unfinished_folder(path)
     # Work that is killed after its file was made, and before its folder was removed, goes on.
     if refuse_unfinished(path, resume=resume, overwrite=overwrite):
         if resume:
             _check_plan(folder, asked)
-            return Parts(folder, schema, _read_states(folder / "state.json", kind))
+            return folder
     elif path.exists() and not overwrite:
         raise DestinationExists(path)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     _write_json(folder / "plan.json", asked)
-    return Parts(folder, schema, [])
+    return folder
 
 
 def refuse_unfinished(path: str | Path, *, resume: bool, overwrite: bool) -> bool:

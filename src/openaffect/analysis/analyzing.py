@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -21,7 +23,7 @@ from openaffect.analysis.cameras import Camera
 from openaffect.analysis.pictures import Photo, Picture, Source
 from openaffect.analysis.searching import DetectionPipeline, Detections, detect_and_crop, follow
 from openaffect.analysis.smoothing import Smoother
-from openaffect.analysis.sources import SourceLike, open_sources
+from openaffect.analysis.sources import SourceLike, count_photos, open_sources
 from openaffect.analysis.table import Analysis, collect_rows
 from openaffect.analysis.tracking import PATIENCE, Tracker
 from openaffect.errors import InputError
@@ -30,14 +32,17 @@ from openaffect.images import Pixels
 from openaffect.inference import (
     FaceOutputs,
     describe_model,
+    open_worker_model,
     predict_crops,
     sorted_labels,
 )
 from openaffect.model import Model, open_model
-from openaffect.parallel import map_in_order
+from openaffect.parallel import check_engine, map_in_order
 from openaffect.recognition import OK, Row, begin_rows, describe_shares, fill_row
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PHOTOS = 16  # that a worker gets at a time
+_AHEAD = 4  # such pieces that lie ready beyond those that are worked on
 _USUAL_RATE = 25.0  # frames a second of a video that tells no times, for smoothing
 
 
@@ -56,7 +61,11 @@ class AnalysisChoices(TypedDict, total=False):
             valence and arousal; 0, the default, for none.
         full_size: search every frame of a video at full size: slower, see `searching`.
         batch_size: faces that the model sees at once; 32 by default.
-        workers: threads that read pictures and find faces; None for one per CPU core.
+        workers: threads that read pictures and find faces, or with another engine workers that do
+            all with a photo, each with one thread; None for one per CPU core.
+        engine: `threads`, the default; `processes` or `ray` for photos alone; see
+            `parallel.map_in_order`.
+        ray_address: of a Ray cluster to join.
         allow: numbers and ports of computers that addresses may lead to although they are not on
             the public internet, such as `[("192.168.1.5", 8080)]`; none by default.
     """
@@ -71,6 +80,8 @@ class AnalysisChoices(TypedDict, total=False):
     full_size: bool
     batch_size: int
     workers: int | None
+    engine: str
+    ray_address: str | None
     allow: Allowed
 
 
@@ -80,7 +91,8 @@ class AnalysisOptions:
 
     Raises:
         InputError: a number out of range.
-        UnknownName: no such detector.
+        UnknownName: no such detector or engine.
+        MissingExtra: Ray is not installed.
     """
 
     detector: str = "auto"
@@ -93,6 +105,8 @@ class AnalysisOptions:
     full_size: bool = False
     batch_size: int = 32
     workers: int | None = None
+    engine: str = "threads"
+    ray_address: str | None = None
     allow: Allowed = ()
 
     def __post_init__(self) -> None:
@@ -106,6 +120,7 @@ class AnalysisOptions:
                 raise InputError(f"expected {name} of {least} or more, but got {number}")
         if not 0 <= self.smooth < float("inf"):
             raise InputError(f"expected smooth in seconds, 0 or more, but got {self.smooth}")
+        check_engine(self.engine, self.ray_address)
         object.__setattr__(self, "detector", resolve_detector(self.detector))
 
     def describe(self) -> dict[str, Any]:
@@ -160,9 +175,9 @@ def analyze(
 
     Raises:
         InputError: the only source holds no picture, or a number is out of range.
-        UnknownName: no such detector or landmarker.
-        MissingWeights, MissingExtra: the detector, the landmarker or what reads videos is not on
-            this machine.
+        UnknownName: no such detector, landmarker or engine.
+        MissingWeights, MissingExtra: the detector, the landmarker, Ray or what reads videos is not
+            on this machine.
     """
     model = as_model(model)
     plan = AnalysisOptions(**choices)
@@ -213,14 +228,9 @@ def iterate_results(
         progress: called now and then with the number of pictures done so far.
     """
     start = start or Cursor()
-    search = DetectionPipeline(
-        card=model.card,
-        detector=plan.detector,
-        landmarks=plan.landmarks,
-        min_score=plan.min_score,
-        every=plan.every,
-        full_size=plan.full_size,
-    )
+    if plan.engine != "threads":
+        return _spread(source, model, plan, start, progress)
+    search = _pipeline(model, plan)
     live = isinstance(source, Camera)  # every row at once, and no frame waits
     count = 1 if live else plan.workers or os.cpu_count() or 1
     looks = map_in_order(
@@ -231,6 +241,87 @@ def iterate_results(
     )
     followed = _follow(looks, search, plan, start)
     return _judge(followed, model, plan, 1 if live else plan.batch_size, progress)
+
+
+def _pipeline(model: Model, plan: AnalysisOptions) -> DetectionPipeline:
+    return DetectionPipeline(
+        card=model.card,
+        detector=plan.detector,
+        landmarks=plan.landmarks,
+        min_score=plan.min_score,
+        every=plan.every,
+        full_size=plan.full_size,
+    )
+
+
+def _spread(
+    source: SourceLike | Iterable[SourceLike],
+    model: Model,
+    plan: AnalysisOptions,
+    start: Cursor,
+    progress: Callable[[int], None] | None,
+) -> Iterator[FrameResult]:
+    """Photos with their finished rows, in order; each is searched and judged by one worker."""
+    named: object = source
+    if isinstance(named, Camera) or (
+        isinstance(named, str | Path | list | tuple) and count_photos(named) is None
+    ):
+        raise InputError(_photos_only(plan.engine))
+    under_way: deque[list[Picture]] = deque()
+
+    def share_out() -> Iterator[list[Picture]]:
+        pictures = _stream(_photos(open_sources(source, plan.allow), plan.engine), start, 1)
+        for several in iter(lambda: list(islice(pictures, _PHOTOS)), []):
+            under_way.append(several)
+            yield several
+
+    sha256 = describe_model(model)["model_sha256"]
+    analyze_photos = _PhotoAnalyzer(str(model.path.absolute()), sha256, model.device, plan)
+    answers = map_in_order(
+        analyze_photos,
+        share_out(),
+        workers=plan.workers,
+        ahead=_AHEAD,
+        engine=plan.engine,
+        ray_address=plan.ray_address,
+    )
+    count = 0
+    for rows in answers:
+        yield from map(FrameResult, under_way.popleft(), rows)
+        count += len(rows)
+        if progress is not None:
+            progress(count)
+
+
+@dataclass(frozen=True, slots=True)
+class _PhotoAnalyzer:
+    """What a worker does with photos: all of it; a model is opened once in each process."""
+
+    model: str
+    sha256: str
+    device: str
+    plan: AnalysisOptions
+
+    def __call__(self, pictures: list[Picture]) -> list[list[Row]]:
+        model = open_worker_model(self.model, self.sha256, self.device)
+        search = _pipeline(model, self.plan)
+        looks = (detect_and_crop(picture, search) for picture in pictures)
+        judged = _judge(looks, model, self.plan, self.plan.batch_size, None)
+        return [done.rows for done in judged]
+
+
+def _photos(sources: Iterator[Source], engine: str) -> Iterator[Source]:
+    for source in sources:
+        if not isinstance(source, Photo):
+            raise InputError(_photos_only(engine))
+        yield source
+
+
+def _photos_only(engine: str) -> str:
+    return (
+        f"expected photos for the engine {engine}, but a video or camera is among the sources: its "
+        "frames are followed one after the other; analyze it with the engine threads"
+    )
 
 
 def _stream(sources: Iterator[Source], start: Cursor, every: int) -> Iterator[Picture]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from openaffect import errors
@@ -28,7 +29,8 @@ class Picture:
         source: what to call where it comes from: a path, an address, or `array[3]`.
         place: the number of its source among all sources, from 0.
         number: its number within the source, from 0; broken frames count.
-        read: gives RGB uint8 (h, w, 3), upright; raises ImageError. May run in any thread.
+        read: gives RGB uint8 (h, w, 3), upright; raises ImageError. May run in any thread, and
+            of a photo in another process.
         frame: its number in a video, or None for a photo.
         time_s: seconds since the start of the video, or None where that is not known.
         broken: it is known already that it cannot be read.
@@ -74,11 +76,11 @@ class Photo:
 
 def raise_on_read(reason: str) -> Callable[[], Pixels]:
     """What reads a picture of which it is known already that it cannot be read."""
+    return partial(_raise, reason)
 
-    def read() -> Pixels:
-        raise ImageError(reason)
 
-    return read
+def _raise(reason: str) -> Pixels:
+    raise ImageError(reason)
 
 
 def read_web_photo(address: str, allow: Allowed = ()) -> Pixels:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openaffect import console
-from openaffect.cli.options import AsJson, Overwrite, Seed, app, read_pairs
+from openaffect.cli.options import (
+    AsJson,
+    Crew,
+    Engine,
+    Overwrite,
+    RayAddress,
+    Seed,
+    app,
+    read_pairs,
+    use_engine,
+)
 from openaffect.errors import InputError
 from openaffect.texts import counted
 
@@ -20,22 +28,6 @@ if TYPE_CHECKING:
 _AXES = ("valence", "arousal")
 
 ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
-Engine = Annotated[str, typer.Option(help="processes, threads or ray.")]
-RayAddress = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="Of a Ray cluster to join, or auto; by default the one that RAY_ADDRESS names, or a new one.",
-    ),
-]
-Crew = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        help="Number of workers (default: one per CPU core, or per core of the cluster).",
-        min=1,
-    ),
-]
 
 
 @app.command()
@@ -239,16 +231,10 @@ def detect(
 
     Example: openaffect detect faces
     """
-    from openaffect import parallel
     from openaffect.collection import detect_faces
     from openaffect.project import open_project
 
-    parallel.check_engine(engine, ray_address)
-    if engine == "ray":
-        console.note(parallel.RAY_NOTICE)
-    # Ray prints on stdout what becomes of its workers; there belong results alone.
-    quiet = contextlib.redirect_stdout(sys.stderr) if engine == "ray" else contextlib.nullcontext()
-    with open_project(project) as opened, quiet:
+    with use_engine(engine, ray_address), open_project(project) as opened:
         pending = opened.status()["steps"]["detect"]["pending"]
         with console.progress_bar("searching images", pending) as progress:
             done = detect_faces(

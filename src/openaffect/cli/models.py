@@ -12,14 +12,17 @@ from openaffect import console
 from openaffect.cli import _card_options, _tune_output
 from openaffect.cli.options import (
     AsJson,
+    Crew,
     DatasetPath,
     Device,
+    Engine,
     Overwrite,
+    RayAddress,
     Seed,
     Settings,
-    Workers,
     app,
     open_chosen_model,
+    use_engine,
 )
 from openaffect.errors import DestinationExists, InputError
 from openaffect.texts import counted
@@ -105,7 +108,9 @@ def predict(
     ],
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 64,
-    workers: Workers = None,
+    workers: Crew = None,
+    engine: Engine = "threads",
+    ray_address: RayAddress = None,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Resume an unfinished run.")] = False,
     overwrite: Overwrite = False,
@@ -113,7 +118,8 @@ def predict(
     """A model's predictions for every face of a dataset.
 
     The rows are kept beside the file until it is whole, so that a run that was interrupted can
-    be resumed; the table is never in memory as a whole.
+    be resumed; the table is never in memory as a whole. With --engine processes or ray each worker
+    predicts with one thread; the computers of a Ray cluster read images and model themselves.
 
     Example: openaffect predict run fer -o predictions.parquet
     """
@@ -125,7 +131,11 @@ def predict(
         raise DestinationExists(output)  # before the model is opened
     loaded = open_chosen_model(model, device)
     hint = "the same command with --resume goes on from here"
-    with console.resumable(hint), console.progress_bar("predicting") as progress:
+    with (
+        use_engine(engine, ray_address),
+        console.resumable(hint),
+        console.progress_bar("predicting") as progress,
+    ):
         made = predict_to_file(
             loaded,
             dataset,
@@ -135,6 +145,8 @@ def predict(
             overwrite=overwrite,
             batch_size=batch_size,
             workers=workers,
+            engine=engine,
+            ray_address=ray_address,
             progress=progress,
         )
     console.say(f"{counted(made.rows, 'prediction')} in {output}")

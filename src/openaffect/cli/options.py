@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +56,22 @@ ModelName = Annotated[
 Workers = Annotated[
     int | None, typer.Option(help="Number of threads (default: one per CPU core).", min=1)
 ]
+Engine = Annotated[str, typer.Option(help="threads, processes or ray.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Of a Ray cluster to join, or auto; by default the one that RAY_ADDRESS names, or a new one.",
+    ),
+]
+Crew = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Number of workers (default: one per CPU core, or per core of the cluster).",
+        min=1,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Settings = Annotated[
     list[str] | None,
@@ -92,6 +111,25 @@ def open_chosen_model(name: str | Path, device: str) -> Model:
     if model.device != "cpu":
         console.note(f"device: {model.device}")
     return model
+
+
+@contextlib.contextmanager
+def use_engine(engine: str, ray_address: str | None) -> Iterator[None]:
+    """A block whose work an engine does; what to know of Ray is said before.
+
+    Raises:
+        UnknownName, InputError, MissingExtra: see `parallel.check_engine`.
+    """
+    from openaffect import parallel
+
+    parallel.check_engine(engine, ray_address)
+    if engine != "ray":
+        yield
+        return
+    console.note(parallel.RAY_NOTICE)
+    # Ray prints on stdout what becomes of its workers; there belong results alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def print_classes(dataset: Path) -> None:

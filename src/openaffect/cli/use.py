@@ -12,12 +12,15 @@ from openaffect import console
 from openaffect.cli import _analyze_output
 from openaffect.cli.options import (
     AsJson,
+    Crew,
     Device,
+    Engine,
     ModelName,
     Overwrite,
-    Workers,
+    RayAddress,
     app,
     open_chosen_model,
+    use_engine,
 )
 from openaffect.errors import InputError
 from openaffect.web.hosts import is_loopback
@@ -86,12 +89,17 @@ def analyze(
         float | None, typer.Option(help="Leave out faces below this detection score.", min=0, max=1)
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 32,
-    workers: Workers = None,
+    workers: Crew = None,
+    engine: Engine = "threads",
+    ray_address: RayAddress = None,
     device: Device = "auto",
     json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Every face of photos and videos: box, expression, valence and arousal, one row per face.
+
+    With --engine processes or ray each worker does all with a photo, with one thread; videos and cameras
+    need threads.
 
     Example: openaffect analyze photo.jpg film.mp4 --overlay out
     """
@@ -106,25 +114,30 @@ def analyze(
         workers=workers,
     )
     task.check()
+    if engine == "ray" and output is None:
+        raise InputError("--engine ray needs -o, a file for the rows")
     chosen = _choose_detector(detector)
     if landmarks is not None:
         _print_notice(landmarks)
-    _analyze_output.run(
-        task,
-        open_chosen_model(model, device),
-        {
-            "detector": chosen,
-            "landmarks": landmarks,
-            "min_confidence": min_confidence,
-            "min_score": min_score,
-            "every": every,
-            "smooth": smooth,
-            "patience": patience,
-            "full_size": full_size,
-            "batch_size": batch_size,
-            "workers": workers,
-        },
-    )
+    with use_engine(engine, ray_address):
+        _analyze_output.run(
+            task,
+            open_chosen_model(model, device),
+            {
+                "detector": chosen,
+                "landmarks": landmarks,
+                "min_confidence": min_confidence,
+                "min_score": min_score,
+                "every": every,
+                "smooth": smooth,
+                "patience": patience,
+                "full_size": full_size,
+                "batch_size": batch_size,
+                "workers": workers,
+                "engine": engine,
+                "ray_address": ray_address,
+            },
+        )
 
 
 @app.command()

@@ -6,6 +6,13 @@ is also a function of its own. docs/metrics.md has the definitions. What these a
 imported from its module.
 """
 
+from openaffect.metrics.abstention import (
+    AccuracyPoint,
+    find_share_threshold,
+    find_threshold,
+    share_interval,
+    trace_accuracy,
+)
 from openaffect.metrics.agreement import (
     alpha,
     alpha_interval,
@@ -17,10 +24,13 @@ from openaffect.metrics.agreement import (
 from openaffect.metrics.calibration import (
     ReliabilityBin,
     cross_entropy,
+    divide_scores,
     ece,
+    fit_temperature,
     reliability,
     restrict_soft_labels,
 )
+from openaffect.metrics.conformal import fit_interval, fit_sets, least_rows, make_sets
 from openaffect.metrics.confusion import (
     absent_classes,
     accuracy,
@@ -82,6 +92,7 @@ __all__ = [
     "DIMENSIONAL_METRICS",
     "LABEL_METRICS",
     "SCORE_METRICS",
+    "AccuracyPoint",
     "CategoryAgreement",
     "Curve",
     "Difference",
@@ -105,14 +116,22 @@ __all__ = [
     "constant_guess_rmse",
     "corr",
     "cross_entropy",
+    "divide_scores",
     "ece",
     "f1",
+    "find_share_threshold",
+    "find_threshold",
+    "fit_interval",
+    "fit_sets",
+    "fit_temperature",
     "fleiss_kappa",
     "human_ceiling",
     "kappa",
     "kappa_ovr",
+    "least_rows",
     "macro_f1",
     "mae",
+    "make_sets",
     "pair_agreement",
     "pair_table",
     "precision",
@@ -131,8 +150,10 @@ __all__ = [
     "score_mean",
     "score_measurements",
     "score_raters",
+    "share_interval",
     "support",
     "top_accuracy",
+    "trace_accuracy",
     "weighted_f1",
     "with_failed_column",
 ]

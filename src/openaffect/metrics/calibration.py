@@ -1,4 +1,4 @@
-"""Are the probabilities honest: calibration error, reliability bins, soft-label cross-entropy."""
+"""Are the probabilities honest: calibration error, reliability bins, cross-entropy, temperature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openaffect.errors import InputError
-from openaffect.metrics.arrays import Floats, distributions, same_length
+from openaffect.metrics.arrays import Floats, class_positions, distributions, same_length
 from openaffect.metrics.ranking import top_hits
 
 BINS = 15
@@ -144,3 +144,46 @@ def cross_entropy(soft_labels: ArrayLike, probabilities: ArrayLike) -> float:
     rows = row_cross_entropy(soft_labels, probabilities)
     known = rows[~np.isnan(rows)]
     return float(known.mean()) if known.size else float("nan")
+
+
+def divide_scores(probabilities: ArrayLike, temperature: float) -> Floats:
+    """softmax(ln p / T): probabilities as if the model's scores were divided by a temperature.
+
+    Args:
+        probabilities: shape (n, k); rows of NaN stay.
+        temperature: above 0; 1 changes nothing.
+
+    >>> divide_scores([[0.9, 0.1]], 2.0).round(2).tolist()
+    [[0.75, 0.25]]
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    logs = np.log(np.maximum(p, SMALLEST)) / temperature
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    result: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return result
+
+
+def fit_temperature(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """The temperature with which the log loss is least (Guo et al. 2017).
+
+    Args:
+        truth: shape (n,), positions 0 to k − 1.
+        probabilities: shape (n, k), no failed rows; not those that the model learned from.
+
+    Returns:
+        In [0.05, 20]; found by golden-section search on ln T, where the loss has one minimum.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    right = class_positions(truth, p.shape[-1], "truth")
+    same_length(len(right), len(p), "probabilities")
+    rows = np.arange(len(right))
+
+    def loss(log_t: float) -> float:
+        shares = divide_scores(p, float(np.exp(log_t)))[rows, right]
+        return float(-np.log(np.maximum(shares, np.finfo(np.float64).tiny)).mean())
+
+    low, high, ratio = float(np.log(0.05)), float(np.log(20.0)), (5**0.5 - 1) / 2
+    for _ in range(40):
+        a, b = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, b) if loss(a) < loss(b) else (a, high)
+    return float(np.exp((low + high) / 2))
