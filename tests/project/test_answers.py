@@ -7,6 +7,7 @@ import itertools
 import random
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -714,3 +715,43 @@ def test_an_answer_in_training_cannot_be_undone(sqlite_project: Project) -> None
     assert len(again) == 1  # the same face once more, and only one answer
     with pytest.raises(ConflictError, match="round"):
         say(project, ada, second.id)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_repetitions_that_agree_are_counted_whatever_is_undone(
+    sqlite_project: Project, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(assignments, "_REPEAT_AFTER", 2)
+    project = with_settings(sqlite_project, quality_gold_share=0.0, quality_repeat_share=0.4)
+    add_batch(project, add_faces(project, 30))
+    person = add_person(project, "Bo")
+    chance = random.Random(seed)
+    said: list[str] = []
+    undone = compared = 0
+    for _ in range(70):
+        if said and chance.random() < 0.4:
+            undo(project, person, said.pop(chance.randrange(len(said))))
+            undone += 1
+        for lease in draw(project, person)[:1]:
+            said.append(say(project, person, lease.id, chance.choice(["happy", "sad"])))
+        with project.database.read() as connection:
+            rows = connection.execute(sa.select(schema.annotations)).all()
+        standing: dict[tuple[int, str], str | None] = {}
+        for row in rows:
+            if row.id in said:
+                standing[row.face_id, row.kind] = row.expression
+        pairs = [
+            expression == standing[face, "work"]
+            for (face, kind), expression in standing.items()
+            if kind == "repeat" and (face, "work") in standing
+        ]
+        compared += len(pairs)
+        assert person_of(project, person.id).numbers["repeat_same"] == sum(pairs)
+    assert undone > 10
+    assert compared > 50
+
+
+def test_people_are_invited_at_the_same_time(project: Project) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        links = list(pool.map(lambda n: accounts.invite(project, f"person {n}"), range(24)))
+    assert len({link.person.pseudonym for link in links}) == 24

@@ -172,6 +172,8 @@ def invite(
     name = check_name(name)
     _check_role(role)
     with project.database.write() as connection:
+        if connection.dialect.name == "postgresql":  # two invitations must not choose one pseudonym
+            connection.exec_driver_sql("LOCK TABLE annotators IN SHARE ROW EXCLUSIVE MODE")
         if _find(connection, annotators.c.name == name) is not None:
             raise ConflictError(f"the name '{name}' is taken; choose another one")
         pseudonym = _make_pseudonym(connection)

@@ -144,6 +144,9 @@ def store_answer(
             raise NotFoundError("expected a face that you were given, but this one is not")
         raise ConflictError("this face has your answer already; undo that to give another one")
     _check_taken(person, assignment)
+    # Only a face that was answered before can have been shown again.
+    again = assignment.kind == "work" and assignment.annotation is not None
+    same = again and _repeats_itself(connection, person.id, assignment.face_id)
     late = assignment.state in ("expired", "skipped") or assignment.expires < current_time()
     values = _values(person, assignment.face_id, answer) | {
         "assignment_id": assignment.id,
@@ -172,6 +175,8 @@ def store_answer(
     _count(changes, person, row, sign=1, right=_is_right(connection, row))
     if row.kind == "work":
         _note_work(connection, changes, settings, came=row, went=before)
+    if again:
+        person.numbers["repeat_same"] += _repeats_itself(connection, person.id, row.face_id) - same
     if row.kind == "gold":
         _watch(connection, person, settings)
     counters.add(connection, changes)
@@ -263,6 +268,8 @@ def void_answer(
         The row that it had replaced and that stands again, or None.
     """
     right = _is_right(connection, row)
+    first = row.kind == "work"
+    same = first and _repeats_itself(connection, person.id, row.face_id)
     restored = _find_restored(connection, row)
     void = {column.name: getattr(row, column.name) for column in annotations.c}
     void |= {"id": mark, "replaces": row.id, "void": True, "counted": False, "at": current_time()}
@@ -272,8 +279,9 @@ def void_answer(
     if restored is not None:
         _count(changes, person, restored, sign=1, right=_is_right(connection, restored))
         changes["annotations"] -= 1  # it was there all the time
-    if row.kind == "work":
+    if first:
         _note_work(connection, changes, settings, came=restored, went=row)
+        person.numbers["repeat_same"] += _repeats_itself(connection, person.id, row.face_id) - same
     counters.add(connection, changes)
     return restored
 
@@ -444,6 +452,16 @@ def _is_right(connection: sa.Connection, row: Any) -> bool:
         ]
         return bool(first) and first[0].expression == row.expression
     return False
+
+
+def _repeats_itself(connection: sa.Connection, person: int, face: int) -> bool:
+    """Whether a person's repetition of a face says what their first answer says."""
+    said = {
+        row.kind: row.expression
+        for row in find_valid_answers(connection, face)
+        if row.annotator_id == person and row.kind in ("work", "repeat")
+    }
+    return len(said) == 2 and said["work"] == said["repeat"]
 
 
 def _count(changes: Counter[str], person: Person, row: Any, *, sign: int, right: bool) -> None:
