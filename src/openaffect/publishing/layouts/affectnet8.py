@@ -28,8 +28,10 @@ def write(crops: Dataset, folder: Path) -> Iterator[Placed]:
         folder.mkdir()
         return
     export_dataset("affectnet8", dataset, folder)
+    # Listed once: to look for each picture in a folder of many takes minutes.
+    pictures = {(path.parent.parent.name, path.stem): path for path in folder.glob("*/images/*")}
     for face_id, (name, number) in affectnet8.number_faces(dataset).items():
-        picture = next((folder / name / "images").glob(f"{number}.*"))
+        picture = pictures[name, str(number)]
         inside = f"{name}.tar:images/{picture.name}"
         yield describe(face_id, inside, picture.read_bytes())
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
