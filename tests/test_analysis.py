@@ -21,7 +21,8 @@ from PIL import Image
 
 from builders import tiny_model, tiny_outputs
 from openaffect.analysis import Analysis, analysis_schema, analyze, iterate_rows
-from openaffect.analysis.analyzing import AnalysisOptions, FrameResult, _RowBuilder
+from openaffect.analysis.analyzing import AnalysisOptions
+from openaffect.analysis.judging import FrameResult, _RowBuilder
 from openaffect.analysis.pictures import Picture
 from openaffect.analysis.sources import open_sources
 from openaffect.errors import DestinationExists, InputError, UnknownName

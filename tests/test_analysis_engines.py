@@ -12,7 +12,7 @@ import pytest
 
 from builders import tiny_model
 from film_builders import wandering, write_film
-from openaffect.analysis import Camera, analyze, analyze_to_file, analyzing, resumable
+from openaffect.analysis import Camera, analyze, analyze_to_file, resumable, spreading
 from openaffect.analysis.analyzing import AnalysisChoices
 from openaffect.cli import main
 from openaffect.errors import InputError, UnknownName
@@ -52,7 +52,7 @@ def rows_of(analysis):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_find_what_threads_find(folder, model, monkeypatch, engine, workers):
-    monkeypatch.setattr(analyzing, "_PHOTOS", 2)
+    monkeypatch.setattr(spreading, "_PHOTOS", 2)
     seen: list[int] = []
     found = analyze(
         folder, model, detector="haar", engine=engine, workers=workers, progress=seen.append
@@ -66,7 +66,7 @@ def test_workers_find_what_threads_find(folder, model, monkeypatch, engine, work
 
 
 def test_a_run_by_processes_goes_on_after_a_kill(folder, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(analyzing, "_PHOTOS", 2)
+    monkeypatch.setattr(spreading, "_PHOTOS", 2)
     monkeypatch.setattr(resumable, "_FLUSH_ROWS", 1)
     whole = resumable.ResumableRun.add
     count = 0

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 import openaffect
-from openaffect import analysis, curation, metrics, reports, schemas
+from openaffect import analysis, autolabel, curation, metrics, reports, schemas
 from openaffect.analysis.table import analysis_schema
 from openaffect.cli import app
 from openaffect.labels import EMOTIONS
@@ -40,7 +40,7 @@ ORDINARY = {"drawn", "drawing", "film", "ending"}  # in sentences they may stand
 
 def public_names() -> set[str]:
     names = {*openaffect.__all__}
-    for module in (analysis, curation, metrics, reports):
+    for module in (analysis, autolabel, curation, metrics, reports):
         names |= {*module.__all__}
     names |= {field.name for schema in (schemas.FACES, schemas.ANNOTATIONS) for field in schema}
     names |= {field.name for field in analysis_schema(EMOTIONS)} | {*schemas.ORIGINS}

@@ -18,6 +18,7 @@ FAST = (
     "check",
     "predict",
     "evaluate",
+    "label",
     "card",
     "analyze",
     "new",
@@ -25,7 +26,12 @@ FAST = (
     "detect",
 )
 LONG = ("tune", "demo", "train")  # a repetition trains again
-FILLED = ("detect", "backup", "restore")  # a repetition makes a project and fills it first
+FILLED = (
+    "detect",
+    "label-project",
+    "backup",
+    "restore",
+)  # a repetition makes a project and fills it first
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from openaffect.analysis import analyze
     from openaffect.annotation import Agreement, measure_agreement
+    from openaffect.autolabel import LabelReport, label_faces
     from openaffect.collection import add_dataset, add_images, detect_faces
     from openaffect.consensus import Consensus, find_consensus
     from openaffect.curation import check_dataset, clean_dataset, split_dataset
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "openaffect.analysis": ("analyze",),
     "openaffect.annotation": ("Agreement", "measure_agreement"),
+    "openaffect.autolabel": ("LabelReport", "label_faces"),
     "openaffect.collection": ("add_dataset", "add_images", "detect_faces"),
     "openaffect.consensus": ("Consensus", "find_consensus"),
     "openaffect.curation": ("check_dataset", "clean_dataset", "split_dataset"),
@@ -96,6 +98,7 @@ __all__ = [
     "Face",
     "FaceRow",
     "FreezeOptions",
+    "LabelReport",
     "Model",
     "OpenAffectError",
     "Predictions",
@@ -123,6 +126,7 @@ __all__ = [
     "forget",
     "freeze_project",
     "import_dataset",
+    "label_faces",
     "load_recipe",
     "measure_agreement",
     "open_dataset",

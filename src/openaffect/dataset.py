@@ -402,11 +402,7 @@ def save_dataset(
             other datasets link to the pictures in it.
     """
     path = Path(path)
-    pictures = dataset.images_folder.resolve()
-    if path.resolve() in (dataset.path.resolve(), pictures, *pictures.parents):
-        raise InputError(
-            f"cannot write a dataset onto {path}: it holds the dataset itself, or its pictures"
-        )
+    refuse_onto(path, dataset.path, dataset.images_folder)
     info = dataclasses.replace(
         dataset.info,
         images=str(dataset.images_folder),
@@ -424,6 +420,19 @@ def save_dataset(
         write_info(info, folder, annotations=dataset.annotations is not None)
     record_link(dataset.images_folder, path)
     return open_dataset(path)
+
+
+def refuse_onto(path: Path, dataset: Path, images: Path) -> None:
+    """Refuse a destination that is a dataset, or holds its pictures.
+
+    Raises:
+        InputError: it is.
+    """
+    pictures = images.resolve()
+    if path.resolve() in (dataset.resolve(), pictures, *pictures.parents):
+        raise InputError(
+            f"cannot write a dataset onto {path}: it holds the dataset itself, or its pictures"
+        )
 
 
 def write_info(info: DatasetInfo, folder: Path, *, annotations: bool) -> None:

@@ -90,7 +90,8 @@ class _ColumnHash:
     def __init__(self, kind: pa.DataType) -> None:
         self._kind = kind
         self._valid, self._lengths, self._values = (hashlib.sha256() for _ in range(3))
-        is_list = pa.types.is_fixed_size_list(kind)
+        self._fixed = pa.types.is_fixed_size_list(kind)
+        is_list = self._fixed or pa.types.is_list(kind)
         self._inner = _ColumnHash(kind.value_type) if is_list else None
 
     def update(self, chunk: pa.Array) -> None:
@@ -100,6 +101,9 @@ class _ColumnHash:
         values, kind = chunk.drop_null(), self._kind
         if self._inner is not None:
             self._inner.update(values.flatten())
+            if not self._fixed:
+                lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
+                self._lengths.update(lengths.tobytes())
         elif pa.types.is_string(kind) or pa.types.is_binary(kind):
             lengths = pc.binary_length(values).to_numpy(zero_copy_only=False)
             self._lengths.update(lengths.tobytes())
@@ -118,4 +122,5 @@ class _ColumnHash:
         if self._inner is None:
             return " ".join([str(self._kind), *parts])
         # The text of a list's type differs by the name that its items have.
-        return " ".join([f"list of {self._kind.list_size}", *parts, self._inner.digest()])
+        size = self._kind.list_size if self._fixed else "any size"
+        return " ".join([f"list of {size}", *parts, self._inner.digest()])

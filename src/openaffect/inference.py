@@ -22,6 +22,7 @@ from openaffect.dataset import Dataset
 from openaffect.errors import FormatError, ImageError, InputError, MismatchError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop, crop_window
+from openaffect.faces.finding import sees_face
 from openaffect.images import MAX_PIXELS, Pixels, pixel_hash
 from openaffect.labels import Expression
 from openaffect.model import Card, Model, Outputs, open_model
@@ -94,9 +95,15 @@ def predict_faces(
     *,
     batch_size: int = 64,
     workers: int | None = None,
+    detector: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Predictions:
-    """Predictions whose `made_with` is empty: part of the work of `predict_dataset`, which see."""
+    """Predictions whose `made_with` is empty: part of the work of `predict_dataset`, which see.
+
+    Args:
+        model, dataset, batch_size, workers, progress: as there.
+        detector: also look whether this one `finding.sees_face` in each crop.
+    """
     _check_positive(batch_size=batch_size, workers=workers)
     probabilities, affect = _empty(model.card, len(dataset))
     errors: list[str | None] = [None] * len(dataset)
@@ -118,9 +125,23 @@ def predict_faces(
 
     known = model.card.learned_hashes()
     learned = np.zeros(len(dataset), bool) if len(known) else None
+    found = np.ones(len(dataset), bool) if detector is not None else None
 
     def take(row: int) -> Pixels | str:
-        return _take_row(dataset, row, model.card, known, learned)
+        try:
+            box = dataset.box(row)
+        except ValueError as error:  # a table of other tools may hold any numbers
+            return str(error)
+        try:
+            image = dataset.image(row)
+            if learned is not None:
+                learned[row] = _is_known(image, known)
+            crop = crop_for_model(image, box, model.card)
+            if found is not None and detector is not None:
+                found[row] = sees_face(image, box, model.card.crop, detector)
+        except ImageError as error:
+            return str(error)
+        return crop
 
     taken: Iterable[Pixels | str] = map(take, range(len(dataset)))
     if not is_worker():  # which has one thread
@@ -142,7 +163,17 @@ def predict_faces(
     if affect is not None and np.isnan(affect).all():
         affect = None
     labels = sorted_labels(model.card)
-    return Predictions(dataset.ids, labels, probabilities, None, affect, errors, {}, learned)
+    return Predictions(
+        dataset.ids,
+        labels,
+        probabilities,
+        None,
+        affect,
+        errors,
+        {},
+        learned,
+        face_found=found,
+    )
 
 
 def predict_crops(model: Model, crops: Sequence[Pixels], *, batch_size: int = 64) -> FaceOutputs:
@@ -254,27 +285,11 @@ def open_worker_model(path: str, sha256: str, device: str) -> Model:
     return model
 
 
-def _take_row(
-    dataset: Dataset,
-    row: int,
-    card: Card,
-    known: NDArray[np.uint32],
-    learned: NDArray[np.bool_] | None,
-) -> Pixels | str:
-    """The crop of a row, or why there is none; marks a row whose image the model learned from."""
-    try:
-        box = dataset.box(row)
-    except ValueError as error:  # a table of other tools may hold any numbers
-        return str(error)
-    try:
-        image = dataset.image(row)
-        if learned is not None:
-            wanted = pixel_hash(image)
-            place = np.searchsorted(known, np.uint32(wanted))
-            learned[row] = place < len(known) and known[place] == wanted
-        return crop_for_model(image, box, card)
-    except ImageError as error:
-        return str(error)
+def _is_known(image: Pixels, known: NDArray[np.uint32]) -> bool:
+    """Whether the hash of an image is among those that a model learned from."""
+    wanted = np.uint32(pixel_hash(image))
+    place = np.searchsorted(known, wanted)
+    return bool(place < len(known) and known[place] == wanted)
 
 
 def _empty(card: Card, count: int) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:

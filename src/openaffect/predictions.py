@@ -50,6 +50,7 @@ class Predictions:
         learned: which faces lie in images that the model learned from, bool (n,); None where
             that is not known.
         notes: what a reader of them should know of how the file was understood.
+        face_found: in which crops a detector found a face, bool (n,); None where none looked.
     """
 
     ids: list[str]
@@ -61,6 +62,7 @@ class Predictions:
     made_with: dict[str, Any] = field(default_factory=dict)
     learned: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
+    face_found: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,6 +110,8 @@ class Predictions:
         columns["error"] = pa.array(errors, pa.string())
         if self.learned is not None:
             columns["learned"] = pa.array(self.learned, pa.bool_())
+        if self.face_found is not None:
+            columns["face_found"] = pa.array(self.face_found, pa.bool_())
         return pa.table(columns).replace_schema_metadata(metadata_of(self.made_with))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -170,7 +174,7 @@ def _is_ours(column: str) -> bool:
     return column.startswith("p_") or column in _COLUMNS
 
 
-_COLUMNS = ("face_id", "expression", "valence", "arousal", "error", "learned")
+_COLUMNS = ("face_id", "expression", "valence", "arousal", "error", "learned", "face_found")
 
 
 def join_predictions(parts: Sequence[Predictions], made_with: dict[str, Any]) -> Predictions:
@@ -251,8 +255,9 @@ def read_predictions(table: pa.Table, where: str = "the table") -> Predictions:
         affect,
         errors,
         made_with,
-        _read_learned(table, where),
+        _read_flags(table, "learned", where),
         tuple(notes),
+        _read_flags(table, "face_found", where),
     )
 
 
@@ -262,10 +267,10 @@ def _few(names: Sequence[str]) -> str:
     return f"{shown}, … ({len(names):,} columns)" if len(names) > 10 else shown
 
 
-def _read_learned(table: pa.Table, where: str) -> NDArray[np.bool_] | None:
-    if "learned" not in table.column_names:
+def _read_flags(table: pa.Table, name: str, where: str) -> NDArray[np.bool_] | None:
+    if name not in table.column_names:
         return None
-    values = tables.cast(table["learned"], pa.bool_(), "learned", where).fill_null(False)
+    values = tables.cast(table[name], pa.bool_(), name, where).fill_null(False)
     found: NDArray[np.bool_] = values.to_numpy().astype(bool)
     return found
 

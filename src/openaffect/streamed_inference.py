@@ -75,6 +75,7 @@ def predict_to_file(
     *,
     split: str | None = None,
     faces: FaceFilter | None = None,
+    detector: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     batch_size: int = 64,
@@ -91,6 +92,7 @@ def predict_to_file(
         path: the Parquet file to make; see `Predictions`.
         split: only the faces of this split.
         faces: only those that it keeps.
+        detector: also look whether this one finds a face in each crop; see `Predictions.face_found`.
         resume: go on with the unfinished run for this path, if there is one.
         overwrite: replace the file, and drop an unfinished run.
         batch_size: faces that the model sees at once.
@@ -116,8 +118,10 @@ def predict_to_file(
         "dataset": known.name,
         "dataset_fingerprint": known.fingerprint,
     }
-    nothing = predict_faces(model, known.none, batch_size=batch_size, workers=workers)
+    nothing = predict_faces(model, known.none, batch_size=batch_size, workers=1, detector=detector)
     schema = nothing.to_table().schema
+    if detector is not None:
+        made_with["detector"] = detector
     asked = {**made_with, "split": split, "order": known.order}
     parts = open_parts(path, schema, asked, _Done, resume=resume, overwrite=overwrite)
     done = parts.states[-1] if parts.states else _Done(0, 0)
@@ -130,10 +134,10 @@ def predict_to_file(
             progress(count, known.rows)
 
     if engine == "threads":
-        predicted = _predict_here(model, portions, batch_size, workers, report)
+        predicted = _predict_here(model, portions, batch_size, workers, detector, report)
     else:
         predicted = _predict_by_workers(
-            _FacePredictor.of(model, batch_size),
+            _FacePredictor.of(model, batch_size, detector),
             portions,
             nothing.to_table(),
             {"workers": workers, "engine": engine, "ray_address": ray_address},
@@ -159,6 +163,7 @@ def _predict_here(
     portions: Iterator[tuple[Dataset, _Done]],
     batch_size: int,
     workers: int | None,
+    detector: str | None,
     report: Callable[[int], None],
 ) -> Iterator[tuple[pa.Table, _Done]]:
     for chosen, done in portions:
@@ -167,7 +172,14 @@ def _predict_here(
         def add(count: int, before: int = before) -> None:
             report(before + count)
 
-        made = predict_faces(model, chosen, batch_size=batch_size, workers=workers, progress=add)
+        made = predict_faces(
+            model,
+            chosen,
+            batch_size=batch_size,
+            workers=workers,
+            detector=detector,
+            progress=add,
+        )
         yield made.to_table(), done
 
 
@@ -214,15 +226,19 @@ class _FacePredictor:
     sha256: str
     device: str
     batch_size: int
+    detector: str | None
 
     @classmethod
-    def of(cls, model: Model, batch_size: int) -> _FacePredictor:
+    def of(cls, model: Model, batch_size: int, detector: str | None) -> _FacePredictor:
         sha256 = describe_model(model)["model_sha256"]
-        return cls(str(model.path.absolute()), sha256, model.device, batch_size)
+        return cls(str(model.path.absolute()), sha256, model.device, batch_size, detector)
 
     def __call__(self, piece: Dataset) -> pa.Table:
         model = open_worker_model(self.model, self.sha256, self.device)
-        return predict_faces(model, piece, batch_size=self.batch_size, workers=1).to_table()
+        made = predict_faces(
+            model, piece, batch_size=self.batch_size, workers=1, detector=self.detector
+        )
+        return made.to_table()
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,12 @@ def _break_table(path: Path, rng: random.Random) -> None:
 def dataset(good: Path, own: Path, rng: random.Random) -> Opening:
     shutil.copytree(good / "dataset", own / "d")
     _break_table(own / "d" / "faces.parquet", rng)
-    command = rng.choice(("info", "check", "export", "predict"))
+    command = rng.choice(("info", "check", "export", "predict", "label"))
     more = {
+        "label": [
+            *(str(own / "d"), "-o", str(own / "l"), "--model", str(good / "tiny.onnx")),
+            *("--coverage", ".3"),
+        ],
         "export": ["folders", str(own / "d"), str(own / "out")],
         "predict": [str(good / "tiny.onnx"), str(own / "d"), "-o", str(own / "p.parquet")],
     }

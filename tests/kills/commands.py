@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from autolabel.labeled import write_faces
 from builders import tiny_model
 from fuzz.corpus import write_corpus
 from openaffect.cli import main
@@ -74,6 +75,10 @@ COMMANDS: dict[str, Sequence[str]] = {
     ),
     "agreement": ("agreement", "in/dataset", "-o", "out/a", "--rounds", "200"),
     "compare": ("compare", "in/report", "in/report", "-o", "out/c.html", "--rounds", "20"),
+    "label": (
+        *("label", "in/half", "-o", "out/l", "--model", "in/tiny.onnx", "--coverage", ".5"),
+        *("--share", ".5"),
+    ),
     "card": ("card", "in/tiny.onnx", "-o", "out/m.onnx", *ADOPTED),
     "analyze": (
         *("analyze", *PHOTOS, *LOOK, "-o", "out/a.parquet", "--report", "out/a.html"),
@@ -85,6 +90,10 @@ COMMANDS: dict[str, Sequence[str]] = {
 PROJECT = ("new", "out/p")
 ADD = ("add", "out/p", "in/images", "in/faces")
 COMMANDS |= {
+    "label-project": (
+        *("label", "out/p", "-o", "out/l", "--model", "in/tiny.onnx", "--held-out", "in/half"),
+        *("--coverage", ".5"),
+    ),
     "new": PROJECT,
     "add": ADD,
     "detect": ("detect", "out/p", "--workers", "1"),
@@ -94,6 +103,7 @@ COMMANDS |= {
 BEFORE: dict[str, Sequence[Sequence[str]]] = {
     "add": (PROJECT,),
     "detect": (PROJECT, ADD),
+    "label-project": (PROJECT, ("add", "out/p", "in/half")),
     "backup": (PROJECT, ADD),
     "restore": (PROJECT, ADD, COMMANDS["backup"]),
 }
@@ -110,6 +120,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "in").mkdir()
     write_corpus(folder / "in")
     tiny_model(folder / "in" / "tiny.onnx")
+    write_faces(folder / "in" / "half", count=60)
     here = Path.cwd()
     os.chdir(folder)
     try:

@@ -8,42 +8,29 @@ out, so memory does not grow with the number of pictures.
 from __future__ import annotations
 
 import os
-import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
-
 from openaffect.addresses import Allowed
 from openaffect.analysis.cameras import Camera
-from openaffect.analysis.pictures import Photo, Picture, Source
+from openaffect.analysis.judging import FrameResult, judge_pictures
+from openaffect.analysis.pictures import list_pictures
 from openaffect.analysis.searching import DetectionPipeline, Detections, detect_and_crop, follow
-from openaffect.analysis.smoothing import Smoother
-from openaffect.analysis.sources import SourceLike, count_photos, open_sources
+from openaffect.analysis.sources import SourceLike, open_sources
+from openaffect.analysis.spreading import spread_photos
 from openaffect.analysis.table import Analysis, collect_rows
 from openaffect.analysis.tracking import PATIENCE, Tracker
 from openaffect.errors import InputError
 from openaffect.faces.finding import resolve_detector
-from openaffect.images import Pixels
 from openaffect.inference import (
-    FaceOutputs,
     describe_model,
-    open_worker_model,
-    predict_crops,
     sorted_labels,
 )
 from openaffect.model import Model, open_model
 from openaffect.parallel import check_engine, map_in_order
-from openaffect.recognition import OK, Row, begin_rows, describe_shares, fill_row
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_PHOTOS = 16  # that a worker gets at a time
-_AHEAD = 4  # such pieces that lie ready beyond those that are worked on
-_USUAL_RATE = 25.0  # frames a second of a video that tells no times, for smoothing
+from openaffect.recognition import Row
 
 
 class AnalysisChoices(TypedDict, total=False):
@@ -123,6 +110,17 @@ class AnalysisOptions:
         check_engine(self.engine, self.ray_address)
         object.__setattr__(self, "detector", resolve_detector(self.detector))
 
+    def pipeline(self, model: Model) -> DetectionPipeline:
+        """How pictures are searched for this model."""
+        return DetectionPipeline(
+            card=model.card,
+            detector=self.detector,
+            landmarks=self.landmarks,
+            min_score=self.min_score,
+            every=self.every,
+            full_size=self.full_size,
+        )
+
     def describe(self) -> dict[str, Any]:
         """What of it changes the rows; JSON-ready."""
         names = ("detector", "landmarks", "min_score", "min_confidence")
@@ -142,14 +140,6 @@ class Cursor:
     place: int = -1
     number: int = -1
     next_track: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameResult:
-    """A picture and its finished rows."""
-
-    picture: Picture
-    rows: list[Row]
 
 
 def analyze(
@@ -229,112 +219,18 @@ def iterate_results(
     """
     start = start or Cursor()
     if plan.engine != "threads":
-        return _spread(source, model, plan, start, progress)
-    search = _pipeline(model, plan)
+        return spread_photos(source, model, plan, start, progress)
+    search = plan.pipeline(model)
     live = isinstance(source, Camera)  # every row at once, and no frame waits
     count = 1 if live else plan.workers or os.cpu_count() or 1
     looks = map_in_order(
         lambda picture: detect_and_crop(picture, search),
-        _stream(open_sources(source, plan.allow), start, plan.every),
+        list_pictures(open_sources(source, plan.allow), start.place, start.number, plan.every),
         workers=count,
         ahead=0 if live else 2 * count,
     )
     followed = _follow(looks, search, plan, start)
-    return _judge(followed, model, plan, 1 if live else plan.batch_size, progress)
-
-
-def _pipeline(model: Model, plan: AnalysisOptions) -> DetectionPipeline:
-    return DetectionPipeline(
-        card=model.card,
-        detector=plan.detector,
-        landmarks=plan.landmarks,
-        min_score=plan.min_score,
-        every=plan.every,
-        full_size=plan.full_size,
-    )
-
-
-def _spread(
-    source: SourceLike | Iterable[SourceLike],
-    model: Model,
-    plan: AnalysisOptions,
-    start: Cursor,
-    progress: Callable[[int], None] | None,
-) -> Iterator[FrameResult]:
-    """Photos with their finished rows, in order; each is searched and judged by one worker."""
-    named: object = source
-    if isinstance(named, Camera) or (
-        isinstance(named, str | Path | list | tuple) and count_photos(named) is None
-    ):
-        raise InputError(_photos_only(plan.engine))
-    under_way: deque[list[Picture]] = deque()
-
-    def share_out() -> Iterator[list[Picture]]:
-        pictures = _stream(_photos(open_sources(source, plan.allow), plan.engine), start, 1)
-        for several in iter(lambda: list(islice(pictures, _PHOTOS)), []):
-            under_way.append(several)
-            yield several
-
-    sha256 = describe_model(model)["model_sha256"]
-    analyze_photos = _PhotoAnalyzer(str(model.path.absolute()), sha256, model.device, plan)
-    answers = map_in_order(
-        analyze_photos,
-        share_out(),
-        workers=plan.workers,
-        ahead=_AHEAD,
-        engine=plan.engine,
-        ray_address=plan.ray_address,
-    )
-    count = 0
-    for rows in answers:
-        yield from map(FrameResult, under_way.popleft(), rows)
-        count += len(rows)
-        if progress is not None:
-            progress(count)
-
-
-@dataclass(frozen=True, slots=True)
-class _PhotoAnalyzer:
-    """What a worker does with photos: all of it; a model is opened once in each process."""
-
-    model: str
-    sha256: str
-    device: str
-    plan: AnalysisOptions
-
-    def __call__(self, pictures: list[Picture]) -> list[list[Row]]:
-        model = open_worker_model(self.model, self.sha256, self.device)
-        search = _pipeline(model, self.plan)
-        looks = (detect_and_crop(picture, search) for picture in pictures)
-        judged = _judge(looks, model, self.plan, self.plan.batch_size, None)
-        return [done.rows for done in judged]
-
-
-def _photos(sources: Iterator[Source], engine: str) -> Iterator[Source]:
-    for source in sources:
-        if not isinstance(source, Photo):
-            raise InputError(_photos_only(engine))
-        yield source
-
-
-def _photos_only(engine: str) -> str:
-    return (
-        f"expected photos for the engine {engine}, but a video or camera is among the sources: its "
-        "frames are followed one after the other; analyze it with the engine threads"
-    )
-
-
-def _stream(sources: Iterator[Source], start: Cursor, every: int) -> Iterator[Picture]:
-    for place, source in enumerate(sources):
-        if place < start.place:
-            continue
-        first = 0
-        if place == start.place:
-            # A video again from its last frame: the next may be looked at where its faces were.
-            first = start.number + 1 if isinstance(source, Photo) else start.number
-        for picture in source.pictures(place, first):
-            if picture.broken or (picture.frame or 0) % every == 0:
-                yield picture
+    return judge_pictures(followed, model, plan, 1 if live else plan.batch_size, progress)
 
 
 def _follow(
@@ -350,95 +246,3 @@ def _follow(
             followed = follow(look, tracker, search)
         if picture.place != start.place or picture.number > start.number:
             yield followed
-
-
-def _judge(
-    looks: Iterator[Detections],
-    model: Model,
-    plan: AnalysisOptions,
-    batch_size: int,
-    progress: Callable[[int], None] | None,
-) -> Iterator[FrameResult]:
-    """The finished pictures, as soon as a batch of crops, or of pictures without one, is full."""
-    waiting: list[FrameResult] = []
-    crops: list[Pixels] = []
-    rows = count = 0
-    finish = _RowBuilder(model, plan)
-    for look in looks:
-        waiting.append(FrameResult(look.picture, _rows_of(look, model, plan.detector)))
-        crops.extend(crop for crop in look.crops if not isinstance(crop, str))
-        rows += len(waiting[-1].rows)
-        count += 1
-        if len(crops) >= batch_size or rows >= 2 * batch_size:
-            yield from finish(waiting, crops)
-            waiting, crops, rows = [], [], 0
-            if progress is not None:
-                progress(count)
-    yield from finish(waiting, crops)
-    if progress is not None:
-        progress(count)
-
-
-def _rows_of(look: Detections, model: Model, detector: str) -> list[Row]:
-    """The rows of a picture, as far as they are known before the model has seen the crops."""
-    picture = look.picture
-    names = (
-        *("source", "frame", "time_s", "face_index", "track_id", "status", "error"),
-        *("box", "score", "detector", "landmarks"),
-        *(f"p_{label}" for label in sorted_labels(model.card)),
-        *("expression", "confidence", "valence", "arousal"),
-    )
-    empty: Row = dict.fromkeys(names)
-    empty |= {"frame": picture.frame, "time_s": picture.time_s}
-    # A file name need not be text; a table needs text.
-    source = _SURROGATE.sub("\ufffd", picture.source)
-    begun = begin_rows(source, look.faces, look.crops, detector=detector, error=look.error)
-    rows = [empty | row for row in begun]
-    tracks = look.tracks if look.tracks is not None else [None] * len(look.faces)
-    for row, face, track in zip(rows, look.faces, tracks, strict=False):
-        row["track_id"] = track
-        if face.landmarks is not None:
-            row["landmarks"] = face.landmarks.ravel().tolist()
-    return rows
-
-
-class _RowBuilder:
-    """Fills in what the model says; remembers the means of tracks from batch to batch."""
-
-    def __init__(self, model: Model, plan: AnalysisOptions) -> None:
-        self._model = model
-        self._plan = plan
-        self._smoother = Smoother(plan.smooth)
-        self._place = -1
-
-    def __call__(self, waiting: list[FrameResult], crops: list[Pixels]) -> list[FrameResult]:
-        face_outputs = predict_crops(self._model, crops, batch_size=self._plan.batch_size)
-        number = 0
-        for done in waiting:
-            if done.picture.place != self._place:
-                self._smoother, self._place = Smoother(self._plan.smooth), done.picture.place
-            for row in done.rows:
-                if row["status"] == OK:
-                    self._fill(row, face_outputs, number)
-                    number += 1
-        return waiting
-
-    def _fill(self, row: Row, face_outputs: FaceOutputs, number: int) -> None:
-        if (
-            not self._plan.smooth
-            or row["track_id"] is None
-            or face_outputs.errors[number] is not None
-        ):
-            fill_row(row, face_outputs, number, min_confidence=self._plan.min_confidence)
-            return
-        parts = [
-            p[number] for p in (face_outputs.probabilities, face_outputs.affect) if p is not None
-        ]
-        time_s = row["frame"] / _USUAL_RATE if row["time_s"] is None else row["time_s"]
-        values = self._smoother.update(row["track_id"], time_s, np.concatenate(parts))
-        if face_outputs.probabilities is not None:
-            shares = values[: len(face_outputs.labels)]
-            least = self._plan.min_confidence
-            row |= describe_shares(face_outputs.labels, shares, min_confidence=least)
-        if face_outputs.affect is not None:
-            row["valence"], row["arousal"] = map(float, values[-2:])

@@ -74,6 +74,28 @@ class Photo:
             yield Picture(self.source, place, 0, self.read)
 
 
+def list_pictures(
+    sources: Iterator[Source], place: int, number: int, every: int = 1
+) -> Iterator[Picture]:
+    """The pictures of sources from a position on.
+
+    Args:
+        sources: all of them.
+        place, number: of the last picture that is done; −1 before the first.
+        every: of a video, one frame in so many; a broken one is always given.
+    """
+    for here, source in enumerate(sources):
+        if here < place:
+            continue
+        first = 0
+        if here == place:
+            # A video again from its last frame: the next may be looked at where its faces were.
+            first = number + 1 if isinstance(source, Photo) else number
+        for picture in source.pictures(here, first):
+            if picture.broken or (picture.frame or 0) % every == 0:
+                yield picture
+
+
 def raise_on_read(reason: str) -> Callable[[], Pixels]:
     """What reads a picture of which it is known already that it cannot be read."""
     return partial(_raise, reason)

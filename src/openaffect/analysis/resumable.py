@@ -20,12 +20,12 @@ from openaffect.analysis.analyzing import (
     AnalysisChoices,
     AnalysisOptions,
     Cursor,
-    FrameResult,
     as_model,
     describe_run,
     iterate_results,
 )
 from openaffect.analysis.cameras import Camera
+from openaffect.analysis.judging import FrameResult
 from openaffect.analysis.sources import SourceLike, open_sources
 from openaffect.analysis.table import Analysis, check_suffix, schema_of_run
 from openaffect.errors import (

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from openaffect.errors import InputError
+from openaffect.errors import FormatError, InputError
 from openaffect.labels import EXPRESSIONS
 from openaffect.predictions import Predictions, open_predictions
 from openaffect.project import Project, tasks
@@ -54,6 +54,7 @@ def make_batch(
     overlap_share: float | None = None,
     people: Sequence[int] | None = None,
     predictions: str | Path | None = None,
+    only_predicted: bool = False,
     seed: int = 0,
     plan: bool = False,
 ) -> BatchPlan:
@@ -66,8 +67,10 @@ def make_batch(
         overlap: how many people label a face of the shared part; `annotation.overlap` by default.
         overlap_share: how large that part is; `annotation.overlap_share` by default.
         people: numbers of those who work on it; everybody by default.
-        predictions: a table of `predict` for these faces: the order follows its confidence, and it
-            may be shown to annotators (`annotation.prelabel_shown`).
+        predictions: a table of `predict` for these faces, or a dataset of `label`, which has one: the
+            order follows its confidence, and it may be shown to annotators
+            (`annotation.prelabel_shown`).
+        only_predicted: take only faces of which the predictions say something.
         seed: of every choice by chance.
         plan: only say what the batch would hold.
 
@@ -81,10 +84,12 @@ def make_batch(
     share = settings.overlap_share if overlap_share is None else overlap_share
     which = which or Filter()
     _check(name, which, overlap, share)
-    said = {} if predictions is None else _read_prelabels(open_predictions(predictions))
+    said = {} if predictions is None else _read_prelabels(_open(Path(predictions)))
     chance = random.Random(seed)
     with project.database.read() as connection:
         found = tasks.find_candidates(connection, which)
+    if only_predicted:
+        found = [one for one in found if one.face_id in said]
     if which.limit is not None and len(found) > which.limit:
         found = sorted(chance.sample(found, which.limit), key=lambda one: one.number)
     if not found:
@@ -185,6 +190,18 @@ def _order(
         )
     rounds = chain.from_iterable(zip_longest(*columns))
     return [task for task in rounds if task is not None]
+
+
+def _open(path: Path) -> Predictions:
+    """The predictions in a file, or of a dataset that `label` made."""
+    if not path.is_dir():
+        return open_predictions(path)
+    if not (path / "predictions.parquet").is_file():
+        raise FormatError(
+            f"expected a dataset of `openaffect label` or a table of `openaffect predict`, but {path} "
+            "has no predictions.parquet"
+        )
+    return open_predictions(path / "predictions.parquet")
 
 
 def _read_prelabels(found: Predictions) -> dict[str, dict[str, Any]]:

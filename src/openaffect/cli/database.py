@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openaffect import console
+from openaffect.cli._database_output import print_agreement, print_labels
 from openaffect.cli.options import (
     AsJson,
     Crew,
+    Device,
     Engine,
+    ModelName,
     Overwrite,
     RayAddress,
     Seed,
     app,
+    open_chosen_model,
     read_pairs,
     use_engine,
 )
@@ -24,8 +28,6 @@ from openaffect.texts import counted
 
 if TYPE_CHECKING:
     from collections import Counter
-
-_AXES = ("valence", "arousal")
 
 ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
 
@@ -338,15 +340,27 @@ def annotate(
             metavar="ADDRESS", help="A proxy whose forwarded headers are believed; may be repeated."
         ),
     ] = None,
+    prelabels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT|PREDICTIONS",
+            help="Make a batch of its faces that are in none, the least sure first.",
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of that batch; by default that of the file or folder."),
+    ] = None,
 ) -> None:
     """Serve the pages on which people label faces, review, and run the work.
 
     Without accounts one person works at this computer. --owner NAME makes the first account; its owner
-    invites the others. A project without a batch gets its first one, of all faces.
+    invites the others. A project without a batch gets its first one, of all faces. With --prelabels, what
+    `label` or `predict` has made puts its faces that are in no batch into one, the least sure first.
 
     Example: openaffect annotate faces --owner Ada
     """
-    from openaffect.annotation.batches import count_waiting, make_first_batch
+    from openaffect.annotation.batches import count_waiting, make_batch, make_first_batch
     from openaffect.project import open_project
     from openaffect.web import annotate as serve_pages
 
@@ -355,7 +369,18 @@ def annotate(
         if link is not None:
             console.say(f"{owner} chooses a password at {link} (works once, for 7 days)")
 
+    if batch is not None and prelabels is None:
+        raise InputError("--batch names the batch that --prelabels makes")
     with open_project(project) as opened:
+        if prelabels is not None:
+            name = batch or prelabels.absolute().stem
+            if not count_waiting(opened):
+                console.note("every face is in a batch already; --prelabels changes nothing")
+            else:
+                planned = make_batch(opened, name, predictions=prelabels, only_predicted=True)
+                console.note(
+                    f"made the batch {name}: {counted(planned.faces, 'face')}, the least sure first"
+                )
         made = make_first_batch(opened)
         if made is not None:
             console.note(f"made the first batch: {counted(made.faces, 'face')}")
@@ -416,6 +441,114 @@ def agreement(
 
 
 @app.command()
+def label(
+    source: Annotated[
+        Path, typer.Argument(metavar="PROJECT|DATASET", help="A project or dataset folder.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="The dataset to make.")
+    ],
+    model: ModelName = "default",
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Its human labels decide and judge; by default those of the source.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only the held-out labels of this split.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="7, 8, 11 or names that count; the model's by default.")
+    ] = None,
+    accuracy: Annotated[
+        float | None, typer.Option(help="Wanted accuracy of the labels, such as .65.")
+    ] = None,
+    certainty: Annotated[
+        float, typer.Option(help="With which that accuracy shall be reached.")
+    ] = 0.9,
+    share: Annotated[
+        float | None, typer.Option(help="Label this share of the faces, the surest.")
+    ] = None,
+    coverage: Annotated[float, typer.Option(help="Of conformal sets and intervals.")] = 0.9,
+    class_conditional: Annotated[
+        bool, typer.Option("--class-conditional", help="Keep the coverage within each class.")
+    ] = False,
+    no_face: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DETECTOR",
+            help="What this one sees no face in is no_face: auto, yunet or haar.",
+        ),
+    ] = None,
+    only_new: Annotated[
+        bool, typer.Option("--only-new", help="Leave faces out that have a label already.")
+    ] = False,
+    seed: Seed = 0,
+    batch_size: Annotated[int, typer.Option(help="Faces the model sees at once.", min=1)] = 64,
+    workers: Crew = None,
+    engine: Engine = "threads",
+    ray_address: RayAddress = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an unfinished run.")] = False,
+    json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """A model's labels for faces without one, as sure as you ask; what is not sure is left to people.
+
+    A seeded half of the human labels that the model has not learned from sets the threshold, the conformal
+    sets and the temperature; the other half says how good the labels are. OUT has label.html, and the
+    columns confidence, expression_set and abstained. `annotate --prelabels OUT` gives people the least
+    sure faces first.
+
+    Example: openaffect label faces -o labeled --model run --accuracy .9 --split validation
+    """
+    from openaffect.autolabel import label_faces
+    from openaffect.errors import DestinationExists
+    from openaffect.unfinished import refuse_unfinished
+
+    going_on = refuse_unfinished(output, resume=resume, overwrite=overwrite)
+    if output.exists() and not (going_on or overwrite):
+        raise DestinationExists(output)  # before the model is opened
+    loaded = open_chosen_model(model, device)
+    hint = "the same command with --resume goes on from here"
+    with (
+        use_engine(engine, ray_address),
+        console.resumable(hint),
+        console.progress_bar("labeling") as show,
+    ):
+        made = label_faces(
+            source,
+            output,
+            loaded,
+            held_out=held_out,
+            split=split,
+            labels=labels,
+            accuracy=accuracy,
+            certainty=certainty,
+            share=share,
+            coverage=coverage,
+            class_conditional=class_conditional,
+            no_face=no_face,
+            only_new=only_new,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            engine=engine,
+            ray_address=ray_address,
+            resume=resume,
+            overwrite=overwrite,
+            progress=lambda _what, done, of_all: show(done, of_all or None),
+        )
+    if json:
+        console.print_json(made.data)
+        return
+    print_labels(made.data)
+    console.say(f"the whole report: {output / 'label.html'}")
+
+
+@app.command()
 def backup(
     project: ProjectPath,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to make, a .zip.")],
@@ -465,61 +598,6 @@ def upgrade(
         console.note(f"{project} has version {now} already; nothing to do")
     else:
         console.note(f"upgraded: {project} from version {before} to {now}; backup: {file}")
-
-
-def print_agreement(facts: dict[str, Any]) -> None:
-    """What was looked at, what to know of it, and the figures."""
-    protocol, expression = facts["protocol"], facts["expression"]
-    raters = "raters not known" if protocol["people"] is None else f"{protocol['people']:,} raters"
-    console.say(
-        f"{counted(protocol['faces_rated_twice'], 'face')} of {protocol['name']} with two or more "
-        f"ratings, from {protocol['source']}, {raters}"
-    )
-    for text in facts["warnings"]:
-        console.warn(text)
-    figures = ("pair_agreement", "unanimous", "alpha", "fleiss", "human_ceiling")
-    console.print_table(
-        ("expressions", "value [95 %]"), [(name, _interval(expression[name])) for name in figures]
-    )
-    console.print_table(
-        ("expression", "faces", "another agrees [95 %]"),
-        [(name, one["n"], _interval(one)) for name, one in expression["by_class"].items()],
-    )
-    if facts["valence"] is not None:
-        rows = [("alpha", "all", *(_interval(facts[axis]["alpha"]) for axis in _AXES))]
-        rows += [
-            (metric, what, *(_interval(facts[axis][pairs][metric]) for axis in _AXES))
-            for pairs, what in (("all", "all"), ("same_category", "same expression"))
-            for metric in ("rmse", "corr", "sagr", "ccc")
-        ]
-        console.print_table(("metric", "pairs", "valence [95 %]", "arousal [95 %]"), rows)
-    if facts["people"] is not None:
-        console.print_table(
-            ("rater", "ratings", "seconds", "agrees [95 %]", "gold", "again"),
-            [
-                (
-                    name,
-                    one["annotations"],
-                    "–" if one["seconds"] is None else f"{one['seconds']:.1f}",
-                    _interval(one["agreement"]),
-                    *(
-                        "–" if score["value"] is None else f"{score['value']:.2f}"
-                        for score in (one["gold"], one["self_agreement"]["expression"])
-                    ),
-                )
-                for name, one in facts["people"].items()
-            ],
-        )
-    for name, reason in facts["undefined"].items():
-        console.note(f"undefined: {name}: {reason}")
-
-
-def _interval(score: dict[str, Any]) -> str:
-    if score["value"] is None:
-        return "–"
-    if score["low"] is None:
-        return f"{score['value']:.3f}"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _warn_of(reasons: Counter[str], what: str) -> None:

@@ -23,6 +23,7 @@ from openaffect.cli.options import (
     app,
     open_chosen_model,
     use_engine,
+    warn_of_model_labels,
 )
 from openaffect.errors import DestinationExists, InputError
 from openaffect.texts import counted
@@ -75,6 +76,7 @@ def train(
 
     chosen = load_recipe(recipe, settings or [])
     opened = open_dataset(dataset)
+    warn_of_model_labels(opened)
     if resume and not (run / "recipe.toml").is_file():
         raise InputError(
             f"there is no run to resume at {run}; check its name, or leave out --resume to begin"
@@ -306,6 +308,7 @@ def tune(
         wanted = dict(default_space(chosen))
         console.note(f"searching {describe_space(wanted)}; choose others with --search")
     opened = open_dataset(dataset)
+    warn_of_model_labels(opened)
     with _tune_output.show_trials(trials) as show:
         found = tune(
             opened,

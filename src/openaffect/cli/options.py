@@ -16,6 +16,7 @@ from openaffect import console
 from openaffect.errors import InputError
 
 if TYPE_CHECKING:
+    from openaffect.dataset import Dataset
     from openaffect.model import Model
 
 
@@ -130,6 +131,23 @@ def use_engine(engine: str, ray_address: str | None) -> Iterator[None]:
     # Ray prints on stdout what becomes of its workers; there belong results alone.
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+def warn_of_model_labels(dataset: Dataset) -> None:
+    """Say how many labels of the split `train` a model gave, if any did."""
+    train = dataset.where(split="train")
+    for column, what in (
+        ("expression_origin", "an expression"),
+        ("affect_origin", "valence and arousal"),
+    ):
+        origins = train.column(column).to_pylist()
+        count = origins.count("model")
+        if count:
+            known = len(origins) - origins.count(None)
+            console.warn(
+                f"{count:,} of {known:,} training faces with {what} have it from a model, not from "
+                "people: what is learned repeats that model's mistakes, and the card says so"
+            )
 
 
 def print_classes(dataset: Path) -> None:

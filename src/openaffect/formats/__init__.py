@@ -23,6 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow.compute as pc
+
 from openaffect import lookup
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import DatasetWriter, ImportSummary, write_dataset
@@ -111,6 +113,7 @@ def export_dataset(
     destination: str | Path,
     *,
     overwrite: bool = False,
+    abstained: str | None = None,
     **options: Any,
 ) -> ExportSummary:
     """Write a dataset as a new folder in a format's own layout.
@@ -120,6 +123,8 @@ def export_dataset(
         dataset: what to write.
         destination: the folder to make.
         overwrite: replace an existing folder.
+        abstained: what to write for faces of which a model was not sure enough (their column
+            `abstained` has the reason): `uncertain`, which is AffectNet's 9; by default no expression.
         options: those of the format.
 
     Raises:
@@ -132,6 +137,8 @@ def export_dataset(
     if not hasattr(module, "write"):
         raise InputError(f"{format} can only be imported; export as folders or csv")
     _check_options(format, options, module.write)
+    if abstained is not None:
+        dataset = _name_abstained(dataset, choose("abstained", abstained, ("uncertain",)))
     _keep_apart(dataset, Path(destination))
     others = getattr(module, "HOLDS_OTHERS", False)
     summary = ExportSummary(dropped=dropped_columns(dataset, module.COLUMNS, others=others))
@@ -144,6 +151,19 @@ def export_dataset(
                 + (f" ({reasons})" if reasons else " (it has none)")
             )
     return summary
+
+
+def _name_abstained(dataset: Dataset, expression: str) -> Dataset:
+    """The dataset with an expression, of a model, where one abstained."""
+    if "abstained" not in dataset.faces.column_names:
+        raise InputError(
+            f"{dataset.path} has no column 'abstained': no face of it was left to people by `label`"
+        )
+    empty = pc.and_(dataset.column("abstained").is_valid(), dataset.column("expression").is_null())
+    for name, value in (("expression", expression), ("expression_origin", "model")):
+        values = pc.if_else(empty, value, dataset.column(name))
+        dataset = dataset.with_column(name, values.combine_chunks())
+    return dataset
 
 
 def _keep_apart(dataset: Dataset, destination: Path) -> None:

@@ -20,6 +20,7 @@ COUNTED = annotations.c.counted
 """Annotations that count for overlap, for what is done and for the test split."""
 
 _BATCH = 50_000  # rows that are Python objects at once
+_SOURCE = ("query", "intended", "provider", "url", "page_url", "author", "title", "license")
 
 
 def read_annotations(
@@ -80,24 +81,29 @@ def read_annotations_of(
     return read_annotations(connection, where=faces.c.id.in_(numbers), in_order=True)
 
 
-def read_pages(connection: sa.Connection, size: int) -> Iterator[tuple[Sequence[Any], pa.Table]]:
+def read_pages(
+    connection: sa.Connection, size: int, *, with_annotations: bool = True
+) -> Iterator[tuple[Sequence[Any], pa.Table]]:
     """All faces by number, a page at a time, each page with the annotations of its faces.
 
     Args:
         connection: of `Database.read`, which must stay open until the last page is taken.
         size: faces of a page.
+        with_annotations: whether to read them; else the tables are empty.
 
     Yields:
-        Rows with `face_id`, the box, `detector`, and the `sha256`, `suffix` and size of the image;
-        and the table of `read_annotations`, in order.
+        Rows with `face_id`, the box, `detector`, and of the image its `sha256`, `suffix`, size and
+        where it came from; and the table of `read_annotations`, in order.
     """
     wanted = [faces.c[name] for name in ("id", "face_id", "x", "y", "w", "h", "detector")]
-    wanted += [images.c[name] for name in ("sha256", "suffix", "width", "height")]
+    wanted += [images.c[name] for name in ("sha256", "suffix", "width", "height", *_SOURCE)]
     statement = sa.select(*wanted).join(images).order_by(faces.c.id).limit(size)
     last = 0
     while page := connection.execute(statement.where(faces.c.id > last)).all():
         here = sa.and_(faces.c.id > last, faces.c.id <= page[-1].id)
-        batches = read_annotations(connection, where=here, in_order=True)
+        batches = (
+            read_annotations(connection, where=here, in_order=True) if with_annotations else ()
+        )
         yield page, pa.Table.from_batches(batches, ANNOTATIONS)
         last = page[-1].id
 
