@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from openaffect.consensus import find_consensus
@@ -21,7 +21,7 @@ from openaffect.labels import EMOTIONS, EXPRESSIONS, parse_expression
 from openaffect.metrics.arrays import Floats
 from openaffect.project import frozen
 from openaffect.project.database import Connection
-from openaffect.project.judgments import COUNTED, IMPORTED, read_annotations
+from openaffect.project.judgments import GIVEN, IMPORTED, read_annotations
 from openaffect.schemas import ANNOTATIONS, KINDS
 
 SOURCES = ("review", "gold", "annotators", "import")
@@ -85,11 +85,11 @@ def find_labels(
     labels = _unlabeled(n)
     ids = pa.array(face_ids, pa.string())
     hopes = dict(zip(face_ids, intended, strict=True))
-    imported = _read(connection, sa.and_(IMPORTED, ~COUNTED))
+    imported = _read(connection, IMPORTED)
     if len(imported):
         _take_others(labels, ids, imported)
         _take_consensus(labels, ids, imported, hopes, "majority", "mean", seed, "import")
-    given = _read(connection, sa.or_(~IMPORTED, COUNTED), as_work=True)
+    given = _read(connection, GIVEN, as_work=True)
     if len(given):
         _take_consensus(labels, ids, given, hopes, rule, affect_rule, seed, "annotators")
     _take_gold(labels, numbers, frozen.read_gold(connection))
@@ -113,9 +113,7 @@ def _unlabeled(n: int) -> Labels:
     )
 
 
-def _read(
-    connection: Connection, which: sa.ColumnElement[bool], *, as_work: bool = False
-) -> Judgments:
+def _read(connection: Connection, which: Any, *, as_work: bool = False) -> Judgments:
     """Judgments of a project; with `as_work`, imported ones are what their raters' work is."""
     schema = pa.schema([ANNOTATIONS.field(name) for name in COLUMNS])
     batches = read_annotations(connection, COLUMNS, where=which)

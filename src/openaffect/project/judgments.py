@@ -13,11 +13,11 @@ from openaffect.labels import EXPRESSIONS
 from openaffect.project.schema import annotations, annotators, faces, images
 from openaffect.schemas import ANNOTATIONS
 
-IMPORTED = annotations.c.kind == "imported"
-"""Annotations that came with a dataset; for `where` of `read_annotations`."""
+IMPORTED = sa.and_(annotations.c.kind == "imported", ~annotations.c.counted)
+"""Labels that came with a dataset; for `where` of `read_annotations`."""
 
-COUNTED = annotations.c.counted
-"""Annotations that count for overlap, for what is done and for the test split."""
+GIVEN = sa.or_(annotations.c.kind != "imported", annotations.c.counted)
+"""What annotators have said, and imported judgments that count as theirs."""
 
 _BATCH = 50_000  # rows that are Python objects at once
 _SOURCE = ("query", "intended", "provider", "url", "page_url", "author", "title", "license")
