@@ -335,9 +335,10 @@ def test_splits_that_cannot_be_filled_are_refused(sqlite_project, tmp_path, opti
 
 def test_names_that_are_none_are_refused(sqlite_project, tmp_path):
     fill(sqlite_project, make_dataset(tmp_path / "d", ["sad"] * 4))
-    annotate(sqlite_project, {0: ["sad"]})
     with pytest.raises(UnknownName, match="majority"):
         plan_freeze(sqlite_project, FreezeOptions(rule="majorty", splits="drawn", test="1"))
+    with pytest.raises(UnknownName, match="median"):
+        plan_freeze(sqlite_project, FreezeOptions(affect_rule="med", splits="drawn", test="1"))
     freeze_project(sqlite_project, tmp_path / "out", FreezeOptions(splits="drawn", test="1"))
     with pytest.raises(DestinationExists):
         freeze_project(sqlite_project, tmp_path / "out", FreezeOptions(splits="drawn", test="1"))

@@ -246,3 +246,11 @@ def test_faces_without_an_address_are_named(site, tmp_path):
     release = _release(site, tmp_path, 3, url={1: None})
     fetch_release(release, tmp_path / "out", allow=site.allow)
     assert _outcomes(tmp_path / "out")["f01"] == ("no address", "")
+
+
+def test_a_release_that_names_no_address_is_refused(tmp_path):
+    dataset = make_dataset(tmp_path / "d", ["sad"] * 2)
+    release_dataset(dataset.path, tmp_path / "r", ReleaseOptions(pixels="none"))
+    with pytest.raises(InputError, match="address to fetch"):
+        fetch_release(tmp_path / "r", tmp_path / "out")
+    assert not (tmp_path / ".out.unfinished").exists()

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openaffect import schemas
+from openaffect.consensus.finding import affect_rules, expression_rules
 from openaffect.dataset import group_key
-from openaffect.errors import InputError
+from openaffect.errors import InputError, UnknownName
 from openaffect.freezing.groups import group_faces
 from openaffect.freezing.labels import SOURCES, Labels, find_labels
 from openaffect.labels import EXPRESSIONS, Expression, parse_labels
@@ -156,6 +157,12 @@ def make_plan(project: Project, connection: Connection, options: FreezeOptions) 
         UnknownName: no such consensus rule or expression.
     """
     amounts = options.amounts()
+    for rule, kind, known in (
+        (options.rule, "consensus rule", expression_rules()),
+        (options.affect_rule, "rule for valence and arousal", affect_rules()),
+    ):
+        if rule not in known:  # also where no annotator has said anything yet
+            raise UnknownName(kind, rule, known)
     wanted = project.settings.label_set if options.labels is None else parse_labels(options.labels)
     plan = FreezePlan(options)
     outline = frozen.read_outline(connection)

@@ -115,12 +115,17 @@ def fetch_release(
     release, path = Path(release), Path(path)
     table = _open_table(release)
     known = find_withdrawn(release, *withdrawn)
+    jobs = _jobs(table, known)
+    if not jobs:
+        raise InputError(
+            f"no face of {release} has an address to fetch from, but for those that were withdrawn; its "
+            "pictures, if it has any, are in the folders of its layouts"
+        )
     unfinished = refuse_unfinished(path, resume=resume, overwrite=overwrite)
     if not unfinished and path.exists() and not overwrite:
         raise DestinationExists(path)
     work = _open_work(unfinished_folder(path), table, keep=unfinished and resume)
     done = _read_outcomes(work)
-    jobs = _jobs(table, known)
     todo = {url: job for url, job in jobs.items() if url not in done}
     count = len(jobs) - len(todo)
     fetch = functools.partial(_fetch, work, known, allow)
