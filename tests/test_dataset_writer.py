@@ -546,3 +546,19 @@ def test_an_existing_dataset_is_not_replaced_unasked(tmp_path):
     write(tmp_path / "d", [GOOD])
     with pytest.raises(DestinationExists):
         write(tmp_path / "d", [GOOD])
+
+
+def test_lists_count_by_their_values_and_lengths():
+    """Whatever their items are called, and wherever a list ends."""
+
+    def content(values, item="item"):
+        found = ContentHash()
+        found.update(
+            "t", pa.table({"set": pa.array(values, pa.list_(pa.field(item, pa.string())))})
+        )
+        return found.hexdigest({})
+
+    first = content([["a", "b"], [], None])
+    assert content([["a", "b"], [], None], "element") == first
+    others = [[["a"], ["b"], None], [["a", "b"], None, []], [["b", "a"], [], None]]
+    assert first not in [content(other) for other in others]

@@ -17,6 +17,8 @@ from autolabel.labeled import COUNT, affect, colors, divided, shares, write_face
 from builders import tiny_model
 from openaffect import metrics, streamed_inference
 from openaffect.autolabel import label_faces, writing
+from openaffect.autolabel.held_out import HeldOut
+from openaffect.autolabel.rules import Wish, decide, fit_rule
 from openaffect.dataset import open_dataset, save_dataset
 from openaffect.dataset_writer import write_dataset
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError, UnknownName
@@ -25,7 +27,7 @@ from openaffect.formats import export_dataset
 from openaffect.images import encode_image, pixel_hash, read_image
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import CARD_KEY, Card, open_model
-from openaffect.predictions import open_predictions
+from openaffect.predictions import Predictions, open_predictions
 from openaffect.reports import evaluate
 from openaffect.synthetic import synthesize_face
 from openaffect.unfinished import unfinished_folder
@@ -81,6 +83,7 @@ def test_people_keep_their_labels_and_the_model_signs_its_own(faces, labeled):
     reasons = [row["abstained"] for row in left]
     assert set(reasons) - {"low_confidence"} == {reasons[[r["face_id"] for r in left].index("f3")]}
     assert sum(reason.startswith("error: ") for reason in reasons) == 1
+    assert [row["affect_origin"] for row in rest].count(None) == 1  # of the broken picture
     counts = report.data["faces"]
     assert sum(counts["labeled"].values()) == len(given)
     assert counts["abstained"] == {"low_confidence": len(left) - 1, "error": 1}
@@ -189,6 +192,10 @@ def test_the_rule_is_fitted_on_its_own_faces_alone(faces, model, labeled):
     right = p.argmax(axis=1) == truth
     wanted = metrics.find_threshold(right, p.max(axis=1), 0.7, certainty=0.9)
     assert rule["threshold"] == pytest.approx(wanted, abs=1e-4)
+    numbers = [place[row["face_id"]] for row in rows if row["used_for"] == "threshold"]
+    errors = np.array([affect(colors()[number]) for number in numbers]) - faces.affect[numbers]
+    widths = [metrics.fit_interval(errors[:, axis], 0.9) for axis in (0, 1)]
+    assert rule["half_widths"] == pytest.approx(widths, abs=1e-4)
 
 
 def test_the_predictions_are_calibrated_and_can_be_evaluated(faces, labeled):
@@ -466,6 +473,48 @@ def test_a_detector_tells_what_is_no_face(model, tmp_path):
     knowing = tiny_model(tmp_path / "m.onnx", labels=(*EMOTIONS, Expression.NO_FACE))
     with pytest.raises(InputError, match="itself"):
         label_faces(tmp_path / "f", tmp_path / "o", open_model(knowing), no_face="haar")
+
+
+def test_a_rule_leaves_out_what_is_no_face():
+    """Faces in which the detector sees none neither fit a rule nor get a set."""
+    p = np.tile([0.9, 0.1], (60, 1))
+    found = np.arange(60) % 3 > 0
+    p[~found] = [0.1, 0.9]
+    ids = [f"f{number}" for number in range(60)]
+    made = Predictions(ids, EMOTIONS[:2], p, errors=[None] * 60, face_found=found)
+    uses = ["calibration"] * 20 + ["threshold"] * 20 + ["report"] * 20
+    truth = np.where(np.arange(60) % 20 == 1, 1, 0).astype(np.int8)
+    held = HeldOut(ids, truth, np.full((60, 2), np.nan), ids, uses)
+    rule = fit_rule(held, made, EMOTIONS[:2], Wish(share=0.5, coverage=0.6))
+    assert metrics.divide_scores([[0.9, 0.1]], rule.temperature)[0, 0] == pytest.approx(
+        12 / 13, abs=1e-3
+    )
+    assert rule.threshold == pytest.approx(12 / 13, abs=1e-3)
+    said = decide(rule, made, np.arange(60))
+    assert said.sets.any(axis=1).tolist() == found.tolist()
+    assert (said.expression == Expression.NO_FACE.id).tolist() == (~found).tolist()
+    assert said.labeled.all()
+
+
+def test_values_of_people_stay_and_those_of_a_model_are_made_anew(model, tmp_path):
+    """Of faces without an expression."""
+    faces = write_faces(tmp_path / "f", count=150)
+    values = {0: (0.5, 0.25, "human"), 3: (0.125, -0.5, "model")}
+    table = {
+        name: faces.column(name).to_pylist() for name in ("valence", "arousal", "affect_origin")
+    }
+    for number, row in values.items():
+        for name, value in zip(table, row, strict=True):
+            table[name][number] = value
+    for name, column in table.items():
+        faces = faces.with_column(name, column)
+    save_dataset(faces, tmp_path / "mixed")
+    label_faces(tmp_path / "mixed", tmp_path / "out", model)
+    rows = open_dataset(tmp_path / "out").faces.to_pylist()
+    assert [rows[0][name] for name in table] == [0.5, 0.25, "human"]
+    assert rows[0]["valence_low"] is None
+    assert rows[0]["expression_origin"] == rows[3]["affect_origin"] == "model"
+    assert [rows[3]["valence"], rows[3]["arousal"]] == pytest.approx(affect(colors()[3]), abs=1e-5)
 
 
 def test_an_export_names_what_was_left_to_people(faces, labeled, tmp_path):
