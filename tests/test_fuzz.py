@@ -27,7 +27,8 @@ OTHER_COMMANDS = {
         "serve",
         "annotate",
         "weights",
-    ),  # datasets; HTTP; nothing
+        "fetch",
+    ),  # datasets; HTTP; nothing; addresses
     *("train", "tune"),  # recipes, settings and search spaces are doors of their own
 }
 OTHER_FORMATS = {"folders": "archive"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,25 @@ import pyarrow as pa
 import pytest
 
 import openaffect
+from autolabel.labeled import write_faces
+from builders import tiny_model
 from openaffect.analysis import Analysis, analysis_schema
 from openaffect.analysis.page import render_page
 from openaffect.annotation import measure_agreement
 from openaffect.annotation.page import render_page as render_agreement
 from openaffect.annotation_row import AnnotationRow
+from openaffect.autolabel.labeling import label_faces
+from openaffect.autolabel.page import render_page as render_labeling
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import write_dataset
 from openaffect.face_row import FaceRow
 from openaffect.labels import COLORS, EMOTIONS, EXPRESSIONS
+from openaffect.model import open_model
 from openaffect.pages import render, stylesheet
 from openaffect.pages.svg import Element
 from openaffect.predictions import Predictions
+from openaffect.publishing.cards import Subject
+from openaffect.publishing.page import render_page as render_release
 from openaffect.replication.affectnet2017 import AffectNet2017
 from openaffect.replication.affectnet2017_page import render_affectnet2017
 from openaffect.replication.experiment_data import compare_rows
@@ -178,10 +186,46 @@ def agreement_page(hostile: Dataset, _: Report) -> str:
     return render_agreement(measure_agreement(judged, rounds=200).to_dict())
 
 
+def label_page(*_: Any) -> str:
+    """The report of a labeling, with scripts for every name."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_faces(place / "half", count=120)
+        tiny_model(place / "tiny.onnx")
+        label_faces(place / "half", place / "out", open_model(place / "tiny.onnx"), coverage=0.5)
+        data = json.loads((place / "out" / "label.json").read_text(encoding="utf-8"))
+    names = dict.fromkeys(("name", "model", "held_out", "detector", "split"), SCRIPT)
+    data["protocol"] |= names | {"left_out": {SCRIPT: 1}, "left_out_of_project": {SCRIPT: 1}}
+    data["warnings"] = [SCRIPT, *data["warnings"]]
+    return render_labeling(data)
+
+
+def release_page(hostile: Dataset, _: Report) -> str:
+    facts: dict[str, Any] = {
+        "name": SCRIPT,
+        "version": SCRIPT,
+        "because": SCRIPT,
+        "private": True,
+        "non_commercial": True,
+        "whole_photographs": True,
+        "personality_rights": 1,
+        "faces": 1,
+        "pictures": 1,
+        "layouts": {"webdataset": 1},
+        "licenses": {SCRIPT: 1},
+        "without_pictures": {SCRIPT: 1},
+        "changes": {SCRIPT: 1},
+    }
+    samples = [(hostile.ids[0], hostile.image_paths[0])]
+    return render_release(Subject(hostile, facts, {}, SCRIPT), samples)
+
+
 PAGES: dict[str, tuple[Callable[[Dataset, Report], str], int]] = {
     "reports/templates/report.html.j2": (lambda data, report: report.to_html(data, True), 45),
     "reports/templates/comparison.html.j2": (comparison_page, 13),
     "annotation/templates/agreement.html.j2": (agreement_page, 5),
+    "autolabel/templates/label.html.j2": (label_page, 6),
+    "publishing/templates/release.html.j2": (release_page, 7),
     "analysis/templates/analysis.html.j2": (lambda *_: render_page(an_analysis()), 6),
     "analysis/templates/display.html.j2": (lambda *_: an_analysis()._repr_html_(), 3),
     "training/tuning/templates/study.html.j2": (study_page, 17),

@@ -15,7 +15,7 @@ from openaffect.errors import DestinationExists, FormatError, InputError, Unknow
 from openaffect.freezing import FreezeOptions, freeze_project, has_changed, plan_freeze
 from openaffect.freezing.labels import SOURCES, find_labels
 from openaffect.images import encode_image
-from openaffect.project import gold, rows, schema
+from openaffect.project import frozen, gold, rows, schema
 from openaffect.project.backups import backup_project, restore_project
 from openaffect.project.gold import GoldFace
 from openaffect.project.rows import StoredAnnotation
@@ -474,3 +474,27 @@ def test_simulated_annotators_are_named_as_the_origin(sqlite_project, tmp_path):
     ]
     assert found["f00"]["affect_origin"] == "human"
     assert found["f03"]["affect_origin"] is None
+
+
+def test_a_dataset_that_a_killed_call_has_written_is_known_to_the_next(
+    sqlite_project, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    fill(sqlite_project, make_dataset(tmp_path / "d", ["sad"] * 4))
+    options = FreezeOptions(splits="drawn", test="1")
+    monkeypatch.setattr(frozen, "record_dataset", stop)
+    with pytest.raises(Killed):
+        freeze_project(sqlite_project, tmp_path / "out", options)
+    monkeypatch.undo()
+    with pytest.raises(DestinationExists):
+        freeze_project(sqlite_project, tmp_path / "out", options)
+    with sqlite_project.database.read() as connection:
+        (known,) = frozen.list_datasets(connection)
+    assert known.path == str(tmp_path / "out")
+    assert known.rows == 4
+    assert known.content == open_dataset(tmp_path / "out").info.content

@@ -127,13 +127,14 @@ def _break_table(path: Path, rng: random.Random) -> None:
 def dataset(good: Path, own: Path, rng: random.Random) -> Opening:
     shutil.copytree(good / "dataset", own / "d")
     _break_table(own / "d" / "faces.parquet", rng)
-    command = rng.choice(("info", "check", "export", "predict", "label"))
+    command = rng.choice(("info", "check", "export", "predict", "label", "release"))
     more = {
         "label": [
             *(str(own / "d"), "-o", str(own / "l"), "--model", str(good / "tiny.onnx")),
             *("--coverage", ".3"),
         ],
         "export": ["folders", str(own / "d"), str(own / "out")],
+        "release": [str(own / "d"), str(own / "r"), "--pixels", "all", "--because", "a test"],
         "predict": [str(good / "tiny.onnx"), str(own / "d"), "-o", str(own / "p.parquet")],
     }
     return [command, *more.get(command, [str(own / "d")])]
@@ -264,12 +265,16 @@ def project(good: Path, own: Path, rng: random.Random) -> Opening:
     name = rng.choice(("project.toml", "project.db", "project.db", "project.db"))
     mutate = mutate_text if name == "project.toml" else mutate_bytes
     (own / "p" / name).write_bytes(mutate((own / "p" / name).read_bytes(), rng))
-    command = rng.choice(("status", "add", "detect", "backup", "upgrade", "agreement"))
+    command = rng.choice(
+        ("status", "add", "detect", "backup", "upgrade", "agreement", "freeze", "forget")
+    )
     more = {
         "add": [str(good / "images" / "a.png")],
         "detect": ["--workers", "1"],
         "backup": [str(own / "b.zip"), "--with-store"],
         "agreement": ["-o", str(own / "out")],
+        "freeze": [str(own / "f"), "--splits", "drawn", "--test", "1"],
+        "forget": ["0" * 64, "--because", "a test"],
     }
     return [command, str(own / "p"), *more.get(command, [])]
 

@@ -85,9 +85,12 @@ COMMANDS: dict[str, Sequence[str]] = {
         *("--every", "3", "--overlay", "out/drawn"),
     ),
     "analyze-jsonl": ("analyze", *PHOTOS, *LOOK, "-o", "out/a.jsonl", "--every", "3"),
+    "release": ("release", "in/faces", "out/r"),
     "demo": ("demo", "out/demo", "--faces", "200", "--epochs", "1"),
 }
 PROJECT = ("new", "out/p")
+FORGOTTEN = "000/000001"
+"""A face of `in/faces`."""
 ADD = ("add", "out/p", "in/images", "in/faces")
 COMMANDS |= {
     "label-project": (
@@ -99,20 +102,36 @@ COMMANDS |= {
     "detect": ("detect", "out/p", "--workers", "1"),
     "backup": ("backup", "out/p", "out/b.zip", "--with-store"),
     "restore": ("new", "out/q", "--from", "out/b.zip"),
+    "freeze": (
+        *("freeze", "out/p", "out/f", "--splits", "drawn", "--test", "10%"),
+        *("--labels", "happy,neutral,sad"),
+    ),
+    "forget": ("forget", "out/p", FORGOTTEN, "--because", "asked"),
 }
 BEFORE: dict[str, Sequence[Sequence[str]]] = {
     "add": (PROJECT,),
     "detect": (PROJECT, ADD),
     "label-project": (PROJECT, ("add", "out/p", "in/half")),
+    "freeze": (PROJECT, ("add", "out/p", "in/faces"), ("detect", "out/p", "--workers", "1")),
+    "forget": (PROJECT, ("add", "out/p", "in/faces")),
     "backup": (PROJECT, ADD),
     "restore": (PROJECT, ADD, COMMANDS["backup"]),
 }
 """What is done, whole, before a command is killed."""
 
-# What is no command here: `weights` and `info` write nothing of their own (the download is tested
+# What is no command here: `fetch` needs a server (tests/publishing/test_fetch.py kills it), `weights` and `info` write nothing of their own (the download is tested
 # with `atomic_file`), `serve` and `status` write nothing, the other publication differs in its recipes, and
 # `upgrade` has nothing to do before there is a second version of the tables.
-OTHERS = {"weights", "info", "serve", "annotate", "status", "upgrade", "replicate giguere2020"}
+OTHERS = {
+    "fetch",
+    "weights",
+    "info",
+    "serve",
+    "annotate",
+    "status",
+    "upgrade",
+    "replicate giguere2020",
+}
 
 
 def write_inputs(folder: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 # They hold times; what matters of them is in the other files: weights, trials.
 _WITH_TIMES = ("checkpoint.pt", "study.db")
-# Who links to the images of a dataset, written into the dataset that is linked to.
-_LINKED_BY = ".linked-by"
+# Who links to the images of a dataset, and which releases were made of it, written into it.
+_NOTES = (".linked-by", ".releases")
 
 
 def take(folder: Path) -> dict[str, str]:
@@ -21,7 +21,7 @@ def take(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != _LINKED_BY and not path.name.endswith(_LOGS)
+        if path.is_file() and path.name not in _NOTES and not path.name.endswith(_LOGS)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -20,7 +21,7 @@ from openaffect.annotation_row import AnnotationRow
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import DatasetWriter, ImportSummary, write_dataset
 from openaffect.documents import convert, read_json
-from openaffect.errors import FormatError, ImageError
+from openaffect.errors import FormatError, ImageError, InputError
 from openaffect.face_row import FaceRow
 from openaffect.freezing.labels import SOURCES
 from openaffect.freezing.plan import FreezeOptions, FreezePlan, Taken, make_plan
@@ -30,6 +31,7 @@ from openaffect.labels import EXPRESSIONS
 from openaffect.parallel import map_in_order
 from openaffect.project import Project, frozen, tombstones
 from openaffect.project.database import Connection
+from openaffect.project.frozen import FrozenDataset
 from openaffect.project.judgments import read_annotations_of
 from openaffect.project.rows import record_event
 from openaffect.project.store import FolderStore, Store
@@ -123,6 +125,7 @@ def freeze_project(
     """
     options = options or FreezeOptions()
     path = Path(path)
+    _record_earlier(project, path)
     with project.database.read() as connection:
         plan = make_plan(project, connection, options)
         taken = _taken(plan)
@@ -141,21 +144,7 @@ def freeze_project(
             if len(withdrawn):
                 write_withdrawn(withdrawn, writer.folder / WITHDRAWN)
     dataset = open_dataset(path)
-    described = {"name": dataset.info.name, **dataclasses.asdict(options)}
-    with project.database.write() as connection:
-        same = [one for one in frozen.list_datasets(connection) if one.options == described]
-        numbers = dict(zip(taken.face_ids, taken.numbers, strict=True))
-        frozen.record_dataset(
-            connection,
-            name=dataset.info.name,
-            path=str(path.absolute()),
-            content=dataset.info.content,
-            options=described,
-            numbers=(numbers[face_id] for face_id in dataset.ids),
-            people=plan.people,
-        )
-        details = {"content": dataset.info.content, "faces": len(dataset), **described}
-        record_event(connection, "freeze", str(path), details)
+    same = _record(project, dataset, options)
     earlier = same[-1] if same else None
     return FreezeSummary(
         plan,
@@ -164,6 +153,43 @@ def freeze_project(
         earlier.at.isoformat(timespec="seconds") if earlier else None,
         earlier.content != dataset.info.content if earlier else None,
     )
+
+
+def _record(project: Project, dataset: Dataset, options: FreezeOptions) -> list[FrozenDataset]:
+    """Note in the project which faces a dataset holds; the earlier ones with the same options."""
+    described = {"name": dataset.info.name, **dataclasses.asdict(options)}
+    people: set[str] = set()
+    if dataset.annotations is not None:
+        people = set(dataset.annotations["annotator"].to_pylist())
+    path = str(dataset.path.absolute())
+    with project.database.write() as connection:
+        same = [one for one in frozen.list_datasets(connection) if one.options == described]
+        frozen.record_dataset(
+            connection,
+            name=dataset.info.name,
+            path=path,
+            content=dataset.info.content,
+            options=described,
+            numbers=frozen.find_numbers(connection, dataset.ids),
+            people=people,
+        )
+        details = {"content": dataset.info.content, "faces": len(dataset), **described}
+        record_event(connection, "freeze", path, details)
+    return same
+
+
+def _record_earlier(project: Project, path: Path) -> None:
+    """Note a dataset that a killed call had written and not noted, so that `forget` knows of it."""
+    if not (path / FILE).is_file():
+        return
+    with contextlib.suppress(InputError):  # not ours, or damaged
+        dataset = open_dataset(path)
+        options = read_options(project, dataset)
+        with project.database.read() as connection:
+            known = frozen.list_datasets(connection)
+        place = str(path.absolute())
+        if not any((one.path, one.content) == (place, dataset.info.content) for one in known):
+            _record(project, dataset, options)
 
 
 def has_changed(project: Project, dataset: Dataset) -> bool:

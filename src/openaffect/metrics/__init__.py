@@ -7,7 +7,6 @@ imported from its module.
 """
 
 from openaffect.metrics.abstention import (
-    AccuracyPoint,
     find_share_threshold,
     find_threshold,
     share_interval,
@@ -92,7 +91,6 @@ __all__ = [
     "DIMENSIONAL_METRICS",
     "LABEL_METRICS",
     "SCORE_METRICS",
-    "AccuracyPoint",
     "CategoryAgreement",
     "Curve",
     "Difference",

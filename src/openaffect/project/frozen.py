@@ -130,6 +130,17 @@ def find_licenses(connection: sa.Connection, numbers: Sequence[int]) -> set[str 
     return found
 
 
+def find_numbers(connection: sa.Connection, face_ids: Sequence[str]) -> list[int]:
+    """The numbers of faces by their names; those that are there no longer are left out."""
+    found: list[int] = []
+    for start in range(0, len(face_ids), _IDS):
+        part = face_ids[start : start + _IDS]
+        found += connection.execute(
+            sa.select(faces.c.id).where(faces.c.face_id.in_(part))
+        ).scalars()
+    return found
+
+
 def record_dataset(
     connection: sa.Connection,
     *,
