@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from openaffect.errors import FormatError, ImageError, InputError, MismatchError
 from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop, crop_window
 from openaffect.faces.finding import sees_face
-from openaffect.images import MAX_PIXELS, Pixels, pixel_hash
+from openaffect.images import MAX_PIXELS, Pixels, pixel_hash, read_image
 from openaffect.labels import Expression
 from openaffect.model import Card, Model, Outputs, open_model
 from openaffect.parallel import is_worker, map_in_order
@@ -35,6 +37,7 @@ NOT_FINITE = "the model gave values that are not finite"
 OUTSIDE = "the model gave valence or arousal outside [-1, 1]"
 """The `error` of a face whose valence or arousal is no such thing."""
 
+_TAKEN = 16  # rows that a thread decodes at a time: handing over one by one takes longer
 _SUM_SLACK = 1e-3
 _AFFECT_SLACK = 1e-3  # of float32 and of other runtimes
 
@@ -127,13 +130,17 @@ def predict_faces(
     learned = np.zeros(len(dataset), bool) if len(known) else None
     found = np.ones(len(dataset), bool) if detector is not None else None
 
+    # Once for all rows: asking the table for each takes half as long as decoding a small picture.
+    folder, images = str(dataset.images_folder), dataset.column("image").to_pylist()
+    boxes = dataset.column("box").to_pylist()
+
     def take(row: int) -> Pixels | str:
         try:
-            box = dataset.box(row)
+            box = None if boxes[row] is None else Box(*boxes[row])
         except ValueError as error:  # a table of other tools may hold any numbers
             return str(error)
         try:
-            image = dataset.image(row)
+            image = read_image(os.path.join(folder, images[row]))
             if learned is not None:
                 learned[row] = _is_known(image, known)
             crop = crop_for_model(image, box, model.card)
@@ -143,9 +150,15 @@ def predict_faces(
             return str(error)
         return crop
 
-    taken: Iterable[Pixels | str] = map(take, range(len(dataset)))
+    def take_some(some: range) -> list[Pixels | str]:
+        return [take(row) for row in some]
+
+    starts = range(0, len(dataset), _TAKEN)
+    some = (range(start, min(start + _TAKEN, len(dataset))) for start in starts)
+    pieces: Iterable[list[Pixels | str]] = map(take_some, some)
     if not is_worker():  # which has one thread
-        taken = map_in_order(take, range(len(dataset)), workers=workers, ahead=batch_size)
+        pieces = map_in_order(take_some, some, workers=workers, ahead=-(-batch_size // _TAKEN))
+    taken = itertools.chain.from_iterable(pieces)
     for row, piece in enumerate(taken):
         if isinstance(piece, str):
             errors[row] = piece

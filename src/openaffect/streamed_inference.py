@@ -271,7 +271,7 @@ class _Known:
 def _look_through(path: Path, split: str | None, faces: FaceFilter) -> _Known:
     prints, order, rows = RowsHash(), hashlib.sha256(), 0
     none: Dataset | None = None
-    for portion in scan_dataset(path, columns={*ROW_COLUMNS, *faces.columns}):
+    for portion in scan_dataset(path, columns={*ROW_COLUMNS, *faces.columns}, rows=_PORTION):
         chosen = _choose(portion, split, faces)
         for batch in chosen.faces.to_batches():
             prints.update(batch)

@@ -380,7 +380,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(
     faces, model, labeled, tmp_path, monkeypatch, where
 ):
     monkeypatch.setattr(streamed_inference, "_PORTION", 100)
-    monkeypatch.setattr(writing, "_PORTION", 100)
+    monkeypatch.setattr(writing, "PORTION", 100)
     out = tmp_path / "out"
     if where == "writing":
         target: ModuleType = writing

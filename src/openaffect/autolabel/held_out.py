@@ -29,6 +29,9 @@ COLUMNS = (
 )
 """The columns of a dataset that are looked at."""
 
+PORTION = 4_096
+"""Faces of a dataset that are in memory at once."""
+
 _MOST_LEARNED = 0.1  # share of faces in learned images beyond which the labels are not held out
 
 
@@ -148,7 +151,7 @@ def read_held_out(
     groups: list[str] = []
     expressions, affects = [], []
     origins: Counter[str] = Counter()
-    for portion in scan_dataset(path, columns=COLUMNS):
+    for portion in scan_dataset(path, columns=COLUMNS, rows=PORTION):
         chosen = portion if split is None else portion.where(split=split)
         origins.update(str(o) for o in chosen.column("expression_origin").to_pylist() if o)
         human = keep_human(chosen)

@@ -17,6 +17,7 @@ from typing import Any
 
 from openaffect import metrics
 from openaffect.autolabel.held_out import (
+    PORTION,
     USES,
     HeldOut,
     choose_labels,
@@ -205,7 +206,9 @@ def _take_project(source: Path, folder: Path, say: Progress) -> dict[str, int]:
 
 def _count_unlabeled(dataset: Path) -> None:
     """Raise an InputError if there is no face to label."""
-    if not any(is_unlabeled(p).any() for p in scan_dataset(dataset, columns=_ORIGINS)):
+    if not any(
+        is_unlabeled(p).any() for p in scan_dataset(dataset, columns=_ORIGINS, rows=PORTION)
+    ):
         raise InputError(
             f"every face of {dataset} has a label, and none is of a model: there is nothing to label"
         )

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from openaffect import schemas, tables
 from openaffect.autolabel.columns import FaceCounts, label_portion
-from openaffect.autolabel.held_out import HeldOut, is_unlabeled
+from openaffect.autolabel.held_out import PORTION, HeldOut, is_unlabeled
 from openaffect.autolabel.outcome import LabelReport, to_data
 from openaffect.autolabel.page import render_page
 from openaffect.autolabel.rules import LabelRule, decide
@@ -28,7 +28,6 @@ from openaffect.labels import EXPRESSIONS
 from openaffect.predictions import Predictions, read_predictions
 
 HELD_OUT = "held-out.parquet"
-_PORTION = 4_096  # faces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +131,7 @@ def _write_faces(
     rest = _PredictionReader(predicted)
     with contextlib.ExitStack() as stack:
         file: pq.ParquetWriter | None = None
-        for portion in scan_dataset(dataset, rows=_PORTION):
+        for portion in scan_dataset(dataset, rows=PORTION):
             unlabeled = is_unlabeled(portion)
             found = rest.take(int(unlabeled.sum()))
             faces, shares = label_portion(portion, found, rule, counts)
@@ -152,7 +151,7 @@ class _PredictionReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rest = tables.scan_parquet(path, "predictions", rows=_PORTION)
+        self._rest = tables.scan_parquet(path, "predictions", rows=PORTION)
         self._rows: pa.Table | None = None
 
     def take(self, count: int) -> Predictions:
