@@ -32,7 +32,7 @@ def test_agreement_is_what_the_votes_say_and_the_culprits_are_named(
     votes: NDArray[np.int64], sqlite_project: Project
 ) -> None:
     chosen = votes[np.random.default_rng(0).choice(len(votes), 1_500, replace=False)]
-    crowd = make_crowd(lambda: sqlite_project, chosen, 0, overlap_share=0.3)
+    crowd = make_crowd(lambda: sqlite_project, chosen, 0, overlap_share=0.6)
     crowd.label([*HONEST, SPAMMER, SWAPPER])
     assert set(crowd.stopped.values()) == {"done"}
     found = measure_agreement(crowd.project.path)
