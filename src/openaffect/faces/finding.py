@@ -77,8 +77,7 @@ def find_faces(
 def sees_face(image: Pixels, box: Box | None, rule: CropRule, detector: str) -> bool:
     """Whether a detector finds any face in the crop of a face, at half of its usual least score.
 
-    This tells what is no face at all from what is a hard one: of 300 crops of FER+, 48 pixels wide, YuNet
-    finds a face in all but two (`runs/unlike_training.py` prints the share of all).
+    This tells what is no face at all from what is a hard one, which a full score would miss.
 
     Args:
         image: RGB uint8 (h, w, 3).
