@@ -309,8 +309,13 @@ def test_a_server_that_is_away_takes_no_decision_from_the_screen(disputed, revie
 
 
 def test_a_double_enter_decides_one_face(disputed, reviewer):
-    reviewer.press("1", "Enter", "Enter", "Enter").hears("Settled: Happy. To review: 2")
+    held = []
+    reviewer.page.route("**/settle", held.append)  # the server's answer takes its time
+    reviewer.press("1", "Enter", "Enter", "Enter")
     reviewer.page.wait_for_timeout(300)
+    assert len(held) == 1
+    held[0].continue_()
+    reviewer.hears("Settled: Happy. To review: 2")
     assert len(reviews(disputed)) == 1
 
 
