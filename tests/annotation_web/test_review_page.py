@@ -310,7 +310,11 @@ def test_a_server_that_is_away_takes_no_decision_from_the_screen(disputed, revie
 
 def test_a_double_enter_decides_one_face(disputed, reviewer):
     held = []
-    reviewer.page.route("**/settle", lambda route: held.append(route))  # the server's answer takes its time
+
+    def hold(route):  # the server's answer takes its time
+        held.append(route)
+
+    reviewer.page.route("**/settle", hold)
     reviewer.press("1", "Enter", "Enter", "Enter")
     reviewer.page.wait_for_timeout(300)
     assert len(held) == 1
