@@ -13,6 +13,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import onnx
@@ -279,6 +280,18 @@ def project(good: Path, own: Path, rng: random.Random) -> Opening:
     return [command, str(own / "p"), *more.get(command, [])]
 
 
+def queries(good: Path, own: Path, rng: random.Random) -> Opening:
+    shutil.copytree(good / "project", own / "p")
+    if rng.random() < 0.5:
+        table = b'text,language,intended\r\nhappy man,en,happy\n"a, b",de,\n'
+        option = rng.choice(("--add", "--from"))
+    else:
+        table = files("openaffect.collection.words").joinpath("de.csv").read_bytes()[:1_500]
+        option = "--words"
+    (own / "q.csv").write_bytes(mutate_text(table, rng))
+    return ["queries", str(own / "p"), option, str(own / "q.csv")]
+
+
 def backup(good: Path, own: Path, rng: random.Random) -> Opening:
     path = own / "b.zip"
     data = (good / "backup.zip").read_bytes()
@@ -312,7 +325,9 @@ DOORS: dict[str, Door] = {
             graph,
         )
     },
-    **{door.__name__: door for door in (recipe, setting, document, label, project, backup)},
+    **{
+        door.__name__: door for door in (recipe, setting, document, label, project, backup, queries)
+    },
     "affectnet": _import("affectnet", mutate_text, ".csv"),
     "affectnet8": _import("affectnet8", mutate_bytes, ".npy"),
     "affectnet_plus": _import("affectnet-plus", mutate_json, ".json"),

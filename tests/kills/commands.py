@@ -107,6 +107,7 @@ COMMANDS |= {
         *("--labels", "happy,neutral,sad"),
     ),
     "forget": ("forget", "out/p", FORGOTTEN, "--because", "asked"),
+    "queries": ("queries", "out/p", "--languages", "all", "-o", "out/q.csv"),
 }
 BEFORE: dict[str, Sequence[Sequence[str]]] = {
     "add": (PROJECT,),
@@ -114,6 +115,7 @@ BEFORE: dict[str, Sequence[Sequence[str]]] = {
     "label-project": (PROJECT, ("add", "out/p", "in/half")),
     "freeze": (PROJECT, ("add", "out/p", "in/faces"), ("detect", "out/p", "--workers", "1")),
     "forget": (PROJECT, ("add", "out/p", "in/faces")),
+    "queries": (PROJECT,),
     "backup": (PROJECT, ADD),
     "restore": (PROJECT, ADD, COMMANDS["backup"]),
 }

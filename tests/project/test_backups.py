@@ -56,7 +56,9 @@ def test_a_backup_is_restored_on_either_database_row_for_row(
         # It goes on: new rows get numbers of their own.
         with restored.database.write() as connection:
             connection.execute(
-                sa.text("INSERT INTO queries (text, language, at) VALUES ('a', 'en', :at)"),
+                sa.text(
+                    "INSERT INTO queries (text, language, active, at) VALUES ('a', 'en', true, :at)"
+                ),
                 {"at": "2026-01-01 00:00:00"},
             )
             images = sa.table("images", sa.column("id"))

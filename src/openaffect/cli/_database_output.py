@@ -1,13 +1,39 @@
-"""How agreement and automatic labels are printed."""
+"""How queries, agreement and automatic labels are printed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from openaffect import console
+from openaffect.labels import EXPRESSIONS
 from openaffect.texts import counted
 
+if TYPE_CHECKING:
+    from openaffect.project.queries import Query
+
 _AXES = ("valence", "arousal")
+
+
+def print_queries(queries: Sequence[Query]) -> None:
+    """How many queries are meant to find each expression, by language."""
+    counts = Counter((query.intended, query.language) for query in queries)
+    languages = sorted({language for _, language in counts})
+    meant = {intended for intended, _ in counts}
+    rows = [one.value for one in EXPRESSIONS if one in meant]
+    order: list[str | None] = [*rows, *([None] if None in meant else [])]
+    table: list[list[object]] = [
+        [
+            intended or "any",
+            *(counts[intended, language] for language in languages),
+            sum(counts[intended, language] for language in languages),
+        ]
+        for intended in order
+    ]
+    of_language = Counter(query.language for query in queries)
+    table.append(["total", *(of_language[one] for one in languages), len(queries)])
+    console.print_table(["queries for", *languages, "total"], table)
 
 
 def print_labels(facts: dict[str, Any]) -> None:

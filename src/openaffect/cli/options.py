@@ -133,6 +133,13 @@ def use_engine(engine: str, ray_address: str | None) -> Iterator[None]:
         yield
 
 
+def read_list(text: str | None) -> list[str] | None:
+    """The parts of a text with commas; None if the option was not given."""
+    if text is None:
+        return None
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def warn_of_model_labels(dataset: Dataset) -> None:
     """Say how many labels of the split `train` a model gave, if any did."""
     train = dataset.where(split="train")

@@ -11,7 +11,7 @@ import typer
 
 from openaffect import console
 from openaffect.cli.models import print_report
-from openaffect.cli.options import AsJson, DatasetPath, Overwrite, Seed, Settings, app
+from openaffect.cli.options import AsJson, DatasetPath, Overwrite, Seed, Settings, app, read_list
 from openaffect.errors import InputError
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def affectnet2017(
         replicate_affectnet2017(
             open_dataset(dataset),
             folder,
-            rows=_read_list(rows),
+            rows=read_list(rows),
             settings=settings or (),
             split=split,
             predictions=_read_files(predictions),
@@ -201,7 +201,7 @@ def giguere2020(
         replicate_giguere2020(
             open_dataset(dataset),
             folder,
-            tables=_read_list(tables),
+            tables=read_list(tables),
             settings=settings or (),
             split=split,
             draws=draws,
@@ -221,12 +221,6 @@ def _finish(result: ReplicationResult) -> None:
         console.fail(f"{outcome.row.title}: {outcome.reason}")
     if result.failed:
         raise typer.Exit(1)
-
-
-def _read_list(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _read_files(options: list[str] | None) -> dict[str, Path]:

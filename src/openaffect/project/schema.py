@@ -119,6 +119,7 @@ queries = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("language", sa.Text, nullable=False),
     sa.Column("intended", sa.Text),
+    sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("language", "text"),
 )
@@ -140,7 +141,7 @@ hits = sa.Table(
     sa.Column("rights", sa.Text),
     sa.Column("restrictions", sa.Text),
     sa.Column("at", UtcDateTime, nullable=False),
-    sa.UniqueConstraint("provider", "query_id", "url"),
+    sa.UniqueConstraint("query_id", "provider", "url"),
     sa.Index(None, "url"),
 )
 """What a provider answered to a query."""

@@ -128,6 +128,7 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("language", sa.Text(), nullable=False),
         sa.Column("intended", sa.Text()),
+        sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queries")),
         sa.UniqueConstraint("language", "text", name=op.f("uq_queries_language_text")),
@@ -217,7 +218,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=op.f("fk_hits_query_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hits")),
         sa.UniqueConstraint(
-            "provider", "query_id", "url", name=op.f("uq_hits_provider_query_id_url")
+            "query_id", "provider", "url", name=op.f("uq_hits_query_id_provider_url")
         ),
     )
     op.create_index(op.f("ix_hits_url"), "hits", ["url"], unique=False)
