@@ -36,6 +36,7 @@ LAYERS = (
         "weights",
         "texts",
         "model_files",
+        "licenses",
         "metrics",
         "pages",
     },
@@ -154,7 +155,8 @@ def test_the_core_loads_no_heavy_library(module: str) -> None:
         f"import sys, {module}\n"
         "import openaffect\n"
         "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'timm',"
-        " 'accelerate', 'dlib', 'av', 'optuna', 'fastapi', 'sqlalchemy', 'alembic', 'jinja2', 'ray'}\n"
+        " 'accelerate', 'dlib', 'av', 'optuna', 'fastapi', 'sqlalchemy', 'alembic', 'jinja2', 'ray',"
+        " 'aiohttp'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -169,7 +171,7 @@ class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.split('.')[0] in {{'torch', 'torchvision', 'accelerate', 'timm', 'onnx', 'onnxscript',
                                   'sklearn', 'scipy', 'pandas', 'dlib', 'filelock', 'sqlalchemy',
-                                  'alembic', 'psycopg', 'ray'}}:
+                                  'alembic', 'psycopg', 'ray', 'aiohttp'}}:
             raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
 sys.meta_path.insert(0, Missing())
 from openaffect.cli import main

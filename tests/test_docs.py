@@ -46,6 +46,12 @@ def test_every_format_is_documented() -> None:
     assert missing == []
 
 
+def test_every_provider_is_documented() -> None:
+    text = (ROOT / "docs" / "collecting.md").read_text(encoding="utf-8")
+    names = lookup.names("openaffect.collection.providers")
+    assert [n for n in names if f"| `{n}`" not in text] == []
+
+
 def test_every_recipe_is_documented() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     names = lookup.names("openaffect.training.recipes", ".toml")

@@ -28,6 +28,8 @@ OTHER_COMMANDS = {
         "annotate",
         "weights",
         "fetch",
+        "providers list",
+        "providers try",
     ),  # datasets; HTTP; nothing; addresses
     *("train", "tune"),  # recipes, settings and search spaces are doors of their own
 }

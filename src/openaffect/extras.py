@@ -25,6 +25,7 @@ MODULES = {
     "video": ("av",),
     "project": _PROJECT,
     "annotate": (*_PROJECT, *_WEB, "argon2"),
+    "collect": (*_PROJECT, "aiohttp"),
     "postgres": ("psycopg",),
     "scale": ("ray",),
     "web": _WEB,

@@ -176,6 +176,12 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path: Path, text: str, match: 
         plan.read_queries(write(tmp_path / "q.csv", text))
 
 
+def test_a_text_may_have_200_characters(tmp_path: Path) -> None:
+    table = f"text,language,intended\n{'a' * 200},en,\n"
+    [query] = plan.read_queries(write(tmp_path / "q.csv", table))
+    assert len(query.text) == 200
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_bytes(b"text,language,intended\n\xff,en,happy\n")
     with pytest.raises(FormatError, match="UTF-8"):

@@ -122,10 +122,12 @@ BEFORE: dict[str, Sequence[Sequence[str]]] = {
 """What is done, whole, before a command is killed."""
 
 # What is no command here: `fetch` needs a server (tests/publishing/test_fetch.py kills it), `weights` and `info` write nothing of their own (the download is tested
-# with `atomic_file`), `serve` and `status` write nothing, the other publication differs in its recipes, and
+# with `atomic_file`), `serve`, `status` and `providers` write nothing, the other publication differs in its recipes, and
 # `upgrade` has nothing to do before there is a second version of the tables.
 OTHERS = {
     "fetch",
+    "providers list",
+    "providers try",
     "weights",
     "info",
     "serve",

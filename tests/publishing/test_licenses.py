@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openaffect.publishing.licenses import has_personality_rights, parse_license, refuse_pixels
+from openaffect.licenses import has_personality_rights, parse_license, refuse_pixels
 
 
 @pytest.mark.parametrize(

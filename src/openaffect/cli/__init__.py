@@ -13,12 +13,13 @@ from typer.models import CommandInfo
 from openaffect import console
 
 # Each of these files adds its commands to the application, and is a panel of its help.
-from openaffect.cli import use, data, models, database, publish, replicate  # isort: skip
+from openaffect.cli import use, data, models, collect, database, publish, replicate  # isort: skip
 from openaffect.cli.options import app
 from openaffect.errors import OpenAffectError
 
 __all__ = [
     "app",
+    "collect",
     "command_names",
     "data",
     "database",
@@ -33,6 +34,7 @@ _PANELS = {
     "use": "Use",
     "data": "Data",
     "models": "Models",
+    "collect": "Build a database",
     "database": "Build a database",
     "publish": "Build a database",
     "replicate": "Replicate",

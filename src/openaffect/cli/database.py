@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openaffect import console
-from openaffect.cli._database_output import print_agreement, print_labels, print_queries
+from openaffect.cli._database_output import print_agreement, print_labels
 from openaffect.cli.options import (
     AsJson,
     Crew,
@@ -21,7 +20,6 @@ from openaffect.cli.options import (
     Seed,
     app,
     open_chosen_model,
-    read_list,
     read_pairs,
     use_engine,
 )
@@ -102,92 +100,6 @@ def new(
     console.note(
         f"next: `openaffect add {folder} PHOTOS`; what can be set is in {folder}/project.toml"
     )
-
-
-@app.command()
-def queries(
-    project: ProjectPath,
-    languages: Annotated[
-        str | None,
-        typer.Option(help="Add our own queries in these languages, such as en,de; or all."),
-    ] = None,
-    words: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="CSV", help="Add the queries of a word list of yours; may be repeated."
-        ),
-    ] = None,
-    add: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="CSV", help="Add these queries: text, language, intended; may be repeated."
-        ),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="CSV",
-            help="Make this table the queries; those that it lacks are no longer asked.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="CSV", help="Write the queries, to edit them."),
-    ] = None,
-    overwrite: Overwrite = False,
-    json: AsJson = False,
-) -> None:
-    """See, add and edit what a project searches for.
-
-    Every query is meant to find one expression. Ours are 1,250, in six languages: emotion words × words
-    for people. Write them with -o, edit them in a spreadsheet, and give them back with --from.
-
-    Example: openaffect queries faces --languages en,de
-    """
-    from openaffect.collection.queries import gather_queries, read_queries, write_queries
-    from openaffect.project import open_project
-    from openaffect.project.queries import QueryChanges, list_queries, set_queries
-
-    added = languages is not None or bool(words) or bool(add)
-    if added and table is not None:
-        raise InputError(
-            "--from makes a table the queries; --languages, --words and --add add to them"
-        )
-    changes = QueryChanges()
-    with open_project(project) as opened:
-        if table is not None:
-            changes = set_queries(opened, read_queries(table))
-        elif added:
-            wanted = gather_queries(
-                languages=read_list(languages), words=words or (), tables=add or ()
-            )
-            changes = set_queries(opened, wanted, keep_others=True)
-        found = list_queries(opened)
-    if output is not None:
-        write_queries(found, output, overwrite=overwrite)
-    if json:
-        console.print_json(
-            {
-                "total": len(found),
-                "changes": dataclasses.asdict(changes),
-                "queries": [dataclasses.asdict(query) for query in found],
-            }
-        )
-        return
-    if found:
-        print_queries(found)
-    if table is not None or added:
-        console.note(
-            f"queries added: {changes.added}, changed: {changes.changed}, "
-            f"removed: {changes.removed}, retired: {changes.retired}"
-        )
-    if not found:
-        console.note(
-            f"no query yet; `openaffect queries {project} --languages en` adds ours in English"
-        )
-    if languages is not None:
-        console.warn("no native speaker has reviewed these queries; read them before you search")
 
 
 @app.command()

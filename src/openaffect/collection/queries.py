@@ -70,6 +70,12 @@ def gather_queries(
     return list(found.values())
 
 
+def list_excluded(language: str) -> list[str]:
+    """The words that results in a language must not have; none where we have no list of it."""
+    words = load_words(language) if language in list_languages() else []
+    return [form for word in words if word.role == "excluded" for form in word.forms.values()]
+
+
 def make_queries(words: Iterable[Word]) -> list[Query]:
     """Every emotion word with every word for a person of its language, in the form that it takes.
 

@@ -42,11 +42,11 @@ from openaffect.faces.signatures import HASH_VERSION, sign_face
 from openaffect.formats import picture_path
 from openaffect.image_links import record_release
 from openaffect.images import read_image, read_image_file
+from openaffect.licenses import has_personality_rights, parse_license, refuse_pixels
 from openaffect.parallel import map_in_order
 from openaffect.publishing import cards, changes, croissant, manifest, page
 from openaffect.publishing.cropping import Cut, write_crops
 from openaffect.publishing.layouts import Placed, layout_names, load_layout
-from openaffect.publishing.licenses import has_personality_rights, parse_license, refuse_pixels
 from openaffect.storage import atomic_folder
 from openaffect.withdrawals import FILE as WITHDRAWN
 from openaffect.withdrawals import find_withdrawn, write_withdrawn

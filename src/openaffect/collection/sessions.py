@@ -1,0 +1,148 @@
+"""HTTP for collecting: sessions that say who asks, reach the public internet only, and read no more than asked.
+
+`openaffect.download` is for one file of the core; here many connections are open at once, by aiohttp.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import openaffect
+from openaffect.addresses import Allowed, check_number, check_url
+from openaffect.errors import DownloadError, InputError, reason
+from openaffect.extras import needs
+
+with needs("collect", "collecting from the web"):
+    import aiohttp
+
+_is_mail = re.compile(r"[^@\s<>()]+@[^@\s<>()]+\.[^@\s<>()]+").fullmatch
+_is_page = re.compile(r"https?://[^\s<>()/]+\.[^\s<>()]+").fullmatch
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a server answered.
+
+    Attributes:
+        status: of HTTP.
+        headers: names in lower case; of a repeated one all values, with commas.
+        body: its bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def check_contact(contact: str) -> str:
+    """How operators of servers reach you, as it goes into the user agent.
+
+    Raises:
+        InputError: neither a mail address nor a page.
+    """
+    contact = contact.strip()
+    usable = contact.isascii() and contact.isprintable() and len(contact) <= 200
+    if not usable or not (_is_mail(contact) or _is_page(contact)):
+        raise InputError(
+            "servers are asked only with a contact: expected a mail address or a page of yours, "
+            f"but got '{contact[:50]}'"
+        )
+    return contact
+
+
+def open_session(
+    contact: str, allow: Allowed = (), *, connections: int = 8
+) -> aiohttp.ClientSession:
+    """A session without cookies and proxies; call it in a running loop, and close it.
+
+    Args:
+        contact: see `check_contact`; servers see it in the user agent.
+        allow: numbers and ports that may be opened although they are not public.
+        connections: at most so many are open at once.
+
+    Raises:
+        InputError: no contact.
+    """
+    agent = f"openaffect/{openaffect.__version__} ({check_contact(contact)})"
+
+    def make_socket(address: Any) -> socket.socket:
+        # The last moment before a connection: whatever the name stands for, this is the number.
+        family, kind, protocol, _, where = address
+        check_number(str(where[0]), int(where[1]), allow)
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, socket_factory=make_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+async def fetch(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    max_bytes: int,
+    seconds: float,
+    allow: Allowed = (),
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None,
+) -> Response:
+    """One answer, without following redirects; messages do not repeat `params`, `headers` and `form`.
+
+    Args:
+        session: from `open_session`.
+        url: http or https.
+        max_bytes: the largest body that is read.
+        seconds: for all of it: look-up, connection, headers, body.
+        allow: as for the session.
+        params, headers: of the request.
+        form: sent by POST.
+
+    Raises:
+        DownloadError: an address that `addresses` refuses, no answer, too slow, too large, or
+            compressed although that was not asked for.
+    """
+    check_url(url, allow)
+    try:
+        async with session.request(
+            "GET" if form is None else "POST",
+            url,
+            params=params,
+            headers=headers,
+            data=form,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=seconds),
+        ) as answer:
+            encoding = answer.headers.get("Content-Encoding", "identity").lower()
+            if encoding != "identity":
+                raise DownloadError(
+                    f"the address answered in {encoding[:20]}, which was not asked for"
+                )
+            parts: list[bytes] = []
+            size = 0
+            async for part in answer.content.iter_chunked(_CHUNK):
+                size += len(part)
+                if size > max_bytes:
+                    raise DownloadError(f"the address gave more than {max_bytes:,} bytes")
+                parts.append(part)
+            found: dict[str, str] = {}
+            for name, value in answer.headers.items():
+                key = name.lower()
+                found[key] = f"{found[key]}, {value}" if key in found else value
+            return Response(answer.status, found, b"".join(parts))
+    except TimeoutError:
+        raise DownloadError(f"the address took more than {seconds:g} s") from None
+    except aiohttp.ClientConnectorError as error:
+        raise DownloadError(f"no answer from the address: {reason(error.os_error)}") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # Their texts may hold the whole address, with a key in it.
+        raise DownloadError(f"no answer from the address: {type(error).__name__}") from None
