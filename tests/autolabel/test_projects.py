@@ -176,3 +176,5 @@ def test_training_on_labels_of_a_model_is_said(faces, model, tmp_path, capsys):
     warn_of_model_labels(out.with_column("split", ["validation"] * COUNT))
     assert capsys.readouterr().err == ""
     assert Expression.HAPPY in out.column("expression").to_pylist()
+    assert main(["cross-validate", str(out.path), str(tmp_path / "folds"), "--folds", "999"]) == 1
+    assert "50 of 150 training faces with an expression" in capsys.readouterr().err

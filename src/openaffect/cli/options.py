@@ -140,9 +140,9 @@ def read_list(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def warn_of_model_labels(dataset: Dataset) -> None:
-    """Say how many labels of the split `train` a model gave, if any did."""
-    train = dataset.where(split="train")
+def warn_of_model_labels(dataset: Dataset, split: str | None = "train") -> None:
+    """Say how many labels of a split, or of all faces, a model gave, if any did."""
+    train = dataset if split is None else dataset.where(split=split)
     for column, what in (
         ("expression_origin", "an expression"),
         ("affect_origin", "valence and arousal"),

@@ -11,7 +11,16 @@ import typer
 
 from openaffect import console
 from openaffect.cli.models import print_report
-from openaffect.cli.options import AsJson, DatasetPath, Overwrite, Seed, Settings, app, read_list
+from openaffect.cli.options import (
+    AsJson,
+    DatasetPath,
+    Overwrite,
+    Seed,
+    Settings,
+    app,
+    read_list,
+    warn_of_model_labels,
+)
 from openaffect.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,6 +111,7 @@ def cross_validate(
     from openaffect.training import load_recipe
 
     chosen, opened = load_recipe(recipe, settings or []), open_dataset(dataset)
+    warn_of_model_labels(opened, split=None)
     hint = "the same command goes on from here"
     with console.resumable(hint), _fold_bars(folds) as show:
         report = cross_validate(opened, folder, chosen, folds=folds, seed=seed, show=show)
@@ -156,9 +166,11 @@ def affectnet2017(
     from openaffect.dataset import open_dataset
     from openaffect.replication.affectnet2017 import replicate_affectnet2017
 
+    opened = open_dataset(dataset)
+    warn_of_model_labels(opened)
     _finish(
         replicate_affectnet2017(
-            open_dataset(dataset),
+            opened,
             folder,
             rows=read_list(rows),
             settings=settings or (),
@@ -197,9 +209,11 @@ def giguere2020(
     from openaffect.dataset import open_dataset
     from openaffect.replication.giguere2020 import replicate_giguere2020
 
+    opened = open_dataset(dataset)
+    warn_of_model_labels(opened)
     _finish(
         replicate_giguere2020(
-            open_dataset(dataset),
+            opened,
             folder,
             tables=read_list(tables),
             settings=settings or (),
