@@ -518,7 +518,12 @@ def _note_work(
     # Of a face with one label only flags and regions matter; others are looked at as they stand.
     found: list[Any] = [came] if came is not None else []
     if task.wanted > 1 or task.done != len(found):
-        found = [one for one in find_valid_answers(connection, row.face_id) if one.kind == "work"]
+        standing = find_valid_answers(connection, row.face_id)
+        found = [
+            one
+            for one in standing
+            if one.kind == "work" or (one.kind == "imported" and one.counted)
+        ]
     reasons = find_reasons(found, settings)
     review, listed = _review_again(task, reasons)
     if (review, listed) != (task.review, task.reasons or []):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from openaffect.annotation_row import AnnotationRow
-from openaffect.project import counters
+from openaffect.project import counters, imported
 from openaffect.project.schema import annotations, annotators, current_time, events, faces, images
 
 _IDS = uuid.UUID("5b2e4c0a-5f0d-4d86-9d0e-0f6f3d2b7a11")
@@ -204,6 +204,8 @@ def insert_annotations(connection: sa.Connection, rows: Sequence[StoredAnnotatio
             values.append(data)
     if not values:
         return 0
+    counting = sorted({data["face_id"] for data in values if data["counted"]})
+    before = imported.count_imported(connection, counting)
     statement = (
         insert(connection, annotations)
         .on_conflict_do_nothing()
@@ -216,6 +218,7 @@ def insert_annotations(connection: sa.Connection, rows: Sequence[StoredAnnotatio
         changes[f"annotations.{kind}"] += count
         changes["annotations.counted"] += count if counted else 0
     counters.add(connection, changes)
+    imported.note_imported(connection, before, imported.count_imported(connection, counting))
     return sum(added.values())
 
 

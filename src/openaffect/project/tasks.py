@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from openaffect.errors import ConflictError, InputError, NotFoundError
-from openaffect.project import counters, rows
+from openaffect.project import counters, imported, rows
 from openaffect.project.schema import batches, current_time, faces, images, tasks
 
 _LEVEL = 1_000  # faces of a level, in which people begin at different places
@@ -128,6 +128,9 @@ def insert_batch(
     if added != len(ordered):
         raise ConflictError("another batch has taken some of these faces meanwhile; plan it again")
     counters.add(connection, {"answers.wanted": wanted, "faces.in_batches": len(ordered)})
+    for start in range(0, len(ordered), _ROWS):
+        numbers = [task.number for task in ordered[start : start + _ROWS]]
+        imported.note_imported(connection, {}, imported.count_imported(connection, numbers))
     details = {key: values[key] for key in ("overlap", "overlap_share", "faces", "filter")}
     rows.record_event(connection, "batch", name, details)
 
