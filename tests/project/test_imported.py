@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from annotation_builders import (
@@ -68,8 +70,11 @@ def test_they_stand_for_answers_whichever_came_first(project: Project, first: st
 def test_the_same_rater_again_is_one_answer(project: Project) -> None:
     faces = add_faces(project, 1)
     add_batch(project, faces, wanted=3)
-    for _ in range(2):
-        add_ratings(project, {"face-00000": {"a": "happy"}})
+    for day in (1, 1, 2):
+        at = datetime.datetime(2026, 11, day, tzinfo=datetime.UTC)
+        again = StoredAnnotation("face-00000", "import:a", expression="happy", counted=True, at=at)
+        with project.database.write() as connection:
+            rows.insert_annotations(connection, [again])
     add_ratings(project, {"face-00000": {"a": "happy", "b": "happy"}})
     assert tasks(project, faces) == [(3, 2, 2)]
 
