@@ -45,6 +45,7 @@ import postgres
 from openaffect.images import encode_image
 from openaffect.project import Project, accounts, assignments, create_project, open_project, schema
 from openaffect.synthetic import synthesize_face
+from openaffect.web.annotation.service import name_cookie
 from openaffect.web.annotation.texts import instructions_version
 
 BATCH = 10_000
@@ -70,14 +71,14 @@ def main() -> None:
                 generate(project, options.faces)
                 print(f"{kind}: {options.faces:,} faces in {time.perf_counter() - start:.0f} s")
                 measure_draws(project)
-                tokens = make_people(project, count)
+                cookies = make_people(project, count)
             with serving(path, options.port) as server:
                 before = server.processor_seconds()
-                load = asyncio.run(run_load(server, tokens, options.seconds, kills=0))
+                load = asyncio.run(run_load(server, cookies, options.seconds, kills=0))
                 load.tell(f"{count} annotators, {options.seconds:.0f} s")
                 spent = 1e3 * (server.processor_seconds() - before) / len(load.acknowledged)
                 print(f"    the server takes {spent:.1f} ms of a processor per answer")
-                load = asyncio.run(run_load(server, tokens, options.seconds, kills=3))
+                load = asyncio.run(run_load(server, cookies, options.seconds, kills=3))
                 load.tell("the same, the server killed 3 times")
             with open_project(path) as project:
                 check_rows(project, load)
@@ -144,14 +145,15 @@ def generate(project: Project, count: int) -> None:
 
 
 def make_people(project: Project, count: int) -> list[str]:
-    """Annotators who are signed in; the tokens of their sessions."""
+    """Annotators who are signed in; the cookies of their sessions."""
     accounts.invite(project, "owner", "owner")
-    tokens = []
+    cookies = []
     for number in range(count):
         link = accounts.invite(project, f"annotator {number}", simulated=True)
-        tokens.append(accounts.use_link(project, link.token, "no password"))
+        token = accounts.use_link(project, link.token, "no password")
+        cookies.append(f"{name_cookie(project)}={token}")
         accounts.change_preferences(project, link.person.id, instructions=instructions_version())
-    return tokens
+    return cookies
 
 
 # ---- the next face --------------------------------------------------------------------------
@@ -272,7 +274,7 @@ class Load:
             print(f"    all clients back within {max(self.back):.1f} s of a restart")
 
 
-async def run_load(server: Server, tokens: list[str], seconds: float, kills: int) -> Load:
+async def run_load(server: Server, cookies: list[str], seconds: float, kills: int) -> Load:
     """Annotators who answer for a while."""
     load = Load(seconds=seconds)
     begin = time.monotonic() + WARM_UP_S
@@ -281,8 +283,8 @@ async def run_load(server: Server, tokens: list[str], seconds: float, kills: int
         base_url=server.address, connector=aiohttp.TCPConnector(limit=0)
     ) as session:
         clients = [
-            asyncio.create_task(annotate(session, server, token, load, begin, end, seed))
-            for seed, token in enumerate(tokens)
+            asyncio.create_task(annotate(session, server, cookie, load, begin, end, seed))
+            for seed, cookie in enumerate(cookies)
         ]
         for number in range(kills):
             await asyncio.sleep(
@@ -297,7 +299,7 @@ async def run_load(server: Server, tokens: list[str], seconds: float, kills: int
 async def annotate(
     session: aiohttp.ClientSession,
     server: Server,
-    token: str,
+    cookie: str,
     load: Load,
     begin: float,
     end: float,
@@ -305,7 +307,6 @@ async def annotate(
 ) -> None:
     """One annotator: think, answer, get the next face; an answer is sent until it is confirmed."""
     chance = random.Random(seed)
-    cookie = {"Cookie": f"openaffect_session={token}"}
     faces: list[int] = []
     intended = time.monotonic() + chance.random() * THINK_S
     for _ in itertools.count():
@@ -319,7 +320,7 @@ async def annotate(
             name = uuid7(chance)
             path = "/v1/annotations"
             body = answer(name, faces, chance)
-        reply = await send(session, server, path, body, cookie, load)
+        reply = await send(session, server, path, body, {"Cookie": cookie}, load)
         finished = time.monotonic()
         if path == "/v1/annotations":
             if reply is not None:

@@ -23,7 +23,7 @@ from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.project import Project, accounts, create_project, schema
 from openaffect.web.annotation.app import make_app
-from openaffect.web.annotation.service import Service
+from openaffect.web.annotation.service import Service, name_cookie
 from openaffect.web.annotation.serving import serve_project
 from openaffect.web.annotation.texts import instructions_version
 
@@ -62,7 +62,7 @@ class People:
             self.project, link.person.id, instructions=instructions_version()
         )
         client = TestClient(self.app)
-        client.cookies.set("openaffect_session", token)
+        client.cookies.set(name_cookie(self.project), token)
         return client
 
 
@@ -343,7 +343,7 @@ def test_many_wrong_passwords_have_to_wait(people: People) -> None:
 def test_forged_sessions_and_links(people: People, token: str) -> None:
     people("Root", "owner")
     client = TestClient(people.app)
-    client.cookies.set("openaffect_session", token.encode("ascii", "ignore").decode())
+    client.cookies.set(name_cookie(people.project), token.encode("ascii", "ignore").decode())
     assert problem(client.get("/v1/me")) == (401, "unauthorized")
     assert problem(client.post("/v1/link", json={"token": token})) == (404, "not_found")
 
@@ -362,6 +362,22 @@ def test_a_revoked_person_is_out_at_once(people: People) -> None:
         assert problem(root.patch(f"/v1/people/{mine}", json=body)) == (409, "conflict")
     gone = root.post(f"/v1/people/{mine}/withdraw", json={"rows": "void"})
     assert problem(gone) == (409, "conflict")
+
+
+def test_two_projects_of_one_host_do_not_sign_each_other_out(
+    people: People, tmp_path: Path, drawn: Dataset
+) -> None:
+    """A browser sends the cookies of one port to the other."""
+    with create_project(tmp_path / "others") as other:
+        ada, bo = people("Ada"), People(other)("Bo")
+        for name, token in bo.cookies.items():
+            ada.cookies.set(name, token)
+        for client in (bo, ada):
+            client.cookies = ada.cookies
+        assert ada.get("/v1/me").json()["name"] == "Ada"
+        assert bo.get("/v1/me").json()["name"] == "Bo"
+        assert bo.request("DELETE", "/v1/session", json={}).status_code == 200
+        assert ada.get("/v1/me").json()["name"] == "Ada"
 
 
 # ---- without accounts -----------------------------------------------------------------------

@@ -94,6 +94,45 @@ def test_a_name_is_taken_once(sqlite_project: Project) -> None:
         accounts.invite(sqlite_project, "Ada")
 
 
+def test_a_name_is_one_however_its_letters_were_typed(project: Project) -> None:
+    link = accounts.invite(project, "Zoe\u0308", "owner")
+    assert link.person.name == "Zo\u00eb"
+    for name in ("Zo\u00eb", " Zoe\u0308 "):
+        with pytest.raises(ConflictError):
+            accounts.invite(project, name)
+        assert accounts.find_person(project, name) == link.person
+    stored = accounts.hash_password(PASSWORD)
+    accounts.use_link(project, link.token, stored)
+    for name in ("Zo\u00eb", "Zoe\u0308"):
+        assert accounts.begin_sign_in(project, name, "here") == stored
+        assert accounts.end_sign_in(project, name, "here", stored) is not None
+    for name in ("Zo\u00eb", "Zoe\u0308") * 3:
+        accounts.end_sign_in(project, name, "here", None)
+    with pytest.raises(TooManyAttempts):
+        accounts.begin_sign_in(project, "Zo\u00eb", "here")
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        *("\u200b", "\u200d", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\u061c"),
+        *("\ufeff", "\u00ad", "\u034f", "\u115f", "\u180b", "\u2800", "\u3164", "\ufe0f"),
+        *("\U000e0001", "\U000e0100", "\x00", "\n", "\u2028", "\u00a0"),
+    ],
+)
+def test_names_have_no_characters_that_nobody_sees(sqlite_project: Project, character: str) -> None:
+    with pytest.raises(InputError, match=rf"this one has U\+{ord(character):04X}"):
+        accounts.invite(sqlite_project, f"A{character}da")
+    assert accounts.list_people(sqlite_project) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["Ада Лавлейс", "علی رضا", "李小龍", "Nguyễn Thị Ánh", "O'Brien-Łoś"]
+)
+def test_names_of_all_scripts(sqlite_project: Project, name: str) -> None:
+    assert accounts.invite(sqlite_project, name).person.name == name
+
+
 @pytest.mark.parametrize("password", ["short", "x" * 9, "x" * 1_001])
 def test_passwords_that_cannot_be(password: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import math
 import secrets
+import unicodedata
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -50,6 +51,12 @@ _LONGEST_NAME = 100
 _FREE_FAILURES = 4  # wrong passwords without a delay; then 2, 4, 8 … seconds
 _LONGEST_DELAY_S = 60
 _FORGET = datetime.timedelta(hours=1)  # after which failures are forgotten
+# Python takes these for printable, but they are blank: fillers of Hangul, vowels of Khmer that are not
+# written, the joiner of graphemes, selectors of variants, an empty Braille cell.
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # of pseudonyms: none that look alike
 
 
@@ -299,24 +306,38 @@ def get_person(connection: sa.Connection, person: int) -> Person:
 
 def find_person(project: Project, name: str) -> Person | None:
     """The person with a name, if there is one."""
+    name = normalize_name(name)
     with project.database.read() as connection:
         row = _find(connection, annotators.c.name == name, annotators.c.role.in_(ROLES))
         return None if row is None else _person(row)
 
 
 def check_name(name: str) -> str:
-    """A name without spaces around it.
+    """A name as it is stored: see `normalize_name`.
 
     Raises:
-        InputError: empty, too long, with characters that are not printed, or one of ours.
+        InputError: empty, too long, with characters that nobody sees, or one of ours.
     """
-    name = name.strip()
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or ":" in name or name == LOCAL:
+    name = normalize_name(name)
+    hidden = next((c for c in name if not c.isprintable() or c in _BLANK), None)
+    if hidden is not None:
         raise InputError(
-            f"expected a name of 1 to {_LONGEST_NAME} printable characters without a colon, but "
-            f"got {name[:_LONGEST_NAME]!r}"
+            f"expected a name in which every character can be seen, but this one has U+{ord(hidden):04X}"
+        )
+    if not 0 < len(name) <= _LONGEST_NAME or ":" in name or name == LOCAL:
+        raise InputError(
+            f"expected a name of 1 to {_LONGEST_NAME} characters without a colon, but got "
+            f"{name[:_LONGEST_NAME]!r}"
         )
     return name
+
+
+def normalize_name(name: str) -> str:
+    """A name without spaces around it, each letter as one character where there is one (NFC).
+
+    Keyboards and systems write é in two ways that look alike; both are one name.
+    """
+    return unicodedata.normalize("NFC", name).strip()
 
 
 # ---- links and passwords --------------------------------------------------------------------
@@ -413,6 +434,7 @@ def begin_sign_in(project: Project, name: str, address: str) -> str | None:
     Raises:
         TooManyAttempts: after wrong passwords the next try must wait.
     """
+    name = normalize_name(name)
     with project.database.read() as connection:
         now = current_time()
         waits = connection.execute(
@@ -435,6 +457,7 @@ def end_sign_in(project: Project, name: str, address: str, right: str | None) ->
     Returns:
         The token of the session, or None.
     """
+    name = normalize_name(name)
     with project.database.write() as connection:
         if right is not None:
             row = _find(connection, annotators.c.name == name, annotators.c.role.in_(ROLES))

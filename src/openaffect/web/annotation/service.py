@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import re
 import threading
@@ -27,7 +28,6 @@ from openaffect.web.problems import (
 if TYPE_CHECKING:
     from openaffect.project.database import Connection
 
-COOKIE = "openaffect_session"
 _FORWARDED = re.compile(r"forwarded|x-forwarded-.*|via|x-real-ip|cf-.*|.*-client-ip|x-original-.*")
 _HASHING_AT_ONCE = 2  # passwords, 19 MiB each
 _HASHING_WAITING, _HASHING_RETRY_S = 50, 5
@@ -45,6 +45,7 @@ class Service:
     Attributes:
         project: with the settings of now.
         without_accounts: see there.
+        cookie: name of the cookie that holds a session.
         registry: of the metrics.
         hashing: bounds the memory and time of checking passwords.
         changing: a lock of the settings.
@@ -56,6 +57,7 @@ class Service:
     def __init__(self, project: Project, *, without_accounts: bool) -> None:
         self.project = project
         self.without_accounts = without_accounts
+        self.cookie = name_cookie(project)
         self.registry = Registry()
         self.hashing = _Hashing()
         self.changing = threading.Lock()  # settings, one request after the other
@@ -128,6 +130,15 @@ class Service:
         return person
 
 
+def name_cookie(project: Project) -> str:
+    """The name of the cookie of a project's sessions.
+
+    Each project has its own: browsers send cookies to every port of a host, so that two projects on
+    one host would else sign each other's people out.
+    """
+    return f"openaffect_session_{hashlib.sha256(project.settings.id.encode()).hexdigest()[:12]}"
+
+
 class _Hashing(asyncio.Semaphore):
     """A turn to hash a password; who would wait for too long is sent away."""
 
@@ -171,7 +182,7 @@ async def identify(request: Request) -> Caller:
         if kind != "application/json":
             raise UnsupportedMediaType("expected a body of the type application/json")
     client = request.client
-    return Caller(request.cookies.get(COOKIE), client.host if client is not None else "")
+    return Caller(request.cookies.get(service.cookie), client.host if client is not None else "")
 
 
 def get_service(request: Request) -> Service:
