@@ -100,8 +100,8 @@ def withdraw_person(
 ) -> dict[str, Any]:
     """Carry out that a person has withdrawn their consent."""
     owner = _need_accounts(service, caller)
-    count = consent.withdraw(service.project, person, body.rows, by=owner.pseudonym)
-    return {"voided": count}
+    done = consent.withdraw(service.project, person, body.rows, by=owner.pseudonym)
+    return {"voided": done.voided, "purged": done.purged}
 
 
 # ---- batches and gold -----------------------------------------------------------------------
