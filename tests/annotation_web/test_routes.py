@@ -22,6 +22,7 @@ from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.project import Project, accounts, create_project, schema
+from openaffect.project.project import change_settings
 from openaffect.web.annotation.app import make_app
 from openaffect.web.annotation.service import Service, name_cookie
 from openaffect.web.annotation.serving import serve_project
@@ -153,7 +154,7 @@ def test_undo_gives_the_face_with_its_answer(local: TestClient) -> None:
 def test_gold_and_repeats_look_like_work(local: TestClient) -> None:
     local.post("/v1/gold", json={"source": "csv", "csv": "face_id,expression\n"})
     service = service_of(local)
-    service.project = project = _with(service.project, "gold_share", 1.0)
+    project = change_settings(service.project, {"quality.gold_share": 1.0})
     with project.database.read() as connection:
         rows = connection.execute(sa.select(schema.faces.c.face_id)).scalars().all()
     csv = "face_id,expression\n" + "".join(f"{name},happy\n" for name in rows)
@@ -165,15 +166,6 @@ def test_gold_and_repeats_look_like_work(local: TestClient) -> None:
     assert {one["kind"] for one in faces} == {"work"}
     answer = say(local, faces[0]["assignment"], expression="sad").json()
     assert answer["feedback"] is None
-
-
-def _with(project: Project, key: str, value: Any) -> Project:
-    from dataclasses import replace
-
-    from openaffect.project.settings import replace_settings
-
-    settings = replace_settings(project.settings, {f"quality.{key}": value}, project.path)
-    return replace(project, settings=settings)
 
 
 def test_a_training_round_with_feedback_over_http(local: TestClient) -> None:
@@ -622,9 +614,9 @@ def test_how_many_are_left_does_not_tell_gold_from_work(local: TestClient) -> No
         names = connection.execute(sa.select(schema.faces.c.face_id)).scalars().all()
     csv = "face_id,expression\n" + "".join(f"{name},happy\n" for name in names)
     assert local.post("/v1/gold", json={"source": "csv", "csv": csv}).json()["added"] == 8
-    service.project = _with(service.project, "gold_share", 0.0)
+    change_settings(service.project, {"quality.gold_share": 0.0})
     assert len(next_faces(local)) == 5
-    service.project = _with(service.project, "gold_share", 1.0)
+    change_settings(service.project, {"quality.gold_share": 1.0})
     lefts = [say(local, next_faces(local)[0]["assignment"]).json()["left"] for _ in range(8)]
     with service.project.database.read() as connection:
         kinds = Counter(connection.execute(sa.select(schema.assignments.c.kind)).scalars())
