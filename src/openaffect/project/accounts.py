@@ -35,7 +35,9 @@ NUMBERS: dict[str, Any] = {
     **dict.fromkeys(("gold_answers", "gold_right", "repeat_answers", "repeat_same"), 0),
     "seconds": 0.0,
     "day": None,
-    "left": 0, "left_at": 0, "left_day": None,
+    "left": 0,
+    "left_at": 0,
+    "left_day": None,
 }
 """What is counted of a person, as it begins.
 

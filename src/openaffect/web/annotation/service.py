@@ -42,6 +42,7 @@ class Service:
     Args:
         project: open; it stays the caller's to close.
         without_accounts: let the one person at this computer work without signing in.
+        shared: whether other processes serve the project, too.
 
     What several processes must agree on is in the database or in project.toml, never here.
 
@@ -55,12 +56,12 @@ class Service:
         InputError: the project has accounts, or, with accounts, it has none.
     """
 
-    def __init__(self, project: Project, *, without_accounts: bool) -> None:
+    def __init__(self, project: Project, *, without_accounts: bool, shared: bool) -> None:
         self._project = project
         self._toml: tuple[int, int, int] | None = None
         self.without_accounts = without_accounts
         self.cookie = name_cookie(project)
-        self.registry = Registry()
+        self.registry = Registry(shared=shared)
         self.hashing = _Hashing()
         self._expired = -math.inf
         if without_accounts:
@@ -112,7 +113,7 @@ class Service:
         """
         numbers = person.numbers
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        given = numbers["work"] - numbers["left_at"]
+        given = int(numbers["work"]) - int(numbers["left_at"])
         if numbers["left_day"] != today or not 0 <= given < _COUNT_EACH:
             wanted = counters.read(connection, "answers.")
             left = wanted.get("answers.wanted", 0) - wanted.get("answers.done", 0)
