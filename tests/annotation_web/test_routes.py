@@ -21,7 +21,7 @@ from openaffect.annotation.batches import make_batch
 from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
-from openaffect.project import Project, accounts, create_project, schema
+from openaffect.project import Project, accounts, counters, create_project, schema
 from openaffect.project.project import change_settings
 from openaffect.web.annotation.app import make_app
 from openaffect.web.annotation.service import Service, name_cookie
@@ -622,6 +622,37 @@ def test_how_many_are_left_does_not_tell_gold_from_work(local: TestClient) -> No
         kinds = Counter(connection.execute(sa.select(schema.assignments.c.kind)).scalars())
     assert kinds == {"work": 5, "gold": 3}
     assert [a - b for a, b in itertools.pairwise(lefts)] == [1] * 7
+
+
+def test_how_many_are_left_is_the_same_for_every_process(filled: Project) -> None:
+    """Two applications of a project know of each other what two processes do."""
+    with (
+        TestClient(make_app(filled, without_accounts=True)) as first,
+        TestClient(make_app(filled, without_accounts=True)) as second,
+    ):
+        first.post("/v1/me/instructions", json={"version": instructions_version()})
+        change_settings(filled, {"quality.gold_share": 0.0, "quality.repeat_share": 0.0})
+        faces = [one["assignment"] for one in next_faces(first)]
+        lefts = []
+        with filled.database.write() as connection:  # somebody else answers, which is not shown now
+            counters.add(connection, {"answers.done": 3})
+        for number, client in zip(faces, (first, second, second, first, second), strict=True):
+            lefts.append(say(client, number, held=faces).json()["left"])
+        assert lefts == [15, 14, 13, 12, 11]
+        change(filled, schema.annotators, schema.annotators.c.role == "local", numbers=None)
+        assert first.post("/v1/faces/next", json={"held": []}).json()["left"] == 16 - 5 - 3
+
+
+def test_a_setting_that_is_edited_by_hand_holds_at_once(local: TestClient, filled: Project) -> None:
+    toml = filled.path / "project.toml"
+    text = toml.read_text()
+    assert local.get("/v1/me").json()["break_minutes"] == 45
+    toml.write_text(text.replace("break_minutes = 45", "break_minutes = 30"))
+    assert local.get("/v1/me").json()["break_minutes"] == 30
+    toml.write_text("break_minutes = ")  # while an editor writes it, say
+    assert local.get("/v1/me").json()["break_minutes"] == 30
+    toml.write_text(text)
+    assert local.get("/v1/me").json()["break_minutes"] == 45
 
 
 def test_consent_that_is_withdrawn_over_http(people: People) -> None:
