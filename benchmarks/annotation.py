@@ -1,6 +1,7 @@
 """How fast annotators get their next face, alone and by the hundred, and what a killed server loses.
 
     python benchmarks/annotation.py [--faces 500000] [--database sqlite|postgresql] [--seconds 20]
+        [--workers 1] [--workers 2]
 
 Rows are generated; every face shares one synthetic image. For each database it prints
 
@@ -9,6 +10,7 @@ Rows are generated; every face shares one synthetic image. For each database it 
 - requests per second and milliseconds of "store an answer and get the next face" over HTTP, with
   annotators who think for 3 seconds on average, counted from the moment at which each request was
   to be sent; the load comes from the same computer;
+- the processor time of the server per answer, and how many connections of PostgreSQL it held;
 - the same with the server killed three times: answers that were lost or stored twice by the
   clients' own logs, and the longest time until a client was answered again.
 """
@@ -45,6 +47,8 @@ import postgres
 from openaffect.images import encode_image
 from openaffect.project import Project, accounts, assignments, create_project, open_project, schema
 from openaffect.synthetic import synthesize_face
+from openaffect.texts import counted
+from openaffect.web.annotation.service import name_cookie
 from openaffect.web.annotation.texts import instructions_version
 
 BATCH = 10_000
@@ -59,6 +63,7 @@ def main() -> None:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--annotators", type=int, help="50 on SQLite, 200 on PostgreSQL")
+    parser.add_argument("--workers", type=int, action="append", help="one by default")
     parser.add_argument("--port", type=int, default=8765)
     options = parser.parse_args()
     for kind in options.database or ("sqlite", "postgresql"):
@@ -70,17 +75,32 @@ def main() -> None:
                 generate(project, options.faces)
                 print(f"{kind}: {options.faces:,} faces in {time.perf_counter() - start:.0f} s")
                 measure_draws(project)
-                tokens = make_people(project, count)
-            with serving(path, options.port) as server:
-                before = server.processor_seconds()
-                load = asyncio.run(run_load(server, tokens, options.seconds, kills=0))
-                load.tell(f"{count} annotators, {options.seconds:.0f} s")
-                spent = 1e3 * (server.processor_seconds() - before) / len(load.acknowledged)
-                print(f"    the server takes {spent:.1f} ms of a processor per answer")
-                load = asyncio.run(run_load(server, tokens, options.seconds, kills=3))
-                load.tell("the same, the server killed 3 times")
-            with open_project(path) as project:
-                check_rows(project, load)
+                cookies = make_people(project, count)
+            for workers in options.workers or [1]:
+                with open_project(path) as project, serving(path, options.port, workers) as server:
+                    print(f"  {counted(workers, 'process', 'processes')}:")
+                    measure_load(server, project, cookies, options.seconds)
+
+
+def measure_load(server: Server, project: Project, cookies: list[str], seconds: float) -> None:
+    """Print how fast annotators get their next face, and what a killed server loses."""
+    before = server.processor_seconds()
+    load = asyncio.run(run_load(server, cookies, seconds, kills=0))
+    load.tell(f"{len(cookies)} annotators, {seconds:.0f} s")
+    spent = 1e3 * (server.processor_seconds() - before) / len(load.acknowledged)
+    print(f"    the server takes {spent:.1f} ms of a processor per answer")
+    if not project.database.is_sqlite:
+        print(f"    and {count_connections(project)} connections of the database")
+    load = asyncio.run(run_load(server, cookies, seconds, kills=3))
+    load.tell("the same, the server killed 3 times")
+    check_rows(project, load)
+
+
+def count_connections(project: Project) -> int:
+    """Those of others to the database."""
+    with project.database.read() as connection:
+        statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        return int(connection.execute(sa.text(statement)).scalar_one()) - 1
 
 
 # ---- rows -----------------------------------------------------------------------------------
@@ -144,14 +164,15 @@ def generate(project: Project, count: int) -> None:
 
 
 def make_people(project: Project, count: int) -> list[str]:
-    """Annotators who are signed in; the tokens of their sessions."""
+    """Annotators who are signed in; the cookies of their sessions."""
     accounts.invite(project, "owner", "owner")
-    tokens = []
+    cookies = []
     for number in range(count):
         link = accounts.invite(project, f"annotator {number}", simulated=True)
-        tokens.append(accounts.use_link(project, link.token, "no password"))
+        token = accounts.use_link(project, link.token, "no password")
+        cookies.append(f"{name_cookie(project)}={token}")
         accounts.change_preferences(project, link.person.id, instructions=instructions_version())
-    return tokens
+    return cookies
 
 
 # ---- the next face --------------------------------------------------------------------------
@@ -198,18 +219,21 @@ def draw(
 class Server:
     """The annotation server as a process, which can be killed and started again."""
 
-    def __init__(self, path: Path, port: int) -> None:
+    def __init__(self, path: Path, port: int, workers: int) -> None:
         self.port = port
         self.address = f"http://127.0.0.1:{port}"
         self._command = [sys.executable, "-m", "openaffect", "annotate", str(path)]
-        self._command += ["--port", str(port)]
+        self._command += ["--port", str(port), "--workers", str(workers)]
         self._process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that all of its processes are killed together
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -220,24 +244,27 @@ class Server:
         raise SystemExit("the server did not start")
 
     def processor_seconds(self) -> float:
-        """That the server has taken so far; 0 where the system does not say."""
+        """That its processes have taken so far; 0 where the system does not say."""
+        assert self._process is not None
+        own = self._process.pid
         try:
-            assert self._process is not None
-            numbers = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+            found = [Path(f"/proc/{pid}/stat").read_text() for pid in (own, *children)]
         except OSError:
             return 0.0
-        return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+        numbers = [one.rpartition(")")[2].split() for one in found]
+        return sum(int(one[11]) + int(one[12]) for one in numbers) / os.sysconf("SC_CLK_TCK")
 
     def kill(self, how: signal.Signals) -> None:
-        """End it by a signal."""
+        """End all of its processes by a signal."""
         assert self._process is not None
-        self._process.send_signal(how)
+        os.killpg(self._process.pid, how)
         self._process.wait()
 
 
 @contextlib.contextmanager
-def serving(path: Path, port: int) -> Iterator[Server]:
-    server = Server(path, port)
+def serving(path: Path, port: int, workers: int) -> Iterator[Server]:
+    server = Server(path, port, workers)
     server.start()
     try:
         yield server
@@ -272,7 +299,7 @@ class Load:
             print(f"    all clients back within {max(self.back):.1f} s of a restart")
 
 
-async def run_load(server: Server, tokens: list[str], seconds: float, kills: int) -> Load:
+async def run_load(server: Server, cookies: list[str], seconds: float, kills: int) -> Load:
     """Annotators who answer for a while."""
     load = Load(seconds=seconds)
     begin = time.monotonic() + WARM_UP_S
@@ -281,8 +308,8 @@ async def run_load(server: Server, tokens: list[str], seconds: float, kills: int
         base_url=server.address, connector=aiohttp.TCPConnector(limit=0)
     ) as session:
         clients = [
-            asyncio.create_task(annotate(session, server, token, load, begin, end, seed))
-            for seed, token in enumerate(tokens)
+            asyncio.create_task(annotate(session, server, cookie, load, begin, end, seed))
+            for seed, cookie in enumerate(cookies)
         ]
         for number in range(kills):
             await asyncio.sleep(
@@ -297,7 +324,7 @@ async def run_load(server: Server, tokens: list[str], seconds: float, kills: int
 async def annotate(
     session: aiohttp.ClientSession,
     server: Server,
-    token: str,
+    cookie: str,
     load: Load,
     begin: float,
     end: float,
@@ -305,7 +332,6 @@ async def annotate(
 ) -> None:
     """One annotator: think, answer, get the next face; an answer is sent until it is confirmed."""
     chance = random.Random(seed)
-    cookie = {"Cookie": f"openaffect_session={token}"}
     faces: list[int] = []
     intended = time.monotonic() + chance.random() * THINK_S
     for _ in itertools.count():
@@ -319,7 +345,7 @@ async def annotate(
             name = uuid7(chance)
             path = "/v1/annotations"
             body = answer(name, faces, chance)
-        reply = await send(session, server, path, body, cookie, load)
+        reply = await send(session, server, path, body, {"Cookie": cookie}, load)
         finished = time.monotonic()
         if path == "/v1/annotations":
             if reply is not None:

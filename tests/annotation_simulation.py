@@ -20,6 +20,7 @@ from openaffect.labels import EXPRESSIONS
 from openaffect.project import Project, accounts, gold, schema
 from openaffect.project.project import change_settings
 from openaffect.web.annotation.app import make_app
+from openaffect.web.annotation.service import name_cookie
 from openaffect.web.annotation.texts import instructions_version
 from web_builders import running
 
@@ -64,7 +65,9 @@ class Crowd:
         with running(app) as port:
             base = f"http://127.0.0.1:{port}"
             working = [
-                _Worker(self, name, httpx.Client(base_url=base, cookies=cookies(token)))
+                _Worker(
+                    self, name, httpx.Client(base_url=base, cookies=cookies(self.project, token))
+                )
                 for name, token in tokens.items()
             ]
             for _ in range(most or 10**9):
@@ -130,8 +133,8 @@ class _Worker:
         return bool(self.faces)
 
 
-def cookies(token: str) -> dict[str, str]:
-    return {"openaffect_session": token}
+def cookies(project: Project, token: str) -> dict[str, str]:
+    return {name_cookie(project): token}
 
 
 def make_crowd(

@@ -21,9 +21,10 @@ from openaffect.annotation.batches import make_batch
 from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
-from openaffect.project import Project, accounts, create_project, schema
+from openaffect.project import Project, accounts, counters, create_project, schema
+from openaffect.project.project import change_settings
 from openaffect.web.annotation.app import make_app
-from openaffect.web.annotation.service import Service
+from openaffect.web.annotation.service import Service, name_cookie
 from openaffect.web.annotation.serving import serve_project
 from openaffect.web.annotation.texts import instructions_version
 
@@ -62,7 +63,7 @@ class People:
             self.project, link.person.id, instructions=instructions_version()
         )
         client = TestClient(self.app)
-        client.cookies.set("openaffect_session", token)
+        client.cookies.set(name_cookie(self.project), token)
         return client
 
 
@@ -153,7 +154,7 @@ def test_undo_gives_the_face_with_its_answer(local: TestClient) -> None:
 def test_gold_and_repeats_look_like_work(local: TestClient) -> None:
     local.post("/v1/gold", json={"source": "csv", "csv": "face_id,expression\n"})
     service = service_of(local)
-    service.project = project = _with(service.project, "gold_share", 1.0)
+    project = change_settings(service.project, {"quality.gold_share": 1.0})
     with project.database.read() as connection:
         rows = connection.execute(sa.select(schema.faces.c.face_id)).scalars().all()
     csv = "face_id,expression\n" + "".join(f"{name},happy\n" for name in rows)
@@ -165,15 +166,6 @@ def test_gold_and_repeats_look_like_work(local: TestClient) -> None:
     assert {one["kind"] for one in faces} == {"work"}
     answer = say(local, faces[0]["assignment"], expression="sad").json()
     assert answer["feedback"] is None
-
-
-def _with(project: Project, key: str, value: Any) -> Project:
-    from dataclasses import replace
-
-    from openaffect.project.settings import replace_settings
-
-    settings = replace_settings(project.settings, {f"quality.{key}": value}, project.path)
-    return replace(project, settings=settings)
 
 
 def test_a_training_round_with_feedback_over_http(local: TestClient) -> None:
@@ -343,7 +335,7 @@ def test_many_wrong_passwords_have_to_wait(people: People) -> None:
 def test_forged_sessions_and_links(people: People, token: str) -> None:
     people("Root", "owner")
     client = TestClient(people.app)
-    client.cookies.set("openaffect_session", token.encode("ascii", "ignore").decode())
+    client.cookies.set(name_cookie(people.project), token.encode("ascii", "ignore").decode())
     assert problem(client.get("/v1/me")) == (401, "unauthorized")
     assert problem(client.post("/v1/link", json={"token": token})) == (404, "not_found")
 
@@ -362,6 +354,22 @@ def test_a_revoked_person_is_out_at_once(people: People) -> None:
         assert problem(root.patch(f"/v1/people/{mine}", json=body)) == (409, "conflict")
     gone = root.post(f"/v1/people/{mine}/withdraw", json={"rows": "void"})
     assert problem(gone) == (409, "conflict")
+
+
+def test_two_projects_of_one_host_do_not_sign_each_other_out(
+    people: People, tmp_path: Path, drawn: Dataset
+) -> None:
+    """A browser sends the cookies of one port to the other."""
+    with create_project(tmp_path / "others") as other:
+        ada, bo = people("Ada"), People(other)("Bo")
+        for name, token in bo.cookies.items():
+            ada.cookies.set(name, token)
+        for client in (bo, ada):
+            client.cookies = ada.cookies
+        assert ada.get("/v1/me").json()["name"] == "Ada"
+        assert bo.get("/v1/me").json()["name"] == "Bo"
+        assert bo.request("DELETE", "/v1/session", json={}).status_code == 200
+        assert ada.get("/v1/me").json()["name"] == "Ada"
 
 
 # ---- without accounts -----------------------------------------------------------------------
@@ -606,14 +614,45 @@ def test_how_many_are_left_does_not_tell_gold_from_work(local: TestClient) -> No
         names = connection.execute(sa.select(schema.faces.c.face_id)).scalars().all()
     csv = "face_id,expression\n" + "".join(f"{name},happy\n" for name in names)
     assert local.post("/v1/gold", json={"source": "csv", "csv": csv}).json()["added"] == 8
-    service.project = _with(service.project, "gold_share", 0.0)
+    change_settings(service.project, {"quality.gold_share": 0.0})
     assert len(next_faces(local)) == 5
-    service.project = _with(service.project, "gold_share", 1.0)
+    change_settings(service.project, {"quality.gold_share": 1.0})
     lefts = [say(local, next_faces(local)[0]["assignment"]).json()["left"] for _ in range(8)]
     with service.project.database.read() as connection:
         kinds = Counter(connection.execute(sa.select(schema.assignments.c.kind)).scalars())
     assert kinds == {"work": 5, "gold": 3}
     assert [a - b for a, b in itertools.pairwise(lefts)] == [1] * 7
+
+
+def test_how_many_are_left_is_the_same_for_every_process(filled: Project) -> None:
+    """Two applications of a project know of each other what two processes do."""
+    with (
+        TestClient(make_app(filled, without_accounts=True)) as first,
+        TestClient(make_app(filled, without_accounts=True)) as second,
+    ):
+        first.post("/v1/me/instructions", json={"version": instructions_version()})
+        change_settings(filled, {"quality.gold_share": 0.0, "quality.repeat_share": 0.0})
+        faces = [one["assignment"] for one in next_faces(first)]
+        lefts = []
+        with filled.database.write() as connection:  # somebody else answers, which is not shown now
+            counters.add(connection, {"answers.done": 3})
+        for number, client in zip(faces, (first, second, second, first, second), strict=True):
+            lefts.append(say(client, number, held=faces).json()["left"])
+        assert lefts == [15, 14, 13, 12, 11]
+        change(filled, schema.annotators, schema.annotators.c.role == "local", numbers=None)
+        assert first.post("/v1/faces/next", json={"held": []}).json()["left"] == 16 - 5 - 3
+
+
+def test_a_setting_that_is_edited_by_hand_holds_at_once(local: TestClient, filled: Project) -> None:
+    toml = filled.path / "project.toml"
+    text = toml.read_text()
+    assert local.get("/v1/me").json()["break_minutes"] == 45
+    toml.write_text(text.replace("break_minutes = 45", "break_minutes = 30"))
+    assert local.get("/v1/me").json()["break_minutes"] == 30
+    toml.write_text("break_minutes = ")  # while an editor writes it, say
+    assert local.get("/v1/me").json()["break_minutes"] == 30
+    toml.write_text(text)
+    assert local.get("/v1/me").json()["break_minutes"] == 45
 
 
 def test_consent_that_is_withdrawn_over_http(people: People) -> None:
@@ -622,6 +661,6 @@ def test_consent_that_is_withdrawn_over_http(people: People) -> None:
         say(ada, face["assignment"])
     number = root.get("/v1/people").json()["people"][1]["id"]
     done = root.post(f"/v1/people/{number}/withdraw", json={"rows": "void"})
-    assert done.json() == {"voided": 5}
+    assert done.json() == {"voided": 5, "purged": True}
     assert root.get("/v1/dashboard").json()["answers"]["done"] == 0
     assert "Ada" not in root.get("/v1/people").text

@@ -13,6 +13,7 @@ from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
 from openaffect.project import accounts, create_project
 from openaffect.web.annotation.app import make_app
+from openaffect.web.annotation.service import name_cookie
 from openaffect.web.annotation.texts import instructions_version
 
 OWNERS = ("/v1/dashboard", "/v1/people", "/v1/batches", "/v1/gold", "/v1/settings", "/v1/events")
@@ -57,7 +58,7 @@ def test_every_answer_is_one_that_the_openapi_describes(
                 # Its own session each time: one may have been ended by the request before.
                 session = accounts.begin_session(project, link.person.id)
                 answer = case.call_and_validate(
-                    headers={"Cookie": f"openaffect_session={session}"},
+                    headers={"Cookie": f"{name_cookie(project)}={session}"},
                     excluded_checks=[positive_data_acceptance, unsupported_method],
                 )
                 found_statuses.setdefault(case.path, Counter())[answer.status_code] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from annotation_builders import ago, change, person_of
 from openaffect.errors import ConflictError, InputError, NotFoundError, TooManyAttempts
-from openaffect.project import Project, accounts, schema
+from openaffect.project import Project, accounts, open_project, schema
 
 PASSWORD = "correct horse battery"
 
@@ -94,6 +95,45 @@ def test_a_name_is_taken_once(sqlite_project: Project) -> None:
         accounts.invite(sqlite_project, "Ada")
 
 
+def test_a_name_is_one_however_its_letters_were_typed(project: Project) -> None:
+    link = accounts.invite(project, "Zoe\u0308", "owner")
+    assert link.person.name == "Zo\u00eb"
+    for name in ("Zo\u00eb", " Zoe\u0308 "):
+        with pytest.raises(ConflictError):
+            accounts.invite(project, name)
+        assert accounts.find_person(project, name) == link.person
+    stored = accounts.hash_password(PASSWORD)
+    accounts.use_link(project, link.token, stored)
+    for name in ("Zo\u00eb", "Zoe\u0308"):
+        assert accounts.begin_sign_in(project, name, "here") == stored
+        assert accounts.end_sign_in(project, name, "here", stored) is not None
+    for name in ("Zo\u00eb", "Zoe\u0308", "Zo\u00eb", "Zoe\u0308", "Zo\u00eb"):
+        accounts.end_sign_in(project, name, "here", None)
+    with pytest.raises(TooManyAttempts):
+        accounts.begin_sign_in(project, "Zo\u00eb", "here")
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        *("\u200b", "\u200d", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\u061c"),
+        *("\ufeff", "\u00ad", "\u034f", "\u115f", "\u180b", "\u2800", "\u3164", "\ufe0f"),
+        *("\U000e0001", "\U000e0100", "\x00", "\n", "\u2028", "\u00a0"),
+    ],
+)
+def test_names_have_no_characters_that_nobody_sees(sqlite_project: Project, character: str) -> None:
+    with pytest.raises(InputError, match=rf"this one has U\+{ord(character):04X}"):
+        accounts.invite(sqlite_project, f"A{character}da")
+    assert accounts.list_people(sqlite_project) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["Ада Лавлейс", "علی رضا", "李小龍", "Nguyễn Thị Ánh", "O'Brien-Łoś"]
+)
+def test_names_of_all_scripts(sqlite_project: Project, name: str) -> None:
+    assert accounts.invite(sqlite_project, name).person.name == name
+
+
 @pytest.mark.parametrize("password", ["short", "x" * 9, "x" * 1_001])
 def test_passwords_that_cannot_be(password: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -129,12 +169,43 @@ def test_wrong_passwords_delay_the_same_name_and_address_only(project: Project) 
         with pytest.raises(TooManyAttempts) as caught:
             accounts.begin_sign_in(project, "Ada", "1.1.1.1")
         delays.append(caught.value.retry_after)
+        change(project, schema.sign_ins, schema.sign_ins.c.failures > 0, until=ago(seconds=1))
     assert delays == [2, 4, 8, 16, 32, 60, 60, 60]
     assert accounts.begin_sign_in(project, "Ada", "2.2.2.2") == "hash"  # nobody is locked out
-    change(project, schema.sign_ins, schema.sign_ins.c.failures > 0, until=ago(seconds=1))
     assert accounts.end_sign_in(project, "Ada", "1.1.1.1", right="hash") is not None
     accounts.end_sign_in(project, "Ada", "1.1.1.1", right=None)
     assert accounts.begin_sign_in(project, "Ada", "1.1.1.1") == "hash"  # counted from the start
+
+
+def test_of_many_tries_at_once_only_the_first_few_are_judged(project: Project) -> None:
+    accounts.use_link(project, accounts.invite(project, "Ada").token, "hash")
+    for _ in range(20):
+        assert accounts.begin_sign_in(project, "Ada", "1.1.1.1") == "hash"
+    for _ in range(5):
+        assert accounts.end_sign_in(project, "Ada", "1.1.1.1", right=None) is None
+    for right in (None, "hash", None):
+        with pytest.raises(TooManyAttempts) as caught:
+            accounts.end_sign_in(project, "Ada", "1.1.1.1", right)
+        assert caught.value.retry_after <= 2  # what is not judged delays nothing further
+    assert accounts.end_sign_in(project, "Ada", "2.2.2.2", "hash") is not None
+
+
+def test_failures_of_two_processes_are_all_counted(project: Project) -> None:
+    """Each process has connections of its own."""
+    accounts.invite(project, "Ada")
+
+    def fail(opened: Project) -> None:
+        for _ in range(2):
+            accounts.end_sign_in(opened, "Ada", "1.1.1.1", right=None)
+
+    with open_project(project.path) as first, open_project(project.path) as second:
+        threads = [threading.Thread(target=fail, args=(one,)) for one in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    with project.database.read() as connection:
+        assert connection.execute(sa.select(schema.sign_ins.c.failures)).scalar_one() == 4
 
 
 def test_a_session_ends_by_time_by_hand_and_with_its_account(project: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from openaffect.project import Project, Settings, create_project, open_project, 
 from openaffect.project import project as projects
 from openaffect.project.backups import restore_project, upgrade_project
 from openaffect.project.database import parse_url
+from openaffect.project.project import change_settings, reread_settings
 from openaffect.project.schema import metadata
 from openaffect.project.settings import list_keys, read_settings, write_settings
 
@@ -156,6 +158,59 @@ def test_a_wrong_key_or_value_is_named(
     path.write_text(line)
     with pytest.raises(error, match=re.escape(words)):
         read_settings(path)
+
+
+def test_two_who_change_settings_keep_what_the_other_has_changed(project: Project) -> None:
+    """Each process has read the file before the other one wrote it."""
+    keys = [f"quality.{one}" for one in ("gold_share", "repeat_share", "minimum_gold")]
+    keys += [f"annotation.{one}" for one in ("lease_minutes", "break_minutes", "overlap")]
+
+    def change_half(opened: Project, half: list[str]) -> None:
+        for key in half:
+            change_settings(opened, {key: 1})
+
+    with open_project(project.path) as first, open_project(project.path) as second:
+        threads = [
+            threading.Thread(target=change_half, args=(opened, keys[start::2]))
+            for start, opened in enumerate((first, second))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert first.settings == second.settings == project.settings
+        found = [reread_settings(one).settings.flat() for one in (first, second)]
+    assert [[one[key] for key in keys] for one in found] == [[1] * 6] * 2
+    events = [event["subject"] for event in project.events() if event["kind"] == "setting"]
+    assert sorted(events) == sorted(keys)
+
+
+def test_of_two_who_open_a_changed_project_one_notes_the_change(project: Project) -> None:
+    toml = project.path / "project.toml"
+    toml.write_text(toml.read_text().replace("min_size = 32", "min_size = 48"))
+    start = threading.Barrier(4)
+
+    def open_at_once() -> None:
+        start.wait()
+        open_project(project.path).close()
+
+    threads = [threading.Thread(target=open_at_once) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events = [event["subject"] for event in project.events() if event["kind"] == "setting"]
+    assert events == ["detect.min_size"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "id = ", 'id = "another"\nname = "x"', 'name = "x"\nlabels = 5']
+)
+def test_settings_that_cannot_be_read_again_stay(sqlite_project: Project, text: str) -> None:
+    (sqlite_project.path / "project.toml").write_text(text)
+    assert reread_settings(sqlite_project) == sqlite_project
+    (sqlite_project.path / "project.toml").unlink()
+    assert reread_settings(sqlite_project) == sqlite_project
 
 
 def test_settings_survive_their_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -213,7 +214,7 @@ def test_withdrawn_consent(project: Project, choice: str) -> None:
             more = {"valence": 0.3, "arousal": 0.1}
             say(project, person, lease.id, expression, comment="mine", **more)
     token = accounts.begin_session(project, ada.id)
-    assert consent.withdraw(project, ada.id, choice) == (6 if choice == "void" else 0)
+    assert consent.withdraw(project, ada.id, choice).voided == (6 if choice == "void" else 0)
     gone = person_of(project, ada.id)
     assert (gone.name, gone.state) == (gone.pseudonym, "withdrawn")
     with project.database.read() as connection:
@@ -233,7 +234,7 @@ def test_withdrawn_consent(project: Project, choice: str) -> None:
     assert len(standing) == done - 6
     ours = {k: v for k, v in recount(project).items() if not k.startswith("annotations")}
     assert {k: v for k, v in numbers.items() if k in ours} == ours
-    assert consent.withdraw(project, ada.id, "void") == (0 if choice == "void" else 6)
+    assert consent.withdraw(project, ada.id, "void").voided == (0 if choice == "void" else 6)
     # Its faces are given to somebody else.
     cy = add_person(project, "Cy")
     assert len(draw(project, cy)) == 5
@@ -241,6 +242,45 @@ def test_withdrawn_consent(project: Project, choice: str) -> None:
         sum(task_of(project, face).given for face in faces) == 8 * 2 - (8 * 2 - 6 - 5 - 2)
         or choice == "keep"
     )
+
+
+@pytest.mark.parametrize("choice", ["keep", "void"])
+def test_a_withdrawn_name_is_in_no_file_of_the_project(
+    sqlite_project: Project, choice: str
+) -> None:
+    project = sqlite_project
+    add_batch(project, add_faces(project, 60), wanted=2)
+    people = [add_person(project, f"Zebedee Quillfeather {number}") for number in range(40)]
+    ada = add_person(project, "Ada Lovelace")
+    for _ in range(3):
+        say(project, ada, draw(project, ada)[0].id, "happy")
+    accounts.end_sign_in(project, "Ada Lovelace", "here", None)
+
+    def holding(name: bytes) -> list[str]:
+        files = [one for one in project.path.rglob("*") if one.is_file()]
+        return [one.name for one in files if name in one.read_bytes()]
+
+    assert holding(b"Lovelace")
+    assert consent.withdraw(project, ada.id, choice).purged
+    assert holding(b"Lovelace") == []
+    assert holding(b"Quillfeather")
+    for person in people:
+        consent.withdraw(project, person.id, choice)
+    assert holding(b"Quillfeather") == []
+
+
+def test_a_name_stays_while_somebody_reads_and_the_caller_is_told(
+    sqlite_project: Project,
+) -> None:
+    ada = add_person(sqlite_project, "Ada Lovelace")
+    reader = sqlite3.connect(sqlite_project.database.name)
+    try:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM images").fetchone()
+        assert not consent.withdraw(sqlite_project, ada.id, "keep").purged
+    finally:
+        reader.close()
+    assert consent.withdraw(sqlite_project, ada.id, "keep").purged
 
 
 def test_agreement_leaves_out_what_was_withdrawn(sqlite_project: Project) -> None:

@@ -340,6 +340,9 @@ def annotate(
             metavar="ADDRESS", help="A proxy whose forwarded headers are believed; may be repeated."
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="Processes that answer; more than 1 with PostgreSQL.")
+    ] = 1,
     prelabels: Annotated[
         Path | None,
         typer.Option(
@@ -394,6 +397,7 @@ def annotate(
             origin=origin,
             root_path=root_path,
             proxies=tuple(proxy or ()),
+            workers=workers,
             ready=tell,
         )
 

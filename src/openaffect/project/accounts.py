@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import math
 import secrets
+import unicodedata
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -34,12 +35,16 @@ NUMBERS: dict[str, Any] = {
     **dict.fromkeys(("gold_answers", "gold_right", "repeat_answers", "repeat_same"), 0),
     "seconds": 0.0,
     "day": None,
+    "left": 0,
+    "left_at": 0,
+    "left_day": None,
 }
 """What is counted of a person, as it begins.
 
 `training`: rounds that were begun; `training_done` and `training_right` are of the last one. `drawn`:
 faces that were given. `work`: answers that are not of a training, `seconds` in all; `today`: those of
-`day`, a date in UTC.
+`day`, a date in UTC. `left`: about how many answers were wanted when the person had given `left_at`,
+on `left_day`.
 """
 
 LINK_HOLDS = datetime.timedelta(days=7)
@@ -50,6 +55,12 @@ _LONGEST_NAME = 100
 _FREE_FAILURES = 4  # wrong passwords without a delay; then 2, 4, 8 … seconds
 _LONGEST_DELAY_S = 60
 _FORGET = datetime.timedelta(hours=1)  # after which failures are forgotten
+# Python takes these for printable, but they are blank: fillers of Hangul, vowels of Khmer that are not
+# written, the joiner of graphemes, selectors of variants, an empty Braille cell.
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # of pseudonyms: none that look alike
 
 
@@ -299,24 +310,38 @@ def get_person(connection: sa.Connection, person: int) -> Person:
 
 def find_person(project: Project, name: str) -> Person | None:
     """The person with a name, if there is one."""
+    name = normalize_name(name)
     with project.database.read() as connection:
         row = _find(connection, annotators.c.name == name, annotators.c.role.in_(ROLES))
         return None if row is None else _person(row)
 
 
 def check_name(name: str) -> str:
-    """A name without spaces around it.
+    """A name as it is stored: see `normalize_name`.
 
     Raises:
-        InputError: empty, too long, with characters that are not printed, or one of ours.
+        InputError: empty, too long, with characters that nobody sees, or one of ours.
     """
-    name = name.strip()
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or ":" in name or name == LOCAL:
+    name = normalize_name(name)
+    hidden = next((c for c in name if not c.isprintable() or c in _BLANK), None)
+    if hidden is not None:
         raise InputError(
-            f"expected a name of 1 to {_LONGEST_NAME} printable characters without a colon, but "
-            f"got {name[:_LONGEST_NAME]!r}"
+            f"expected a name in which every character can be seen, but this one has U+{ord(hidden):04X}"
+        )
+    if not 0 < len(name) <= _LONGEST_NAME or ":" in name or name == LOCAL:
+        raise InputError(
+            f"expected a name of 1 to {_LONGEST_NAME} characters without a colon, but got "
+            f"{name[:_LONGEST_NAME]!r}"
         )
     return name
+
+
+def normalize_name(name: str) -> str:
+    """A name without spaces around it, each letter as one character where there is one (NFC).
+
+    Keyboards and systems write é in two ways that look alike; both are one name.
+    """
+    return unicodedata.normalize("NFC", name).strip()
 
 
 # ---- links and passwords --------------------------------------------------------------------
@@ -413,19 +438,17 @@ def begin_sign_in(project: Project, name: str, address: str) -> str | None:
     Raises:
         TooManyAttempts: after wrong passwords the next try must wait.
     """
+    name = normalize_name(name)
     with project.database.read() as connection:
-        now = current_time()
-        waits = connection.execute(
-            sa.select(sa.func.max(sign_ins.c.until)).where(sign_ins.c.key == _key(name, address))
-        ).scalar()
-        if waits is not None and waits > now:
-            raise TooManyAttempts(math.ceil((waits - now).total_seconds()))
+        _check_wait(connection, _key(name, address))
         row = _find(connection, annotators.c.name == name, annotators.c.role.in_(ROLES))
         return None if row is None or row.state in ("revoked", "withdrawn") else row.password
 
 
 def end_sign_in(project: Project, name: str, address: str, right: str | None) -> str | None:
     """Begin a session where the password was right; else note the failure.
+
+    Of many tries at once only the first few are judged, whatever process they came to.
 
     Args:
         project: to sign in to.
@@ -434,8 +457,13 @@ def end_sign_in(project: Project, name: str, address: str, right: str | None) ->
 
     Returns:
         The token of the session, or None.
+
+    Raises:
+        TooManyAttempts: wrong passwords came since `begin_sign_in`.
     """
+    name = normalize_name(name)
     with project.database.write() as connection:
+        _check_wait(connection, _key(name, address))
         if right is not None:
             row = _find(connection, annotators.c.name == name, annotators.c.role.in_(ROLES))
             if row is None or row.password != right:  # it was changed a moment ago
@@ -569,18 +597,24 @@ def _end_access(connection: sa.Connection, person: int) -> None:
         connection.execute(sa.delete(table).where(table.c.annotator_id == person))
 
 
+def _check_wait(connection: sa.Connection, key: str) -> None:
+    waits = connection.execute(sa.select(sign_ins.c.until).where(sign_ins.c.key == key)).scalar()
+    seconds = 0.0 if waits is None else (waits - current_time()).total_seconds()
+    if seconds > 0:
+        raise TooManyAttempts(math.ceil(seconds))
+
+
 def _note_failure(connection: sa.Connection, key: str) -> None:
     now = current_time()
     connection.execute(sa.delete(sign_ins).where(sign_ins.c.until < now - _FORGET))
-    failures = 1 + (
-        connection.execute(sa.select(sign_ins.c.failures).where(sign_ins.c.key == key)).scalar()
-        or 0
-    )
+    statement = rows.insert(connection, sign_ins).values(key=key, failures=1, until=now)
+    one_more = {"failures": sign_ins.c.failures + 1}  # counted by the database: others count, too
+    counted = statement.on_conflict_do_update(index_elements=["key"], set_=one_more)
+    failures = connection.execute(counted.returning(sign_ins.c.failures)).scalar_one()
     over = failures - _FREE_FAILURES
     delay = min(2.0**over, _LONGEST_DELAY_S) if over > 0 else 0.0
-    values = {"failures": failures, "until": now + datetime.timedelta(seconds=delay)}
-    statement = rows.insert(connection, sign_ins).values(key=key, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+    until = now + datetime.timedelta(seconds=delay)
+    connection.execute(sa.update(sign_ins).where(sign_ins.c.key == key).values(until=until))
 
 
 def _keep_an_owner(connection: sa.Connection, person: Person) -> None:

@@ -1,6 +1,7 @@
 """Withdrawn consent: a person's name goes, and, where it is wished, all that they said."""
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,22 @@ CHOICES = ("keep", "void")
 _BATCH = 200  # rows of one transaction, so that others need not wait
 
 
-def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int:
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What became of a consent that was withdrawn.
+
+    Attributes:
+        voided: how many answers were withdrawn.
+        purged: whether the name is out of the database's files; else another process reads them,
+            and the name is gone when all who have the database open have ended, or when the call
+            is given again.
+    """
+
+    voided: int
+    purged: bool
+
+
+def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> Withdrawn:
     """Take a person's name and account away, and let their answers stand or count for nothing.
 
     It may be called again, with the other choice too: what was withdrawn stays so.
@@ -26,9 +42,6 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int
         choice: `keep` leaves the answers under the pseudonym; `void` adds a void row for each, so
             that it counts neither for agreement nor for a dataset, and its face is given again.
         by: pseudonym of who does it, for the event.
-
-    Returns:
-        How many answers were withdrawn.
 
     Raises:
         InputError: no such choice.
@@ -59,7 +72,7 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> int
         voided += len(standing)
         if not standing:
             break
-    return voided
+    return Withdrawn(voided, project.database.purge())
 
 
 def _standing(connection: sa.Connection, person: int) -> list[Any]:

@@ -308,6 +308,8 @@ def open_project(path: str | Path) -> Project:
 def change_settings(project: Project, values: Mapping[str, Any]) -> Project:
     """Write other values of keys into project.toml; each change becomes an event.
 
+    What others have changed there since stays: one change is made after the other, in any process.
+
     Args:
         project: it belongs to, which goes on with the old values.
         values: by key, such as `annotation.overlap`; a key of no group stands alone.
@@ -320,11 +322,27 @@ def change_settings(project: Project, values: Mapping[str, Any]) -> Project:
         FormatError: a value of the wrong type or out of range.
     """
     path = project.path / TOML
-    settings = replace_settings(project.settings, values, Path(TOML))
-    write_settings(settings, path)
-    changed = dataclasses.replace(project, settings=settings)
-    _note_changes(changed)
+    with project.database.write() as connection:
+        _lock_settings(connection)
+        settings = replace_settings(read_settings(path), values, Path(TOML))
+        write_settings(settings, path)
+        changed = dataclasses.replace(project, settings=settings)
+        _record_changes(connection, changed)
     return changed
+
+
+def reread_settings(project: Project) -> Project:
+    """A project with what its project.toml says now, on the same connections.
+
+    Where the file cannot be read, or is another project's, the settings stay as they are: somebody
+    may be writing it.
+    """
+    try:
+        settings = read_settings(project.path / TOML)
+    except InputError:
+        return project
+    same = settings.id == project.settings.id
+    return dataclasses.replace(project, settings=settings) if same else project
 
 
 def connect_project(path: Path) -> Project:
@@ -348,20 +366,33 @@ def connect_project(path: Path) -> Project:
 def _note_changes(project: Project) -> None:
     """Write an event for every key that is not what it was."""
     with project.database.read() as connection:
-        stored = {row.key: row.value for row in connection.execute(sa.select(schema.settings))}
+        if not _find_changes(connection, project):
+            return
+    with project.database.write() as connection:
+        _lock_settings(connection)
+        _record_changes(connection, project)
+
+
+def _lock_settings(connection: sa.Connection) -> None:
+    """Let nobody else change settings until the transaction ends; SQLite has one writer as it is."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _record_changes(connection: sa.Connection, project: Project) -> None:
+    for key, (old, new) in _find_changes(connection, project).items():
+        connection.execute(sa.delete(schema.settings).where(schema.settings.c.key == key))
+        connection.execute(sa.insert(schema.settings).values(key=key, value=new))
+        record_event(connection, "setting", key, {"old": old, "new": new})
+
+
+def _find_changes(connection: sa.Connection, project: Project) -> dict[str, tuple[Any, Any]]:
+    """The keys that are not what they were when they were last seen, with both values."""
+    stored = {row.key: row.value for row in connection.execute(sa.select(schema.settings))}
     if stored.get("id") != project.settings.id:
         raise MismatchError(
             f"{project.path / TOML} is of project {project.settings.id or '(none)'}, but the database "
             f"{project.database.name} holds project {stored.get('id')}: one of the two was moved"
         )
     now = project.settings.flat()
-    changed = {
-        key: (stored.get(key), value) for key, value in now.items() if stored.get(key) != value
-    }
-    if not changed:
-        return
-    with project.database.write() as writer:
-        for key, (old, new) in changed.items():
-            writer.execute(sa.delete(schema.settings).where(schema.settings.c.key == key))
-            writer.execute(sa.insert(schema.settings).values(key=key, value=new))
-            record_event(writer, "setting", key, {"old": old, "new": new})
+    return {key: (stored.get(key), value) for key, value in now.items() if stored.get(key) != value}

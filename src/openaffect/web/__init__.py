@@ -81,6 +81,7 @@ def annotate(
     origin: str | None = None,
     root_path: str = "",
     proxies: tuple[str, ...] = (),
+    workers: int = 1,
     ready: Callable[[str, str | None], None] | None = None,
 ) -> None:
     """Serve a project to its annotators until SIGINT or SIGTERM.
@@ -97,11 +98,14 @@ def annotate(
         origin: where people reach the server, such as `https://lab.example`, if a proxy serves it.
         root_path: the path there, such as `/faces`.
         proxies: addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        workers: processes that answer. Several begin afresh: a program that wants them calls this
+            below `if __name__ == "__main__":`, and in its main thread.
         ready: called with the address of the page, and the owner's link, when requests are taken.
 
     Raises:
         InputError: others could reach a server without accounts, an owner who has another role, no
-            origin, the host is unknown or the port taken.
+            origin, no workers, the host is unknown or the port taken.
+        WorkerError: one of several processes could not begin.
         MissingExtra: the extra `annotate` is not installed.
     """
     with needs("annotate", "annotating"):
@@ -116,5 +120,6 @@ def annotate(
         origin=origin,
         root_path=root_path,
         proxies=proxies,
+        workers=workers,
         ready=ready,
     )

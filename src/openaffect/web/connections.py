@@ -7,6 +7,8 @@ head that has begun, and takes as many connections as come.
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,8 +24,8 @@ BACKLOG = 64
 _OTHER_FILES = 128  # that the process needs: libraries, temporary files, sockets of its own
 
 
-def make_protocol(most: int, header_s: float) -> type[H11Protocol]:
-    """The HTTP protocol of a server with limits on its connections.
+def make_protocol(most: int, header_s: float) -> Callable[..., H11Protocol]:
+    """The HTTP protocol of a server with limits on its connections; it can be pickled.
 
     Args:
         most: connections at once. One more closes the one that has waited longest without a
@@ -31,12 +33,7 @@ def make_protocol(most: int, header_s: float) -> type[H11Protocol]:
         header_s: seconds for the head of a request, from its first byte or, on a new connection,
             from its opening.
     """
-
-    class Protocol(_Bounded):
-        limit = most
-        seconds = header_s
-
-    return Protocol
+    return functools.partial(_Bounded, limit=most, seconds=header_s)
 
 
 def allow_connections(wanted: int) -> int:
@@ -52,11 +49,10 @@ def allow_connections(wanted: int) -> int:
 
 
 class _Bounded(H11Protocol):
-    limit: int
-    seconds: float
-
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, limit: int, seconds: float, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._limit = limit
+        self._seconds = seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._waiting_since = self.loop.time()
 
@@ -67,7 +63,7 @@ class _Bounded(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.limit:
+        if len(self.connections) > self._limit:
             others = [c for c in self.connections if isinstance(c, _Bounded) and c is not self]
             waiting = [c for c in others if c.is_waiting]
             oldest = min(waiting, key=lambda c: c._waiting_since, default=self)
@@ -95,7 +91,7 @@ class _Bounded(H11Protocol):
         self.transport.abort()
 
     def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.seconds, self._end_head)
+        self._head_timer = self.loop.call_later(self._seconds, self._end_head)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

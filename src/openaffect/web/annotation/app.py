@@ -55,6 +55,7 @@ def make_app(
     hosts: tuple[str, ...] | None = None,
     address: str | None = None,
     root_path: str = "",
+    shared: bool = False,
 ) -> FastAPI:
     """The annotation application of a project.
 
@@ -65,16 +66,18 @@ def make_app(
         hosts: names that it is addressed by, without ports; others are refused. None for no check.
         address: its origin where a proxy serves it, such as `https://lab.example`.
         root_path: the path there, such as `/faces`.
+        shared: whether other processes serve it, too; see `openaffect.web.metrics.Registry`.
 
     Raises:
         InputError: without accounts, though the project has some; or what is no origin.
     """
-    service = Service(project, without_accounts=without_accounts)
+    service = Service(project, without_accounts=without_accounts, shared=shared)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
         yield
+        project.database.close()  # a signal may end the process before its caller does that
 
     app = create_shell(
         "OpenAffect annotation",

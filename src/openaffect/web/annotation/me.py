@@ -22,7 +22,7 @@ from openaffect.web.annotation.messages import (
     UseLink,
     Version,
 )
-from openaffect.web.annotation.service import COOKIE, Asking, Caller, Served, Service
+from openaffect.web.annotation.service import Asking, Caller, Served, Service
 from openaffect.web.problems import Forbidden, Unauthorized, Unprocessable
 from openaffect.web.shell import reasons
 
@@ -83,7 +83,7 @@ async def change_password(
     hashed = await _hash(service, body.new)
     await run_in_threadpool(accounts.change_password, service.project, person.id, hashed)
     token = await run_in_threadpool(accounts.begin_session, service.project, person.id)
-    _keep(request, response, token)
+    _keep(service, request, response, token)
     return {}
 
 
@@ -93,8 +93,8 @@ async def sign_in(
 ) -> dict[str, Any]:
     """Sign in."""
     _need_accounts(service)
-    token = await _check_password(service, caller, body.name.strip(), body.password)
-    _keep(request, response, token)
+    token = await _check_password(service, caller, body.name, body.password)
+    _keep(service, request, response, token)
     return await run_in_threadpool(_describe_me, service, Caller(token, caller.address))
 
 
@@ -105,7 +105,7 @@ def sign_out(
     """Sign out."""
     if caller.token:
         accounts.end_session(service.project, caller.token)
-    response.delete_cookie(COOKIE, path=_path(request), httponly=True, samesite="lax")
+    response.delete_cookie(service.cookie, path=_path(request), httponly=True, samesite="lax")
     return {}
 
 
@@ -136,7 +136,7 @@ async def use_link(
     token = await run_in_threadpool(
         accounts.use_link, service.project, body.token, hashed, body.language
     )
-    _keep(request, response, token)
+    _keep(service, request, response, token)
     return await run_in_threadpool(_describe_me, service, Caller(token, caller.address))
 
 
@@ -221,9 +221,9 @@ async def _hash(service: Service, password: str) -> str:
         return await run_in_threadpool(accounts.hash_password, password)
 
 
-def _keep(request: Request, response: Response, token: str) -> None:
+def _keep(service: Service, request: Request, response: Response, token: str) -> None:
     response.set_cookie(
-        COOKIE,
+        service.cookie,
         token,
         max_age=int(SESSION_HOLDS.total_seconds()),
         path=_path(request),

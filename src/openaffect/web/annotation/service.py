@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
+import hashlib
 import math
 import re
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fastapi import Depends, Request
 
 from openaffect.project import Project, accounts, assignments, counters
 from openaffect.project.accounts import Person
+from openaffect.project.project import TOML, reread_settings
 from openaffect.web.metrics import Registry
 from openaffect.web.problems import (
     Forbidden,
@@ -27,7 +29,6 @@ from openaffect.web.problems import (
 if TYPE_CHECKING:
     from openaffect.project.database import Connection
 
-COOKIE = "openaffect_session"
 _FORWARDED = re.compile(r"forwarded|x-forwarded-.*|via|x-real-ip|cf-.*|.*-client-ip|x-original-.*")
 _HASHING_AT_ONCE = 2  # passwords, 19 MiB each
 _HASHING_WAITING, _HASHING_RETRY_S = 50, 5
@@ -41,28 +42,41 @@ class Service:
     Args:
         project: open; it stays the caller's to close.
         without_accounts: let the one person at this computer work without signing in.
+        shared: whether other processes serve the project, too.
+
+    What several processes must agree on is in the database or in project.toml, never here.
 
     Attributes:
-        project: with the settings of now.
         without_accounts: see there.
+        cookie: name of the cookie that holds a session.
         registry: of the metrics.
         hashing: bounds the memory and time of checking passwords.
-        changing: a lock of the settings.
 
     Raises:
         InputError: the project has accounts, or, with accounts, it has none.
     """
 
-    def __init__(self, project: Project, *, without_accounts: bool) -> None:
-        self.project = project
+    def __init__(self, project: Project, *, without_accounts: bool, shared: bool) -> None:
+        self._project = project
+        self._toml: tuple[int, int, int] | None = None
         self.without_accounts = without_accounts
-        self.registry = Registry()
+        self.cookie = name_cookie(project)
+        self.registry = Registry(shared=shared)
         self.hashing = _Hashing()
-        self.changing = threading.Lock()  # settings, one request after the other
         self._expired = -math.inf
-        self._left: dict[int, tuple[int, int]] = {}
         if without_accounts:
             accounts.find_local(project)
+
+    @property
+    def project(self) -> Project:
+        """The project with the settings of now; they are read again where the file has changed."""
+        with contextlib.suppress(OSError):
+            found = (self._project.path / TOML).stat()
+            toml = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if toml != self._toml:
+                self._project = reread_settings(self._project)
+                self._toml = toml
+        return self._project
 
     @contextlib.contextmanager
     def reading(self, caller: Caller, role: str) -> Iterator[tuple[Connection, Person]]:
@@ -92,18 +106,20 @@ class Service:
                 assignments.expire_leases(connection)
 
     def count_left(self, connection: Connection, person: Person) -> int:
-        """About how many answers are wanted.
+        """About how many answers are wanted, for a person whose numbers are written in the end.
 
         Each answer of the person takes one away, and the true number is looked up now and then: else
         it would tell work from hidden gold and repetitions, which it does not count.
         """
-        work = int(person.numbers["work"])
-        left, since = self._left.get(person.id, (0, work - _COUNT_EACH))
-        if not since <= work < since + _COUNT_EACH:
-            numbers = counters.read(connection, "answers.")
-            left, since = numbers.get("answers.wanted", 0) - numbers.get("answers.done", 0), work
-            self._left[person.id] = left, since
-        return max(0, left - (work - since))
+        numbers = person.numbers
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        given = int(numbers["work"]) - int(numbers["left_at"])
+        if numbers["left_day"] != today or not 0 <= given < _COUNT_EACH:
+            wanted = counters.read(connection, "answers.")
+            left = wanted.get("answers.wanted", 0) - wanted.get("answers.done", 0)
+            numbers |= {"left": left, "left_at": numbers["work"], "left_day": today}
+            given = 0
+        return max(0, int(numbers["left"]) - given)
 
     def find(self, caller: Caller, role: str) -> Person:
         """Who asks, if they may do what is for a role.
@@ -126,6 +142,15 @@ class Service:
         if not person.may(role):
             raise Forbidden(f"this is for the role {role}, and yours is {person.role}")
         return person
+
+
+def name_cookie(project: Project) -> str:
+    """The name of the cookie of a project's sessions.
+
+    Each project has its own: browsers send cookies to every port of a host, so that two projects on
+    one host would else sign each other's people out.
+    """
+    return f"openaffect_session_{hashlib.sha256(project.settings.id.encode()).hexdigest()[:12]}"
 
 
 class _Hashing(asyncio.Semaphore):
@@ -171,7 +196,7 @@ async def identify(request: Request) -> Caller:
         if kind != "application/json":
             raise UnsupportedMediaType("expected a body of the type application/json")
     client = request.client
-    return Caller(request.cookies.get(COOKIE), client.host if client is not None else "")
+    return Caller(request.cookies.get(service.cookie), client.host if client is not None else "")
 
 
 def get_service(request: Request) -> Service:

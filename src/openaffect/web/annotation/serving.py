@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import gc
 import ipaddress
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI
+
 from openaffect.errors import InputError
-from openaffect.project import Project, accounts
+from openaffect.project import Project, accounts, open_project
 from openaffect.web.annotation.app import make_app
 from openaffect.web.hosts import is_loopback
+from openaffect.web.metrics import SHARED
 from openaffect.web.origins import check_origin
-from openaffect.web.server import hosts_of, run
+from openaffect.web.server import hosts_of, run, run_workers
 
 _CONNECTIONS = 1_024
 _HEADER_S = 10.0
@@ -27,42 +38,80 @@ def serve_project(
     origin: str | None = None,
     root_path: str = "",
     proxies: tuple[str, ...] = (),
+    workers: int = 1,
     ready: Callable[[str, str | None], None] | None = None,
 ) -> None:
     """See `openaffect.web.annotate`."""
     origin = None if origin is None else check_origin(origin)
     root_path = _check_path(root_path)
     _check_proxies(proxies)
+    if workers < 1:
+        raise InputError(f"expected 1 or more processes of the server, but got {workers}")
     link = None if owner is None else _link_owner(project, owner)
-    project.database.make_durable()
     without_accounts = not _has_accounts(project)
     if without_accounts:
         _check_alone(host, origin, proxies, root_path)
-    app = make_app(
-        project,
-        without_accounts=without_accounts,
-        hosts=_hosts(host, origin),
-        address=origin,
-        root_path=root_path,
-    )
-
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays: looking through it again and again makes people wait
+    options = _Options(without_accounts, _hosts(host, origin), origin, root_path, workers > 1)
 
     def tell(address: str) -> None:
         if ready is not None:
             public = f"{origin or address}{root_path}/"
             ready(public, None if link is None else f"{public}#link={link.token}")
 
-    run(
-        app,
-        host=host,
-        port=port,
-        connections=_CONNECTIONS,
-        header_s=_HEADER_S,
-        proxies=proxies,
-        ready=tell,
-    )
+    listening: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "connections": _CONNECTIONS,
+        "header_s": _HEADER_S,
+        "proxies": proxies,
+        "ready": tell,
+    }
+    if workers == 1:
+        run(_make_app(project, options), **listening)
+        return
+    if without_accounts:
+        accounts.find_local(project)  # made here, not by several processes at once
+    project.database.close()  # connections that nobody needs here
+    make = functools.partial(_make_worker_app, project.path.absolute(), options)
+    with tempfile.TemporaryDirectory(prefix="openaffect-metrics-") as folder, _counting_in(folder):
+        run_workers(make, workers, **listening)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What `make_app` is called with."""
+
+    without_accounts: bool
+    hosts: tuple[str, ...] | None
+    address: str | None
+    root_path: str
+    shared: bool
+
+
+def _make_app(project: Project, options: _Options) -> FastAPI:
+    project.database.make_durable()
+    app = make_app(project, **dataclasses.asdict(options))
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: looking through it again and again makes people wait
+    return app
+
+
+def _make_worker_app(path: Path, options: _Options) -> FastAPI:
+    return _make_app(open_project(path), options)
+
+
+@contextlib.contextmanager
+def _counting_in(folder: str) -> Iterator[None]:
+    """Let processes that begin now count their metrics in a folder."""
+    before = os.environ.get(SHARED)
+    os.environ[SHARED] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SHARED]
+        else:
+            os.environ[SHARED] = before
 
 
 def _link_owner(project: Project, name: str) -> accounts.Link:

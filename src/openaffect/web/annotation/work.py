@@ -100,8 +100,8 @@ def withdraw_person(
 ) -> dict[str, Any]:
     """Carry out that a person has withdrawn their consent."""
     owner = _need_accounts(service, caller)
-    count = consent.withdraw(service.project, person, body.rows, by=owner.pseudonym)
-    return {"voided": count}
+    done = consent.withdraw(service.project, person, body.rows, by=owner.pseudonym)
+    return {"voided": done.voided, "purged": done.purged}
 
 
 # ---- batches and gold -----------------------------------------------------------------------
@@ -198,17 +198,17 @@ def set_settings(
 ) -> dict[str, Any]:
     """Change settings; each change is an event."""
     service.find(caller, "owner")
-    with service.changing:
-        known = {one["key"] for one in describe_settings(service.project.settings, _GROUPS)}
-        strange = [key for key in body if key not in known]
-        if strange:
-            raise Unprocessable(str(UnknownName("key", strange[0][:50], sorted(known))))
-        if body.get("quality.training_rounds"):
-            with service.project.database.read() as connection:
-                if not gold.count_gold(connection):
-                    raise InputError("a training round needs gold faces: choose some first")
-        service.project = change_settings(service.project, body)
-        return {"settings": describe_settings(service.project.settings, _GROUPS)}
+    project = service.project
+    known = {one["key"] for one in describe_settings(project.settings, _GROUPS)}
+    strange = [key for key in body if key not in known]
+    if strange:
+        raise Unprocessable(str(UnknownName("key", strange[0][:50], sorted(known))))
+    if body.get("quality.training_rounds"):
+        with project.database.read() as connection:
+            if not gold.count_gold(connection):
+                raise InputError("a training round needs gold faces: choose some first")
+    changed = change_settings(project, body)
+    return {"settings": describe_settings(changed.settings, _GROUPS)}
 
 
 @router.get("/v1/events")

@@ -188,7 +188,8 @@ async function restore() {
 
 async function withdraw() {
   const rows = document.querySelector("input[name=rows]:checked").value;
-  const { voided } = await post(`v1/people/${open.id}/withdraw`, { rows });
+  const { voided, purged } = await post(`v1/people/${open.id}/withdraw`, { rows });
   const done = rows === "void" ? "manage.withdraw.voided" : "manage.withdraw.kept";
-  await finish(t(done, { voided: amount(voided), pseudonym: open.pseudonym }));
+  const said = t(done, { voided: amount(voided), pseudonym: open.pseudonym });
+  await finish(purged ? said : `${said} ${t("manage.withdraw.not_purged")}`);
 }
