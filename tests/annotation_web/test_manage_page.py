@@ -15,7 +15,7 @@ from annotation_web.test_review_page import HAPPY, SAD, answer, sign_in
 from openaffect.collection import add_dataset
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression
-from openaffect.project import accounts, create_project
+from openaffect.project import accounts, create_project, frozen
 from openaffect.project.schema import faces
 from openaffect.synthetic.dataset import synthesize_dataset
 
@@ -218,6 +218,10 @@ def test_consent_is_withdrawn_with_the_answers_kept_or_void(owned, chromium, own
     answer(owned, chromium, "Ben", [HAPPY, SAD])
     ben = accounts.find_person(owned.project, "Ben")
     assert ben is not None
+    with owned.project.database.write() as connection:
+        for name, people in (("faces-1.0", [ben.pseudonym]), ("faces-1.1", ["another"])):
+            facts = {"name": name, "path": f"/{name}", "content": "", "options": {}}
+            frozen.record_dataset(connection, **facts, numbers=[1], people=people)
     owner.change("Ben")
     owner.page.locator("#person summary").click()
     owner.click("Withdraw consent")  # neither chosen nor sure
@@ -228,6 +232,7 @@ def test_consent_is_withdrawn_with_the_answers_kept_or_void(owned, chromium, own
     assert len(owned.standing()) == 2
     owner.page.check("#withdraw-sure")
     owner.click("Withdraw consent").hears("The name and the account are deleted.")
+    owner.hears("and stay as they are: faces-1.0. Freeze")
     assert len(owned.standing()) == left
     assert "Ben" not in owner.page.locator("#people-table").inner_text()
     assert "withdrawn" in owner.row_of(ben.pseudonym)

@@ -661,6 +661,6 @@ def test_consent_that_is_withdrawn_over_http(people: People) -> None:
         say(ada, face["assignment"])
     number = root.get("/v1/people").json()["people"][1]["id"]
     done = root.post(f"/v1/people/{number}/withdraw", json={"rows": "void"})
-    assert done.json() == {"voided": 5, "purged": True}
+    assert done.json() == {"voided": 5, "purged": True, "datasets": []}
     assert root.get("/v1/dashboard").json()["answers"]["done"] == 0
     assert "Ada" not in root.get("/v1/people").text

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from openaffect.errors import InputError
-from openaffect.project import accounts, answers, rows
+from openaffect.project import accounts, answers, frozen, rows
 from openaffect.project import assignments as leases
 from openaffect.project.project import Project
 from openaffect.project.schema import annotations
@@ -25,10 +25,12 @@ class Withdrawn:
         purged: whether the name is out of the database's files; else another process reads them,
             and the name is gone when all who have the database open have ended, or when the call
             is given again.
+        datasets: names of the frozen datasets that hold rows of the person; they stay as they are.
     """
 
     voided: int
     purged: bool
+    datasets: tuple[str, ...]
 
 
 def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> Withdrawn:
@@ -56,6 +58,7 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> Wit
         leases.end_leases(connection, person)
         details = {"rows": choice, "by": by}
         rows.record_event(connection, "withdraw", found.pseudonym, details)
+        holding = tuple(frozen.find_datasets_of(connection, found.pseudonym))
     voided = 0
     while choice == "void":
         with project.database.write() as connection:
@@ -72,7 +75,7 @@ def withdraw(project: Project, person: int, choice: str, *, by: str = "") -> Wit
         voided += len(standing)
         if not standing:
             break
-    return Withdrawn(voided, project.database.purge())
+    return Withdrawn(voided, project.database.purge(), holding)
 
 
 def _standing(connection: sa.Connection, person: int) -> list[Any]:

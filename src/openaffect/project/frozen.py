@@ -185,6 +185,14 @@ def list_datasets(connection: sa.Connection) -> list[FrozenDataset]:
     ]
 
 
+def find_datasets_of(connection: sa.Connection, pseudonym: str) -> list[str]:
+    """The names of the frozen datasets that hold rows of a person, the oldest first."""
+    found = connection.execute(
+        sa.select(datasets.c.name, datasets.c.people).order_by(datasets.c.id)
+    )
+    return [name for name, people in found if pseudonym in (people or ())]
+
+
 def _column(name: str) -> sa.Column[Any]:
     if name == "number":
         return faces.c.id

@@ -101,7 +101,7 @@ def withdraw_person(
     """Carry out that a person has withdrawn their consent."""
     owner = _need_accounts(service, caller)
     done = consent.withdraw(service.project, person, body.rows, by=owner.pseudonym)
-    return {"voided": done.voided, "purged": done.purged}
+    return {"voided": done.voided, "purged": done.purged, "datasets": list(done.datasets)}
 
 
 # ---- batches and gold -----------------------------------------------------------------------

@@ -188,8 +188,10 @@ async function restore() {
 
 async function withdraw() {
   const rows = document.querySelector("input[name=rows]:checked").value;
-  const { voided, purged } = await post(`v1/people/${open.id}/withdraw`, { rows });
+  const { voided, purged, datasets } = await post(`v1/people/${open.id}/withdraw`, { rows });
   const done = rows === "void" ? "manage.withdraw.voided" : "manage.withdraw.kept";
-  const said = t(done, { voided: amount(voided), pseudonym: open.pseudonym });
-  await finish(purged ? said : `${said} ${t("manage.withdraw.not_purged")}`);
+  const said = [t(done, { voided: amount(voided), pseudonym: open.pseudonym })];
+  if (datasets.length > 0) said.push(t("manage.withdraw.frozen", { datasets: datasets.join(", ") }));
+  if (!purged) said.push(t("manage.withdraw.not_purged"));
+  await finish(said.join(" "));
 }
