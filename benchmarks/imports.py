@@ -159,7 +159,7 @@ def child(job: str, *paths: str) -> None:
     elif job == "import":
         # The last look is before the written dataset is opened as a table.
         looks: list[float] = []
-        import_dataset("affectnet8", paths[0], paths[1], progress=lambda _: looks.append(peak()))
+        import_dataset("affectnet8", paths[0], paths[1], on_progress=lambda _: looks.append(peak()))
         print(time.perf_counter() - start, time.process_time() - busy, looks[-1], before)
         return
     else:

@@ -22,10 +22,10 @@ from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import write_dataset
 from openaffect.face_row import FaceRow
 from openaffect.labels import EMOTIONS
+from openaffect.progress import Progress
 from openaffect.synthetic import synthesize_face
 from openaffect.training import loop
 from openaffect.training.loader import CropReader, iterate_batches
-from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import Recipe
 from openaffect.training.targets import choose_targets
@@ -148,11 +148,11 @@ def step_ours(dataset: Dataset, chosen: Recipe, run: Path) -> float:
     """Seconds a step of openaffect's loop: the median from one step to the next."""
     stamps: list[float] = []
 
-    def show(moment: Moment) -> None:
-        if moment.phase == "training":
+    def stamp(event: Progress) -> None:
+        if event.phase == "training":
             stamps.append(time.perf_counter())
 
-    loop.train(dataset, run, chosen, overwrite=True, show=show)
+    loop.train(dataset, run, chosen, overwrite=True, on_progress=stamp)
     return float(statistics.median(np.diff(stamps)[3:]))
 
 

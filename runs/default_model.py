@@ -34,6 +34,7 @@ from openaffect.golden import synthesize_golden
 from openaffect.inference import predict_dataset
 from openaffect.model import CARD_KEY, Model, open_model
 from openaffect.predictions import Predictions
+from openaffect.progress import relabel
 from openaffect.reports import Report, evaluate
 from openaffect.reports.contents import to_data
 from openaffect.storage import atomic_file
@@ -112,8 +113,8 @@ def judge_photos(model: Model, archive: Path, folder: Path) -> Report:
     if not path.exists():
         import_dataset("csv", archive, path, name="photos")
     dataset = open_dataset(path)
-    with console.progress_bar("photos", len(dataset)) as progress:
-        analysis = analyze([str(p) for p in dataset.image_paths], model, progress=progress)
+    with console.show_progress("photos", len(dataset)) as on_progress:
+        analysis = analyze([str(p) for p in dataset.image_paths], model, on_progress=on_progress)
     rows = {row["source"]: row for row in analysis.rows() if not row["face_index"]}
     chosen = [rows[str(p)] for p in dataset.image_paths]
     labels = tuple(sorted(model.card.labels, key=lambda label: label.id))
@@ -309,8 +310,9 @@ def main() -> None:
         **SECOND,  # type: ignore[arg-type]
     )
     for name, recipe in (("first", first), ("second", again)):
-        with console.training_bar(f"{RECIPE}, {name}") as show:
-            train(dataset, folder / name, recipe, resume=True, show=show)
+        with console.show_progress() as on_progress:
+            tell = relabel(on_progress, name=f"{RECIPE}, {name}")
+            train(dataset, folder / name, recipe, resume=True, on_progress=tell)
     small = shrink(folder / "second" / "model.onnx", folder / "half.onnx")
     model = lift(small, dataset, again, folder / "lifted.onnx")
     report = evaluate(dataset, predict_dataset(model, dataset.where(split="validation")))

@@ -18,6 +18,7 @@ from openaffect.dataset import Dataset, open_dataset
 from openaffect.inference import predict_dataset
 from openaffect.labels import Expression
 from openaffect.model import open_model
+from openaffect.progress import relabel
 from openaffect.reports import Report, evaluate
 from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 from openaffect.training import load_recipe, train
@@ -35,9 +36,9 @@ def draw(folder: Path) -> Dataset:
             "train": even_counts(6000),
             "test": even_counts(1000),
         }
-        with console.progress_bar("drawing", 7000) as progress:
+        with console.show_progress("drawing", 7000) as on_progress:
             synthesize_dataset(
-                path, counts, seed=0, size=128, name="synthetic faces", progress=progress
+                path, counts, seed=0, size=128, name="synthetic faces", on_progress=on_progress
             )
     return open_dataset(path)
 
@@ -47,8 +48,9 @@ def run(dataset: Dataset, folder: Path, loss: str, seed: int) -> Report:
     settings = [*SETTINGS, f"affect_loss={loss}", f"seed={seed}"]
     recipe = load_recipe("resnet-small-imbalanced", settings)
     place = folder / f"{loss}-{seed}"
-    with console.training_bar(place.name) as show:
-        train(dataset, place / "run", recipe, resume=True, show=show)
+    with console.show_progress() as on_progress:
+        tell = relabel(on_progress, name=place.name)
+        train(dataset, place / "run", recipe, resume=True, on_progress=tell)
     scored = dataset.where(split="test")
     report = evaluate(dataset, predict_dataset(open_model(place / "run"), scored))
     report.save(place / "report", dataset=dataset, overwrite=True)

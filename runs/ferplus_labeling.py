@@ -26,8 +26,9 @@ from openaffect.formats import import_dataset
 from openaffect.labels import EMOTIONS
 from openaffect.metrics import share_interval
 from openaffect.model import open_model
+from openaffect.progress import Progress
 from openaffect.training import load_recipe, train
-from openaffect.training.moment import Moment
+from openaffect.training.progress import TrainingProgress
 
 EPOCHS = 60
 WANTED = 0.95
@@ -69,15 +70,15 @@ def teach(dataset: Dataset, run: Path) -> None:
     """The small net, trained on the faces of the split `train`."""
     began = time.monotonic()
 
-    def show(moment: Moment) -> None:
-        if moment.row is not None:
-            row, minutes = moment.row, (time.monotonic() - began) / 60
+    def tell(event: Progress) -> None:
+        if isinstance(event, TrainingProgress) and event.row is not None:
+            row, minutes = event.row, (time.monotonic() - began) / 60
             console.note(
                 f"epoch {row['epoch']}: held-out f1 {row['stop_f1']:.3f}, {minutes:.0f} min"
             )
 
     recipe = load_recipe("resnet-small-imbalanced", [*SETTINGS, f"epochs={EPOCHS}"])
-    train(dataset, run, recipe, resume=True, show=show)
+    train(dataset, run, recipe, resume=True, on_progress=tell)
 
 
 def main() -> None:

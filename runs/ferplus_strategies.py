@@ -28,11 +28,12 @@ from openaffect.inference import predict_dataset
 from openaffect.labels import parse_labels
 from openaffect.model import open_model
 from openaffect.predictions import open_predictions
+from openaffect.progress import Progress
 from openaffect.replication.cross_validation import cross_validate
 from openaffect.reports import Report, compare, evaluate
 from openaffect.reports.contents import Score
 from openaffect.training import Recipe, load_recipe, train
-from openaffect.training.moment import Moment
+from openaffect.training.progress import TrainingProgress
 
 # Epochs so that each takes about 1,000 steps of 128 faces, whatever rows an epoch has.
 EPOCHS = {
@@ -84,16 +85,16 @@ def run(dataset: Dataset, folder: Path, strategy: str) -> Report:
     recipe = recipe_of(strategy)
     began = time.monotonic()
 
-    def show(fold: int, moment: Moment) -> None:
-        if moment.row is not None:
-            row = moment.row
+    def tell(event: Progress) -> None:
+        if isinstance(event, TrainingProgress) and event.row is not None:
+            row = event.row
             minutes = (time.monotonic() - began) / 60
             console.note(
-                f"{strategy}, fold {fold}, epoch {row['epoch']}: loss {row['loss']:.3f}, "
+                f"{strategy}, {event.name}, epoch {row['epoch']}: loss {row['loss']:.3f}, "
                 f"held-out f1 {row['stop_f1']:.3f}, {minutes:.0f} min"
             )
 
-    return cross_validate(dataset, folder / strategy, recipe, folds=FOLDS, show=show)
+    return cross_validate(dataset, folder / strategy, recipe, folds=FOLDS, on_progress=tell)
 
 
 def train_longer(dataset: Dataset, folder: Path, strategy: str, longer: int) -> list[Report]:

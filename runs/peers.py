@@ -70,8 +70,8 @@ def predict_ours(model: Model, dataset: Dataset, *, whole: bool) -> Predictions:
     if not whole:
         return predict_dataset(model, dataset)
     paths = [str(path) for path in dataset.image_paths]
-    with console.progress_bar("ours", len(paths)) as progress:
-        rows = analyze(paths, model, progress=progress).rows()
+    with console.show_progress("ours", len(paths)) as on_progress:
+        rows = analyze(paths, model, on_progress=on_progress).rows()
     largest = {
         row["source"]: row for row in rows if row["status"] == "ok" and not row["face_index"]
     }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from openaffect.dataset import Dataset, open_dataset, save_dataset
 from openaffect.errors import InputError, UnknownName
 from openaffect.labels import EMOTIONS
 from openaffect.predictions import Predictions
+from openaffect.progress import Progress
 from openaffect.replication.affectnet2017 import ROWS, replicate_affectnet2017
 from openaffect.replication.experiment_data import claim_folder
 from openaffect.replication.experiments import (
@@ -60,23 +59,17 @@ class Watch:
 
     def __init__(self, kill_in: str = "", step: int = 0) -> None:
         self.said: list[str] = []
-        self.steps: dict[str, list[tuple[int, int]]] = {}
+        self.steps: dict[str, list[int]] = {}
         self.kill_in, self.step = kill_in, step
 
-    @contextlib.contextmanager
-    def bar(self, _what: str, _total: int | None) -> Iterator[Callable[[int], None]]:
-        yield lambda _: None
-
-    @contextlib.contextmanager
-    def training_bar(self, name: str) -> Iterator[Callable[[Any], None]]:
-        def show(moment: Any) -> None:
-            if moment.phase != "training":
-                return
-            self.steps.setdefault(name, []).append((moment.epoch, moment.step))
-            if name == self.kill_in and moment.step == self.step:
-                raise Killed
-
-        yield show
+    def __call__(self, event: Progress) -> None:
+        if event.line and not event.name:
+            self.said.append(event.line)
+        if event.phase != "training":
+            return
+        self.steps.setdefault(event.name, []).append(event.done)
+        if event.name == self.kill_in and event.done == self.step:
+            raise Killed
 
 
 def run(
@@ -87,9 +80,7 @@ def run(
     return replicate_affectnet2017(
         faces,
         folder,
-        bar=watch.bar,
-        training_bar=watch.training_bar,
-        say=watch.said.append,
+        on_progress=watch,
         **(values | options),
     )
 
@@ -384,9 +375,9 @@ def test_a_killed_network_goes_on_behind_its_checkpoint(faces: Dataset, tmp_path
         run(faces, tmp_path / "t", killed, **options)
     assert facts(tmp_path / "t")["rows"][0]["status"] == "not run"
     result = run(faces, tmp_path / "t", resumed, **options)
-    assert killed.steps["net"] == [(1, 1), (1, 2), (1, 3)]
+    assert killed.steps["net"] == [1, 2, 3]
     # A checkpoint is written when the next step has shown that it is good.
-    assert resumed.steps["net"][0] == (1, 3)
+    assert resumed.steps["net"][0] == 3
     assert [o.status for o in result.outcomes] == ["done"]
     assert [o.status for o in run(faces, tmp_path / "t", **options).outcomes] == ["kept"]
 

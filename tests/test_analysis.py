@@ -32,6 +32,7 @@ from openaffect.faces.finding import find_faces
 from openaffect.images import encode_image, read_image
 from openaffect.labels import EMOTIONS
 from openaffect.model import open_model
+from openaffect.progress import Progress
 from openaffect.synthetic import synthesize_face
 
 SEED = 2  # a frontal face that the cascade finds at every size used here
@@ -323,9 +324,9 @@ def test_pictures_are_taken_a_few_ahead_only(model, tmp_path):
 
 
 def test_progress_counts_pictures(face, two_faces, model):
-    seen: list[int] = []
-    look([two_faces, face, two_faces], model, batch_size=2, progress=seen.append)
-    assert seen == [1, 3, 3]
+    seen: list[Progress] = []
+    look([two_faces, face, two_faces], model, batch_size=2, on_progress=seen.append)
+    assert [event.done for event in seen] == [1, 3, 3]
 
 
 def test_sources(face, model, tmp_path):

@@ -18,6 +18,7 @@ from openaffect.cli import main
 from openaffect.errors import InputError, UnknownName
 from openaffect.images import encode_image
 from openaffect.model import open_model
+from openaffect.progress import Progress
 from openaffect.synthetic import synthesize_face
 
 ENGINES = ["processes", pytest.param("ray", marks=pytest.mark.slow)]
@@ -53,16 +54,16 @@ def rows_of(analysis):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_find_what_threads_find(folder, model, monkeypatch, engine, workers):
     monkeypatch.setattr(spreading, "_PHOTOS", 2)
-    seen: list[int] = []
+    seen: list[Progress] = []
     found = analyze(
-        folder, model, detector="haar", engine=engine, workers=workers, progress=seen.append
+        folder, model, detector="haar", engine=engine, workers=workers, on_progress=seen.append
     )
     ours, theirs = rows_of(found), rows_of(analyze(folder, model, detector="haar"))
     assert ours[0] == theirs[0]
     assert [row["status"] for row in ours[0]] == ["ok", "ok", "no_face_found", "error", "ok"]
     for mine, other in zip(ours[1], theirs[1], strict=True):
         assert mine == pytest.approx(other, abs=1e-6)
-    assert seen[-1] == 5
+    assert seen[-1].done == 5
 
 
 def test_a_run_by_processes_goes_on_after_a_kill(folder, model, tmp_path, monkeypatch):

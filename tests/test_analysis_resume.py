@@ -22,6 +22,7 @@ from openaffect.cli import main
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.images import encode_image
 from openaffect.model import open_model
+from openaffect.progress import Progress
 from openaffect.synthetic import synthesize_face
 from openaffect.unfinished import Parts, unfinished_folder
 
@@ -104,13 +105,13 @@ def test_a_killed_run_goes_on_where_it_was(pictures, folder, model, tmp_path, mo
         with pytest.raises(Killed):
             run(folder, model, out, batch_size=2)
     assert not out.exists()
-    seen: list[int] = []
-    run(folder, model, out, resume=True, progress=seen.append)
+    seen: list[Progress] = []
+    run(folder, model, out, resume=True, on_progress=seen.append)
     table = pq.read_table(out)
     assert close(
         without_tracks(table), without_tracks(analyze(folder, model, detector="haar").table)
     )
-    assert seen[-1] == 20 - pictures  # what was done is not done again
+    assert seen[-1].done == 20 - pictures  # what was done is not done again
     tracks = [row["track_id"] for row in table.to_pylist() if row["frame"] is not None]
     done = max(0, pictures - 3)
     assert tracks == ([0] * 16 if done in (0, 16) else [0] * done + [1] * (16 - done))
@@ -222,10 +223,10 @@ def test_the_drawing_of_a_finished_run_can_be_resumed(folder, model, tmp_path):
     with pytest.raises(Killed):
         run(folder, model, out, before_saving=fail)
     assert not out.exists()
-    seen: list[int] = []
+    seen: list[Progress] = []
     kept: list[Analysis] = []
-    run(folder, model, out, resume=True, before_saving=kept.append, progress=seen.append)
-    assert seen == [0]
+    run(folder, model, out, resume=True, before_saving=kept.append, on_progress=seen.append)
+    assert [event.done for event in seen] == [0]
     assert len(kept[0]) == 20
 
 
@@ -236,7 +237,7 @@ def test_ctrl_c_keeps_what_is_done(folder, model, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(folder, model, out, batch_size=1, progress=stop)
+        run(folder, model, out, batch_size=1, on_progress=stop)
     assert (unfinished_folder(out) / "000000.arrow").exists()
     assert len(run(folder, model, out, resume=True)) == 20
 

@@ -159,12 +159,12 @@ def test_a_camera_gives_a_row_for_every_frame_at_once(stream, model):
 
 
 def test_ctrl_c_is_the_end_of_a_camera_and_its_rows_are_kept(stream, model, tmp_path):
-    def stop(done):
-        if done == 4:
+    def stop(event):
+        if event.done == 4:
             raise KeyboardInterrupt
 
     out = tmp_path / "out.jsonl"
-    analysis = analyze_to_file(stream, model, out, detector="haar", progress=stop)
+    analysis = analyze_to_file(stream, model, out, detector="haar", on_progress=stop)
     assert len(analysis) in (3, 4)
     assert len(out.read_text().splitlines()) == len(analysis)
     with pytest.raises(InputError, match="cannot be resumed"):

@@ -36,6 +36,7 @@ LAYERS = (
         "weights",
         "texts",
         "model_files",
+        "progress",
         "licenses",
         "metrics",
         "pages",

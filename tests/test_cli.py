@@ -23,7 +23,7 @@ from openaffect.annotation import measure_agreement
 from openaffect.cli import command_names, main
 from openaffect.dataset import open_dataset
 from openaffect.labels import EMOTIONS
-from openaffect.training.moment import Moment
+from openaffect.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +169,9 @@ def test_drawing_is_seeded(tmp_path: Path, drawn: Path) -> None:
 def test_a_bar_never_cuts_off_a_number(width: int) -> None:
     stream = io.StringIO()
     bars = console._Bars(Console(file=stream, width=width, force_terminal=True))
-    what, total, done = console._bar_of(Moment("training", 12, 30, 1234, 2345))
-    assert (total, done) == (30 * 2345, 11 * 2345 + 1234)
-    task = bars.add_task(what, total=total)
-    bars.update(task, completed=done, note="750 faces/s · loss 1.234")
+    note = "750 faces/s · loss 1.234"
+    show = console._Shown(bars, "", None)
+    show(Progress("training", 11 * 2345 + 1234, 30 * 2345, title="epoch 12/30", note=note))
     bars.console.print(bars.get_renderable())
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
     for part in ("epoch 12/30", "27029/70350", "0:00:00", "left", "750 faces/s · loss 1.234"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import signal
 
 import pytest
+from rich.console import Console
 
 from openaffect import console
 from openaffect.cli import main
+from openaffect.progress import Progress, relabel
 from openaffect.texts import printable
 
 STEERING = {
@@ -24,6 +29,13 @@ STEERING = {
     "invisible": "\u200b\ufeff\u2060",
     "half a pair": "\ud800",
 }
+
+
+def tell(**texts: str) -> None:
+    with console.show_progress() as on_progress:
+        on_progress(Progress("working", **texts))  # type: ignore[arg-type]
+
+
 READABLE = ("Gefühl", "感情", "👩\u200d🚀", "نمی\u200cشود", "a\u200e", "é")
 
 
@@ -38,11 +50,24 @@ READABLE = ("Gefühl", "感情", "👩\u200d🚀", "نمی\u200cشود", "a\u200
         lambda text: console.print_table([text, "b"], [[text, 1]], title=text),
         lambda text: console.print_facts({"key": text}),
         lambda text: console.print_json({text: [text]}),
+        lambda text: tell(name=text, line=text, log=text, warning=text),
         lambda text: main(["info", text]),
         lambda text: main([text]),
         lambda text: main(["analyze", "--every", text, "a.jpg"]),
     ],
-    ids=["say", "note", "warn", "fail", "table", "facts", "json", "error", "usage", "option"],
+    ids=[
+        "say",
+        "note",
+        "warn",
+        "fail",
+        "table",
+        "facts",
+        "json",
+        "progress",
+        "error",
+        "usage",
+        "option",
+    ],
 )
 def test_what_steers_a_terminal_is_shown_as_its_code(name, show, capfd):
     show(f"a{STEERING[name]}b")
@@ -76,3 +101,95 @@ def test_wrong_usage_ends_with_two_and_help_with_nothing(capsys):
     assert main(["--help"]) == 0
     assert main(["--version"]) == 0
     assert main([]) == 2
+
+
+# ---- progress ---------------------------------------------------------------------------
+
+
+def drawn(bars: console._Bars) -> str:
+    """What a terminal shows of bars now."""
+    stream = io.StringIO()
+    bars.console.file = stream
+    bars.console.print(bars.get_renderable())
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+
+
+def make_bars() -> console._Bars:
+    return console._Bars(Console(file=io.StringIO(), width=100, force_terminal=True))
+
+
+def test_work_prints_its_lines_and_warnings(capsys):
+    with console.show_progress("working", 3) as on_progress:
+        on_progress(Progress("reading", 1, 3, note="fast"))
+        on_progress(Progress("reading", 2, 3, line="half", log="begun", warning="slow"))
+        relabel(on_progress, name="second")(Progress("reading", line="half", log="begun"))
+    assert capsys.readouterr() == (
+        "",
+        "warning: slow\nbegun\nhalf\nsecond: begun\nsecond: half\n",
+    )
+
+
+def test_a_log_is_for_those_who_see_no_bar(capsys):
+    console._Shown(make_bars(), "", None)(Progress("reading", line="half", log="begun"))
+    assert capsys.readouterr().err == "half\n"
+
+
+def test_each_phase_of_each_work_has_a_bar_and_the_last_is_seen():
+    bars = make_bars()
+    on_progress = console._Shown(bars, "", None)
+    for name in ("one", "two"):
+        tell = relabel(on_progress, name=name)
+        tell(Progress("reading", 3, 7, title="reading pictures"))
+        assert "reading pictures" in drawn(bars)
+        tell(Progress("training", 1, 9, title="epoch 1/3"))
+        tell(Progress("validation"))
+        assert drawn(bars).split()[0] == "validation"
+        tell(Progress("training", 4, 9, title="epoch 2/3", note="40 faces/s"))
+        seen = drawn(bars)
+        assert all(part in seen for part in ("epoch 2/3", "4/9", "40 faces/s"))
+        assert "validation" not in seen
+        assert len(seen.splitlines()) == 1
+    assert len(bars.tasks) == 6
+
+
+def test_a_title_is_that_of_one_bar_which_is_there_from_the_start():
+    bars = make_bars()
+    on_progress = console._Shown(bars, "adding faces", 12)
+    assert "adding faces" in drawn(bars)
+    assert "0/12" in drawn(bars)
+    on_progress(Progress("writing", 5))
+    assert "5/12" in drawn(bars)
+    on_progress(Progress("predicting", 6, 20))
+    assert "adding faces" in drawn(bars)
+    assert "6/20" in drawn(bars)
+    assert len(bars.tasks) == 1
+
+
+def work(*steps: Progress | None) -> None:
+    """Tell of steps, with Ctrl-C where one is None."""
+    with console.show_progress() as on_progress:
+        for step in steps:
+            if step is None:
+                signal.raise_signal(signal.SIGINT)
+            else:
+                on_progress(step)
+
+
+def test_ctrl_c_waits_for_the_next_event_where_work_asks_for_that(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    step, end = Progress("training", 1, 9, stop_at_next=True), Progress("validation", line="end")
+    with pytest.raises(KeyboardInterrupt):
+        work(step, None, end, Progress("exporting", line="too far"))
+    assert capsys.readouterr().err == (
+        "stopping after this step; Ctrl-C again stops at once\nend\n"
+    )
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_ends_other_work_at_once_and_the_second_one_ends_any(capsys):
+    step, end = Progress("training", 1, 9, stop_at_next=True), Progress("exporting", line="end")
+    with pytest.raises(KeyboardInterrupt):
+        work(step, None, None, end)
+    with pytest.raises(KeyboardInterrupt):
+        work(step, Progress("exporting"), None, end)
+    assert "end" not in capsys.readouterr().err

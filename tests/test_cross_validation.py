@@ -27,15 +27,15 @@ def test_a_cut_off_cross_validation_goes_on_and_judges_every_face(tmp_path, monk
 
     dataset = make_faces(tmp_path / "data", 60, change=pair)
     recipe = fast_recipe(epochs=6)
-    trained: list[int] = []
+    trained: list[str] = []
 
-    def stop(fold, moment) -> None:
-        trained.append(fold)
-        if fold == 2 and moment.phase == "training":
+    def stop(event) -> None:
+        trained.append(event.name)
+        if event.name == "fold 2 of 3" and event.phase == "training":
             raise Stop
 
     with pytest.raises(Stop):
-        cross_validate(dataset, tmp_path / "cv", recipe, folds=3, show=stop)
+        cross_validate(dataset, tmp_path / "cv", recipe, folds=3, on_progress=stop)
     first = (tmp_path / "cv" / "1" / "model.onnx", tmp_path / "cv" / "1" / "predictions.parquet")
     written = first[1].stat().st_mtime_ns
     seen: dict[int, set[str]] = {}

@@ -26,6 +26,7 @@ from openaffect.faces.near_search import ALIKE, Components, NearSearch, count_bi
 from openaffect.faces.signatures import Signatures, correlate, dhash, mirror, sign_face
 from openaffect.images import encode_image
 from openaffect.labels import Expression
+from openaffect.progress import Progress
 from openaffect.synthetic import synthesize_faces
 
 
@@ -322,9 +323,9 @@ def test_leaks_conflicts_and_counts(tmp_path: Path) -> None:
         FaceRow("5", "e.png", expression=Expression.SAD),
     ]
     files = {"a.png": data, "b.png": data, "c.png": data, "d.png": other, "e.png": other}
-    progress: list[int] = []
-    result = check_dataset(make(tmp_path / "d", files, rows), progress=progress.append)
-    assert progress == [5]
+    seen: list[Progress] = []
+    result = check_dataset(make(tmp_path / "d", files, rows), on_progress=seen.append)
+    assert [(event.done, event.total) for event in seen] == [(5, 5)]
     assert [c.face_ids for c in result.leaks] == [("1", "2", "3")]
     assert [c.face_ids for c in result.conflicts] == [("1", "2", "3")]
     assert result.leaked == {"validation": 2, "test": 0}

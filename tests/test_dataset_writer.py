@@ -25,6 +25,7 @@ from openaffect.errors import DestinationExists, FormatError, InputError
 from openaffect.face_row import FaceRow
 from openaffect.fingerprints import ContentHash, RowsHash
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.progress import Progress
 from openaffect.schemas import ANNOTATIONS, FACES, PROVENANCE
 
 
@@ -504,10 +505,10 @@ def test_written_pictures_are_where_the_rows_say(tmp_path):
 
 
 def test_progress_ends_with_all_rows_kept_or_rejected(tmp_path):
-    seen: list[int] = []
+    seen: list[Progress] = []
     rows = [FaceRow(f"f{number % 500}", "a.png") for number in range(600)]
-    write(tmp_path / "d", rows, progress=seen.append)
-    assert seen == [256, 512, 600]
+    write(tmp_path / "d", rows, on_progress=seen.append)
+    assert [event.done for event in seen] == [256, 512, 600]
 
 
 def fail_after_one_row(path, **options):

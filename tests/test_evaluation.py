@@ -22,6 +22,7 @@ from openaffect.face_row import FaceRow
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EMOTIONS, EXPRESSIONS, LABEL_SETS, Expression
 from openaffect.predictions import Predictions, read_predictions
+from openaffect.progress import Progress
 from openaffect.reports import evaluate, open_report
 
 N, H, S = EMOTIONS[:3]
@@ -629,9 +630,9 @@ def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
 
 def test_progress_is_told(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", [N, H])
-    said: list[str] = []
-    score(dataset, predict(dataset, [N, H]), progress=said.append)
-    assert said == ["expressions", "valence and arousal"]
+    said: list[Progress] = []
+    score(dataset, predict(dataset, [N, H]), on_progress=said.append)
+    assert [event.phase for event in said] == ["expressions", "valence and arousal"]
 
 
 def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:

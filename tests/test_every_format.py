@@ -17,6 +17,7 @@ from openaffect import lookup
 from openaffect.errors import DestinationExists, FormatError, InputError, UnknownName
 from openaffect.formats import export_dataset, import_dataset
 from openaffect.images import SUFFIXES
+from openaffect.progress import Progress
 from openaffect.schemas import FACES
 
 NAMES = lookup.names("openaffect.formats")
@@ -226,9 +227,9 @@ def test_an_unknown_option_is_refused_by_name(name, whole, tmp_path):
 @every_exported
 def test_progress_counts_every_row(name, whole, tmp_path):
     export_dataset(name, whole, tmp_path / "out")
-    seen: list[int] = []
-    import_dataset(name, tmp_path / "out", tmp_path / "data", progress=seen.append)
-    assert seen[-1] == 24
+    seen: list[Progress] = []
+    import_dataset(name, tmp_path / "out", tmp_path / "data", on_progress=seen.append)
+    assert seen[-1].done == 24
 
 
 @every_exported

@@ -50,9 +50,7 @@ def run(
     return replicate_giguere2020(
         faces,
         folder,
-        bar=watch.bar,
-        training_bar=watch.training_bar,
-        say=watch.said.append,
+        on_progress=watch,
         **(values | options),
     )
 

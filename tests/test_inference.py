@@ -34,6 +34,7 @@ from openaffect.labels import EMOTIONS, Expression, parse_labels
 from openaffect.model import CARD_KEY, Card, Outputs, open_model
 from openaffect.parallel import map_in_order
 from openaffect.predictions import Predictions, align_predictions, open_predictions
+from openaffect.progress import Progress
 from openaffect.reports import compare, evaluate
 
 SIZE = (32, 32)
@@ -192,9 +193,9 @@ def test_the_fingerprint_is_that_of_the_rows_that_were_predicted(tmp_path, model
 
 
 def test_progress_counts_rows_and_ends_at_all_of_them(tmp_path, model):
-    seen: list[int] = []
-    predict_dataset(model, build(tmp_path, noise(5)), batch_size=2, progress=seen.append)
-    assert seen == [2, 4, 5]
+    seen: list[Progress] = []
+    predict_dataset(model, build(tmp_path, noise(5)), batch_size=2, on_progress=seen.append)
+    assert [event.done for event in seen] == [2, 4, 5]
 
 
 def test_numbers_below_one_are_refused(tmp_path, model):

@@ -16,6 +16,7 @@ from openaffect.errors import DestinationExists, InputError
 from openaffect.faces.boxes import Box
 from openaffect.images import encode_image, read_image
 from openaffect.labels import EMOTIONS, EXPRESSIONS
+from openaffect.progress import Progress
 
 
 def row(box=(150, 120, 100, 120), **values):
@@ -208,8 +209,8 @@ def test_a_folder_of_drawings_mirrors_the_pictures(tmp_path):
     rows = [row(source=sources[0]), row(source=sources[0], box=(300, 100, 80, 90))]
     rows += [row(source=source) for source in sources[1:]]
     rows += [row(source=gone, status="error", error="missing") | {"box": None}]
-    seen: list[int] = []
-    drawn = overlay_folder(analysis_of(*rows), tmp_path / "out", progress=seen.append)
+    seen: list[Progress] = []
+    drawn = overlay_folder(analysis_of(*rows), tmp_path / "out", on_progress=seen.append)
     relative = {s.removeprefix(f"{tmp_path}/in/"): p for s, p in drawn.items()}
     out = {
         name: path and path.relative_to(tmp_path / "out").as_posix()
@@ -223,7 +224,7 @@ def test_a_folder_of_drawings_mirrors_the_pictures(tmp_path):
         "deep/B-2.png": "deep/B-2-2.png",
         "gone.jpg": None,
     }
-    assert seen == [1, 2, 3, 4, 5, 6]
+    assert [event.done for event in seen] == [1, 2, 3, 4, 5, 6]
     files = sorted(
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")
     )

@@ -38,7 +38,7 @@ from openaffect.publishing.page import render_page as render_release
 from openaffect.replication.affectnet2017 import AffectNet2017
 from openaffect.replication.affectnet2017_page import render_affectnet2017
 from openaffect.replication.experiment_data import compare_rows
-from openaffect.replication.experiments import Experiment, ExperimentConfig, ExperimentResult, Show
+from openaffect.replication.experiments import Experiment, ExperimentConfig, ExperimentResult
 from openaffect.replication.giguere2020 import TABLES, Giguere2020
 from openaffect.replication.giguere2020_page import render_giguere2020
 from openaffect.replication.giguere2020_tables import SIX, SPLITS
@@ -146,9 +146,8 @@ def outcomes(report: Report) -> tuple[ExperimentResult, ...]:
 
 
 def setup(hostile: Dataset, split: str = SCRIPT) -> ExperimentConfig:
-    nothing: Any = None
-    show = Show(nothing, nothing, nothing)
-    return ExperimentConfig(hostile, SCRIPT, Path(SCRIPT), split, show, settings=(SCRIPT,))
+    silent: Any = None
+    return ExperimentConfig(hostile, SCRIPT, Path(SCRIPT), split, silent, settings=(SCRIPT,))
 
 
 def affectnet2017_page(hostile: Dataset, report: Report) -> str:

@@ -72,7 +72,12 @@ def test_a_file_holds_what_predict_dataset_gives(tmp_path, dataset, model, split
     seen = []
     out = tmp_path / "p.parquet"
     summary = predict_to_file(
-        model, dataset.path, out, split=split, batch_size=4, progress=lambda *s: seen.append(s)
+        model,
+        dataset.path,
+        out,
+        split=split,
+        batch_size=4,
+        on_progress=lambda e: seen.append((e.done, e.total)),
     )
     chosen = dataset if split is None else dataset.where(split=split)
     predict_dataset(model, chosen, batch_size=4).save(tmp_path / "whole.parquet")
@@ -201,7 +206,7 @@ def test_workers_predict_the_same(tmp_path, dataset, model, monkeypatch, engine,
         batch_size=3,
         engine=engine,
         workers=workers,
-        progress=lambda *done: seen.append(done),
+        on_progress=lambda e: seen.append((e.done, e.total)),
     )
     assert columns(out)[1] == columns(whole)[1]
     ours, theirs = open_predictions(out), open_predictions(whole)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.errors import DestinationExists, InputError
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.progress import Progress
 from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 
 E = Expression
@@ -60,12 +61,14 @@ def test_says_all_that_is_known_of_a_face(drawn):
 
 
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_processes(drawn, tmp_path):
-    done: list[int] = []
-    again = synthesize_dataset(tmp_path / "again", COUNTS, size=48, workers=3, progress=done.append)
+    done: list[Progress] = []
+    again = synthesize_dataset(
+        tmp_path / "again", COUNTS, size=48, workers=3, on_progress=done.append
+    )
     assert len(again) > 16  # so that processes are started
     assert pictures(again) == pictures(drawn)
     assert again.fingerprint() == drawn.fingerprint()
-    assert done == list(range(1, 19))
+    assert [event.done for event in done] == list(range(1, 19))
 
 
 def test_another_seed_gives_other_faces(drawn, tmp_path):
@@ -110,12 +113,12 @@ def test_an_existing_dataset_is_replaced_only_on_demand(tmp_path):
 
 
 def test_a_failure_on_the_way_leaves_nothing(tmp_path):
-    def fail(done: int) -> None:
-        if done == 3:
+    def fail(event: Progress) -> None:
+        if event.done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthesize_dataset(tmp_path / "faces", COUNTS, size=32, workers=2, progress=fail)
+        synthesize_dataset(tmp_path / "faces", COUNTS, size=32, workers=2, on_progress=fail)
     assert list(tmp_path.iterdir()) == []
 
 

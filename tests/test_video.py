@@ -21,6 +21,7 @@ from openaffect.analysis.videos import SUFFIXES, Video, is_video
 from openaffect.errors import DestinationExists, InputError, MissingExtra
 from openaffect.images import encode_image, read_image
 from openaffect.model import open_model
+from openaffect.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -414,12 +415,13 @@ def test_videos_and_photos_are_drawn_side_by_side(film, frames, model, tmp_path)
     (folder / "a.png").write_bytes(encode_image(frames[0]))
     (folder / "a.mp4").write_bytes(film.read_bytes())
     (folder / "zero.mp4").write_bytes(b"")
-    seen: list[int] = []
-    made = overlay_folder(look(folder, model), tmp_path / "out", progress=seen.append)
+    seen: list[Progress] = []
+    made = overlay_folder(look(folder, model), tmp_path / "out", on_progress=seen.append)
     names = {k.rsplit("/", 1)[-1]: v and v.name for k, v in made.items()}
     assert names == {"a.png": "a.png", "a.mp4": "a.mp4", "zero.mp4": None}
-    assert seen == sorted(seen)
-    assert seen[-1] == 25
+    counts = [event.done for event in seen]
+    assert counts == sorted(counts)
+    assert counts[-1] == 25
     assert read_image(tmp_path / "out" / "a.png").shape == (300, 400, 3)
     with pytest.raises(DestinationExists):
         overlay_folder(look(folder, model, every=9), tmp_path / "out")

@@ -14,15 +14,16 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from rich import progress as rich_progress
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -30,11 +31,8 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from openaffect.texts import UNSAFE, counted, printable
-
-if TYPE_CHECKING:
-    from openaffect.training.moment import Moment
-
+from openaffect.progress import OnProgress, Progress
+from openaffect.texts import UNSAFE, printable
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -176,83 +174,87 @@ def print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A bar on stderr while it is a terminal.
+def show_progress(title: str = "", total: int | None = None) -> Iterator[OnProgress]:
+    """Show what work tells of itself: lines and warnings on stderr, and bars while it is a terminal.
 
-    Yields a function that takes the number done and, where it was not known before, of all.
+    Args:
+        title: of one bar for all, which is there from the start; by default each phase has its own.
+        total: where the work does not tell it.
+
+    Yields:
+        What the work is to call. It raises KeyboardInterrupt where Ctrl-C was pressed before, and
+        should wait for this event.
     """
-    if not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    with _Bars(err()) as bars:
-        task = bars.add_task(what, total=total)
-        yield lambda done, of=total: bars.update(task, completed=done, total=of)
+    with contextlib.ExitStack() as stack:
+        bars = stack.enter_context(_Bars(err())) if sys.stderr.isatty() else None
+        shown = _Shown(bars, title, total)
+        stack.enter_context(shown.interruptible())
+        yield shown
 
 
-@contextlib.contextmanager
-def training_bar(name: str) -> Iterator[Callable[[Moment], None]]:
-    """Progress of a training: a bar on a terminal, and one line an epoch on stderr."""
-    console = err()
-    with contextlib.ExitStack() as stack, _interrupts() as interrupted:
-        bars = stack.enter_context(_Bars(console)) if sys.stderr.isatty() else None
-        tasks: dict[str, Any] = {}
+class _Shown:
+    """Progress on stderr."""
 
-        def show(moment: Moment) -> None:
-            if interrupted() and moment.phase == "training":
-                raise KeyboardInterrupt  # between two steps: what is kept is whole
-            if moment.note:
-                warn(moment.note)
-            if moment.phase == "finished":
-                console.print(
-                    Text(f"{printable(name)}: this run has finished already; training is skipped")
-                )
-            if moment.phase == "exporting" and moment.best:
-                early = ", the training stopped early" * (moment.epoch < moment.epochs)
-                kept = f"epoch {moment.best} of {moment.epoch} is kept{early}"
-                console.print(Text(f"{printable(name)}: {kept}"))
-            if bars is None and moment.phase == "training" and not tasks:
-                # A log file should not stay empty until the first epoch ends.
-                tasks["said"] = None
-                steps = f"{counted(moment.epochs, 'epoch')} of {counted(moment.steps, 'step')}"
-                console.print(Text(f"{printable(name)}: training, {steps}"))
-            if moment.row is not None:
-                console.print(Text(f"{printable(name)}: {_epoch_line(moment)}"))
-            if bars is None:
-                return
-            what, total, done = _bar_of(moment)
-            for phase, task in tasks.items():  # hidden ones keep their time and their speed
-                bars.update(task, visible=phase == moment.phase)
-            if moment.phase not in tasks:
-                tasks[moment.phase] = bars.add_task(what, total=total)
-            task = tasks[moment.phase]
-            bars.update(task, description=what, completed=done, total=total, note=_speed(moment))
+    def __init__(self, bars: _Bars | None, title: str, total: int | None) -> None:
+        self._bars, self._title, self._total = bars, title, total
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._waits = self._pressed = False
+        if title:
+            self._draw(Progress(title))
 
-        yield show
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Let work end where it can go on later: yields what tells whether Ctrl-C was pressed.
-
-    The second one ends it at once. Only the main thread hears signals.
-    """
-    pressed = False
-
-    def handle(*_: object) -> None:
-        nonlocal pressed
-        if pressed:
+    def __call__(self, event: Progress) -> None:
+        name = f"{event.name}: " if event.name else ""
+        if event.warning:
+            warn(event.warning)
+        if event.log and self._bars is None:
+            note(name + event.log)
+        if event.line:
+            note(name + event.line)
+        if self._pressed:
             raise KeyboardInterrupt
-        pressed = True
-        note("stopping after this step; Ctrl-C again stops at once")
+        self._waits = event.stop_at_next
+        self._draw(event)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def _draw(self, event: Progress) -> None:
+        bars = self._bars
+        if bars is None:
+            return
+        total = self._total if event.total is None else event.total
+        title = self._title or event.title or event.phase
+        key = ("", "") if self._title else (event.name, event.phase)
+        for other, task in self._tasks.items():  # hidden ones keep their time and their speed
+            bars.update(task, visible=other == key)
+        if key not in self._tasks:
+            self._tasks[key] = bars.add_task(title, total=total)
+        bars.update(
+            self._tasks[key],
+            description=printable(title),
+            completed=event.done,
+            total=total,
+            note=printable(event.note),
+        )
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let work end at its next event, where the last one asked for that.
+
+        The second Ctrl-C ends it at once. Only the main thread hears signals.
+        """
+
+        def handle(*_: object) -> None:
+            if self._pressed or not self._waits:
+                raise KeyboardInterrupt
+            self._pressed = True
+            note("stopping after this step; Ctrl-C again stops at once")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -279,7 +281,7 @@ class _TimeLeft(TimeRemainingColumn):
         return Text() if task.total is None else super().render(task).append(" left")
 
 
-class _Bars(Progress):
+class _Bars(rich_progress.Progress):
     """Bars with a remark at their end."""
 
     def __init__(self, console: Console) -> None:
@@ -307,33 +309,6 @@ class _Bars(Progress):
 def _whole(width: int) -> Column:
     """A column that is never cut off."""
     return Column(no_wrap=True, min_width=width)
-
-
-def _bar_of(moment: Moment) -> tuple[str, int | None, int]:
-    if moment.phase == "training":
-        # Over all epochs, so that the time left is that of the training.
-        done = (moment.epoch - 1) * moment.steps + moment.step
-        return f"epoch {moment.epoch}/{moment.epochs}", moment.epochs * moment.steps, done
-    if moment.phase == "reading":
-        return "reading pictures", moment.steps, moment.step
-    return moment.phase, None, 0
-
-
-def _speed(moment: Moment) -> str:
-    if moment.phase != "training" or math.isnan(moment.rate):
-        return ""
-    return f"{moment.rate:,.0f} faces/s · loss {moment.loss:.3f}"
-
-
-def _epoch_line(moment: Moment) -> str:
-    row = moment.row or {}
-    names = {"stop_accuracy": "accuracy", "stop_f1": "F1", "stop_ccc": "CCC", "stop_loss": "loss"}
-    scores = " · ".join(f"{text} {row[key]:.3f}" for key, text in names.items() if key in row)
-    best = " · best so far" if row.get("best") else ""
-    return (
-        f"epoch {row['epoch']}/{moment.epochs} · loss {row['loss']:.3f} · "
-        f"held-out {scores}{best} · {row['seconds']:.0f} s"
-    )
 
 
 def _is_number(text: str) -> bool:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from openaffect.fingerprints import ContentHash, RowsHash
 from openaffect.image_headers import content_path, suffix_of_format
 from openaffect.image_links import check_links, record_link
 from openaffect.images import check_header, encode_image, image_size, read_image_file
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_folder
 from openaffect.tables import parquet_writer, reject_doubled
 
@@ -82,7 +83,7 @@ class DatasetWriter:
         check_images: bool,
         copy_to: Path | None = None,
         hard_links: bool = False,
-        progress: Callable[[int], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self.folder = folder
         self.images_folder = images_folder
@@ -91,7 +92,7 @@ class DatasetWriter:
         self._check_images = check_images
         self._copy_to = copy_to
         self._hard_links = hard_links
-        self._progress = progress
+        self._on_progress = on_progress
         self._done = 0
         self._rows: list[FaceRow] = []
         self._ids: set[int] = set()
@@ -218,8 +219,8 @@ class DatasetWriter:
 
     def _count_done(self) -> None:
         self._done += 1
-        if self._progress is not None and self._done % 256 == 0:
-            self._progress(self._done)
+        if self._on_progress is not None and self._done % 256 == 0:
+            self._on_progress(Progress("writing", self._done))
 
     def _judge(self, row: FaceRow, *, is_there: bool) -> None:
         check_row(row)
@@ -295,8 +296,8 @@ class DatasetWriter:
         self._flush()
         self._flush_annotations()
         self._abort()
-        if self._progress is not None:
-            self._progress(self._done)
+        if self._on_progress is not None:
+            self._on_progress(Progress("writing", self._done))
         if not self.summary.rows:
             raise InputError(_nothing_kept(self.summary, info.source))
         if not self.summary.rejected:
@@ -332,7 +333,7 @@ def write_dataset(
     hard_links: bool = False,
     overwrite: bool = False,
     check_images: bool = True,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[DatasetWriter]:
     """Write a dataset folder row by row; it appears, whole, when the block ends without an error.
 
@@ -349,7 +350,7 @@ def write_dataset(
             can, instead of copies.
         overwrite: replace an existing dataset.
         check_images: look at the first bytes of every picture.
-        progress: called now and then with the number of rows done, kept or rejected.
+        on_progress: called now and then with the number of rows done, kept or rejected.
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
@@ -365,7 +366,7 @@ def write_dataset(
             inside.mkdir()
         copy_to = inside if linked is not None and copy_images else None
         writer = DatasetWriter(
-            folder, linked or inside, check_images, copy_to, hard_links, progress
+            folder, linked or inside, check_images, copy_to, hard_links, on_progress
         )
         try:
             yield writer

@@ -13,8 +13,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from openaffect.dataset import Dataset, open_dataset
@@ -23,16 +21,13 @@ from openaffect.errors import DestinationExists, MismatchError
 from openaffect.inference import predict_dataset
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
+from openaffect.progress import OnProgress, Progress, relabel
 from openaffect.reports import Report, compare, evaluate
 from openaffect.storage import atomic_file
 from openaffect.synthetic.dataset import synthesize_dataset
 from openaffect.training import load_recipe, require_training, train
-from openaffect.training.moment import Moment
 
 STRATEGIES = ("imbalanced", "weighted-loss")
-
-Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-TrainingBar = Callable[[str], AbstractContextManager[Callable[[Moment], None]]]
 
 # AffectNet's published training and validation counts, in thousands: the skew that the
 # strategies are for.
@@ -53,25 +48,23 @@ _ASKED = "demo.json"  # so that an interrupted demo goes on with what it was ask
 def run_demo(
     folder: str | Path,
     *,
-    bar: Bar,
-    training_bar: TrainingBar,
-    say: Callable[[str], None],
     faces: int = 3000,
     epochs: int = 8,
     seed: int = 0,
     overwrite: bool = False,
     resume: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Draw faces, train two strategies against class imbalance, judge and compare them.
 
     Args:
         folder: to make.
-        bar, training_bar, say: how progress is shown; see `openaffect.console`.
         faces: to learn from; as skewed as AffectNet.
         epochs: of each training.
         seed: of everything random.
         overwrite: replace what an earlier demo left in the folder.
         resume: go on with an interrupted demo of the same faces, epochs and seed.
+        on_progress: called with what each step tells, under the name of its strategy.
 
     Returns:
         The path of `report.html`.
@@ -82,6 +75,7 @@ def run_demo(
         MissingExtra: the extra `train` is not installed; nothing is made then.
     """
     require_training()
+    on_progress = on_progress or (lambda _: None)
     folder = Path(folder)
     asked = {"faces": faces, "epochs": epochs, "seed": seed}
     resume = resume and (folder / _ASKED).is_file()
@@ -106,20 +100,21 @@ def run_demo(
     if resume and (folder / "faces" / "dataset.json").is_file():
         dataset = open_dataset(folder / "faces")
     else:
-        say(f"1/4 synthesizing {total:,} faces")
-        with bar("synthesizing", total) as progress:
-            dataset = synthesize_dataset(
-                folder / "faces",
-                counts,
-                seed=seed,
-                size=_SIZE,
-                name="synthetic faces",
-                overwrite=overwrite,
-                progress=progress,
-            )
+        line = f"1/4 synthesizing {total:,} faces"
+        on_progress(Progress("synthesizing", 0, total, line=line))
+        dataset = synthesize_dataset(
+            folder / "faces",
+            counts,
+            seed=seed,
+            size=_SIZE,
+            name="synthetic faces",
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
     reports = []
     for number, strategy in enumerate(STRATEGIES, start=2):
-        say(f"{number}/4 training, predicting and evaluating: {strategy}")
+        line = f"{number}/4 training, predicting and evaluating: {strategy}"
+        on_progress(Progress("starting", line=line))
         reports.append(
             _run_strategy(
                 dataset,
@@ -129,11 +124,10 @@ def run_demo(
                 seed,
                 overwrite and not resume,
                 resume,
-                bar,
-                training_bar,
+                relabel(on_progress, name=strategy),
             )
         )
-    say("4/4 comparing")
+    on_progress(Progress("comparing", line="4/4 comparing"))
     comparison = compare(reports, names=STRATEGIES)
     return comparison.save(
         folder / "report.html",
@@ -157,20 +151,26 @@ def _run_strategy(
     seed: int,
     overwrite: bool,
     resume: bool,
-    bar: Bar,
-    training_bar: TrainingBar,
+    on_progress: OnProgress,
 ) -> Report:
     recipe = load_recipe(
         f"resnet-small-{strategy}",
         [*_SETTINGS, f"epochs={epochs}", f"seed={seed}"],
     )
-    with training_bar(strategy) as show:
-        train(dataset, folder / "run", recipe, resume=resume, overwrite=overwrite, show=show)
+    train(
+        dataset,
+        folder / "run",
+        recipe,
+        resume=resume,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
     overwrite = overwrite or resume
     scored = dataset.where(split="test")
-    with bar("predicting", len(scored)) as progress:
-        predictions = predict_dataset(open_model(folder / "run"), scored, progress=progress)
+    model = open_model(folder / "run")
+    predictions = predict_dataset(model, scored, on_progress=on_progress)
     predictions.save(folder / "predictions.parquet", overwrite=overwrite)
+    on_progress(Progress("evaluating"))
     report = evaluate(dataset, predictions)
     report.save(folder / "report", dataset=dataset, overwrite=overwrite)
     return report

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from openaffect.labels import Expression
 from openaffect.model import Card, Model, Outputs, open_model
 from openaffect.parallel import is_worker, map_in_order
 from openaffect.predictions import Predictions
+from openaffect.progress import OnProgress, Progress
 
 NOT_FINITE = "the model gave values that are not finite"
 """The `error` of a face whose outputs hold NaN or infinity."""
@@ -66,7 +67,7 @@ def predict_dataset(
     *,
     batch_size: int = 64,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Predictions:
     """Predict every face of a dataset, framed by the crop rule of the model's card.
 
@@ -75,7 +76,7 @@ def predict_dataset(
         dataset: its pictures are read one by one; a null box says that the picture is the crop.
         batch_size: faces that the model sees at once.
         workers: threads that decode and crop; None for one per CPU core.
-        progress: called now and then with the number of rows done so far.
+        on_progress: called now and then with the number of rows done so far.
     Returns:
         One row per face, in the order of the dataset. A picture that cannot be read, and a face
         with outputs that are not finite, is a row without values whose `error` says why.
@@ -84,7 +85,9 @@ def predict_dataset(
         InputError: `batch_size` or `workers` below 1.
         FormatError: the model's `expression` gives no probabilities.
     """
-    made = predict_faces(model, dataset, batch_size=batch_size, workers=workers, progress=progress)
+    made = predict_faces(
+        model, dataset, batch_size=batch_size, workers=workers, on_progress=on_progress
+    )
     made_with = describe_model(model) | {
         "dataset": dataset.info.name,
         "dataset_fingerprint": dataset.fingerprint(),
@@ -99,12 +102,12 @@ def predict_faces(
     batch_size: int = 64,
     workers: int | None = None,
     detector: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Predictions:
     """Predictions whose `made_with` is empty: part of the work of `predict_dataset`, which see.
 
     Args:
-        model, dataset, batch_size, workers, progress: as there.
+        model, dataset, batch_size, workers, on_progress: as there.
         detector: also look whether this one `finding.sees_face` in each crop.
     """
     _check_positive(batch_size=batch_size, workers=workers)
@@ -167,12 +170,12 @@ def predict_faces(
             crops.append(piece)
         if len(crops) == batch_size:
             flush()
-            if progress is not None:
-                progress(row + 1)
+            if on_progress is not None:
+                on_progress(Progress("predicting", row + 1, len(dataset)))
     if crops:
         flush()
-    if progress is not None:
-        progress(len(dataset))
+    if on_progress is not None:
+        on_progress(Progress("predicting", len(dataset), len(dataset)))
     if affect is not None and np.isnan(affect).all():
         affect = None
     labels = sorted_labels(model.card)

@@ -26,6 +26,7 @@ from openaffect.inference import describe_model, open_worker_model, predict_face
 from openaffect.model import Model
 from openaffect.parallel import check_engine, map_in_order
 from openaffect.predictions import metadata_of, warn_of_learned
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_file
 from openaffect.tables import parquet_writer
 from openaffect.unfinished import Parts, open_parts
@@ -82,7 +83,7 @@ def predict_to_file(
     workers: int | None = None,
     engine: str = "threads",
     ray_address: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PredictionSummary:
     """Predict a dataset of any size into a file, portion by portion; a killed run can go on.
 
@@ -100,7 +101,7 @@ def predict_to_file(
             with one thread; None for one per CPU core.
         engine, ray_address: see `parallel.map_in_order`. With threads the model itself takes all
             cores.
-        progress: called now and then with the number of faces done, and of all.
+        on_progress: called now and then with the number of faces done, and of all.
 
     Raises:
         DestinationExists: the file is there, or an unfinished run without `resume`.
@@ -127,11 +128,9 @@ def predict_to_file(
     done = parts.states[-1] if parts.states else _Done(0, 0)
     portions = _portions_after(dataset, done, split, faces)
 
-    before = done.predicted
-
-    def report(count: int) -> None:
-        if progress is not None:
-            progress(count, known.rows)
+    def report(event: Progress) -> None:
+        if on_progress is not None:
+            on_progress(dataclasses.replace(event, total=known.rows))
 
     if engine == "threads":
         predicted = _predict_here(model, portions, batch_size, workers, detector, report)
@@ -141,7 +140,8 @@ def predict_to_file(
             portions,
             nothing.to_table(),
             {"workers": workers, "engine": engine, "ray_address": ray_address},
-            lambda count: report(before + count),
+            done.predicted,
+            report,
         )
     for made, done in predicted:
         batches = made.combine_chunks().to_batches()
@@ -164,13 +164,13 @@ def _predict_here(
     batch_size: int,
     workers: int | None,
     detector: str | None,
-    report: Callable[[int], None],
+    on_progress: OnProgress,
 ) -> Iterator[tuple[pa.Table, _Done]]:
     for chosen, done in portions:
         before = done.predicted - len(chosen)
 
-        def add(count: int, before: int = before) -> None:
-            report(before + count)
+        def add(event: Progress, before: int = before) -> None:
+            on_progress(dataclasses.replace(event, done=before + event.done))
 
         made = predict_faces(
             model,
@@ -178,7 +178,7 @@ def _predict_here(
             batch_size=batch_size,
             workers=workers,
             detector=detector,
-            progress=add,
+            on_progress=add,
         )
         yield made.to_table(), done
 
@@ -188,9 +188,13 @@ def _predict_by_workers(
     portions: Iterator[tuple[Dataset, _Done]],
     none: pa.Table,
     crew: dict[str, Any],
-    report: Callable[[int], None],
+    count: int,
+    on_progress: OnProgress,
 ) -> Iterator[tuple[pa.Table, _Done]]:
-    """The portions in order; workers take them in pieces, also of the next portion."""
+    """The portions in order; workers take them in pieces, also of the next portion.
+
+    `count` faces were predicted before.
+    """
     under_way: deque[tuple[int, _Done]] = deque()  # number of pieces of each portion
     pieces: list[pa.Table] = []
 
@@ -209,12 +213,11 @@ def _predict_by_workers(
             yield pa.concat_tables(made) if made else none, done
 
     answers = map_in_order(predict, share_out(), ahead=_AHEAD, **crew)
-    count = 0
     for piece in answers:
         pieces.append(piece)
         count += len(piece)
         yield from finished()
-        report(count)
+        on_progress(Progress("predicting", count))
     yield from finished()
 
 

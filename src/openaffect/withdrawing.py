@@ -7,7 +7,6 @@ import functools
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from openaffect.faces.signatures import sign_face
 from openaffect.image_links import list_links
 from openaffect.images import read_image, read_image_file
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_file
 from openaffect.withdrawals import FILE, Match, Withdrawals, find_withdrawn, write_withdrawn
 
@@ -48,7 +48,7 @@ class WithdrawSummary:
 def remove_withdrawn(
     path: str | Path,
     *more: str | Path,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> WithdrawSummary:
     """Delete withdrawn faces of a dataset, their annotations, and their images if they lie inside.
 
@@ -58,7 +58,7 @@ def remove_withdrawn(
     Args:
         path: the dataset.
         more: `withdrawn.csv` files beside its own.
-        progress: called with the number of images looked at so far.
+        on_progress: called with the number of images looked at so far.
 
     Raises:
         FormatError: no dataset, or no list of withdrawals.
@@ -68,7 +68,7 @@ def remove_withdrawn(
     dataset = open_dataset(path)
     withdrawn = find_withdrawn(path, *more)
     summary = WithdrawSummary()
-    matches, summary.unreadable = find_matches(dataset, withdrawn, progress)
+    matches, summary.unreadable = find_matches(dataset, withdrawn, on_progress)
     images = np.array(dataset.column("image").to_pylist(), object)
     gone = {image for image, match in zip(images, matches, strict=True) if match is not None}
     keep = np.array([image not in gone for image in images], bool)
@@ -96,14 +96,14 @@ def remove_withdrawn(
 def find_matches(
     dataset: Dataset,
     withdrawn: Withdrawals,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[list[Match | None], int]:
     """Why each face of a dataset is withdrawn, None where it is not; and how many images are unreadable.
 
     Args:
         dataset: what to look through; its images are decoded where hashes of pixels are known.
         withdrawn: what was withdrawn.
-        progress: called with the number of images looked at so far.
+        on_progress: called with the number of images looked at so far.
     """
     n = len(dataset)
     if not withdrawn.rows:
@@ -127,8 +127,8 @@ def find_matches(
             unreadable += 1
         else:
             by_image[image] = result
-        if progress is not None:
-            progress(len(by_image) + unreadable)
+        if on_progress is not None:
+            on_progress(Progress("reading images", len(by_image) + unreadable, len(wanted)))
     matches = [
         match if match is not None else by_image.get(image)
         for match, image in zip(found, images, strict=True)

@@ -28,6 +28,7 @@ from openaffect.images import encode_image, pixel_hash, read_image
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import CARD_KEY, Card, open_model
 from openaffect.predictions import Predictions, open_predictions
+from openaffect.progress import Progress
 from openaffect.reports import evaluate
 from openaffect.synthetic import synthesize_face
 from openaffect.unfinished import unfinished_folder
@@ -405,7 +406,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(
         label_faces(faces.path, out, model, accuracy=0.7, seed=3)
     with pytest.raises(MismatchError, match=r"accuracy was 0.7"):
         label_faces(faces.path, out, model, accuracy=0.8, seed=3, resume=True)
-    seen = []
+    seen: list[Progress] = []
     label_faces(
         faces.path,
         out,
@@ -413,10 +414,10 @@ def test_a_killed_run_goes_on_and_gives_the_same(
         accuracy=0.7,
         seed=3,
         resume=True,
-        progress=lambda what, done, of_all: seen.append((what, done, of_all)),
+        on_progress=seen.append,
     )
     expected = labeled[0].path
-    assert {what for what, _, _ in seen} == {
+    assert {event.phase for event in seen} == {
         "held-out": {"held-out faces", "labeling"},
         "faces": {"labeling"},
         "writing": set(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from openaffect.dataset_writer import write_dataset
 from openaffect.face_row import FaceRow
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
+from openaffect.progress import Progress
+from openaffect.training.progress import TrainingProgress
 from openaffect.training.recipe import Recipe
 
 THREE = (Expression.NEUTRAL, Expression.HAPPY, Expression.SAD)
@@ -75,6 +77,16 @@ def fast_recipe(**changes: Any) -> Recipe:
         "early_stopping_fraction": 0.2,
     }
     return Recipe(**(values | changes))
+
+
+def losses_of(events: Sequence[Progress]) -> list[float]:
+    """The loss of every step of a network's training."""
+    return [event.loss for event in events if isinstance(event, TrainingProgress) and not event.row]
+
+
+def rows_of(events: Sequence[Progress]) -> list[Mapping[str, Any]]:
+    """The rows of log.csv that a training told of."""
+    return [event.row for event in events if isinstance(event, TrainingProgress) and event.row]
 
 
 def save_weights(

@@ -7,9 +7,9 @@ import importlib.util
 import pytest
 
 from openaffect.errors import InputError, MissingExtra, UnknownName
+from openaffect.progress import Progress
 from openaffect.training import loop
-from openaffect.training.moment import Moment
-from training.faces import fast_recipe
+from training.faces import fast_recipe, losses_of, rows_of
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -18,17 +18,17 @@ pytestmark = pytest.mark.usefixtures("without_export")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_tensorboard_has_the_log(faces, tmp_path):
-    moments: list[Moment] = []
+    told: list[Progress] = []
     recipe = fast_recipe(batch_size=2, epochs=1)  # 26 steps, of which the 20th is sent
-    loop.train(faces, tmp_path / "run", recipe, track=["tensorboard"], show=moments.append)
+    loop.train(faces, tmp_path / "run", recipe, track=["tensorboard"], on_progress=told.append)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "run" / "openaffect"))
     events.Reload()
-    losses = [m.loss for m in moments if m.phase == "training"]
+    losses = losses_of(told)
     (sent,) = events.Scalars("loss")
     assert (sent.step, sent.value) == (20, pytest.approx(losses[19], rel=1e-6))
-    row = next(m.row for m in moments if m.row is not None)
+    row = rows_of(told)[0]
     (f1,) = events.Scalars("stop_f1")
     assert (f1.step, f1.value) == (26, pytest.approx(row["stop_f1"], rel=1e-6))
 

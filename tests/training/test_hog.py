@@ -26,15 +26,15 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.model import open_model
+from openaffect.progress import Progress
 from openaffect.synthetic import synthesize_face
 from openaffect.training import train
 from openaffect.training.hog import features, graph, run
 from openaffect.training.hog.machine import NEVER, fit_classes, fit_pca
-from openaffect.training.moment import Moment
 from openaffect.training.recipe import Recipe, load_recipe
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.targets import choose_targets, train_val_split
-from training.faces import THREE, make_faces
+from training.faces import THREE, make_faces, rows_of
 
 SIZE = 32
 
@@ -438,12 +438,12 @@ class Stop(Exception):  # noqa: N818
     ["training", *(pytest.param(p, marks=pytest.mark.slow) for p in ("reading", "exporting"))],
 )
 def test_an_unfinished_run_begins_again(pictures, trained, tmp_path, phase):
-    def show(moment: Moment) -> None:
-        if moment.phase == phase:
+    def tell(event: Progress) -> None:
+        if event.phase == phase:
             raise Stop
 
     with pytest.raises(Stop):
-        train(pictures, tmp_path / "run", recipe_of(), show=show)
+        train(pictures, tmp_path / "run", recipe_of(), on_progress=tell)
     assert not (tmp_path / "run" / "model.onnx").exists()
     train(pictures, tmp_path / "run", recipe_of(), resume=True)
     assert digest(tmp_path / "run")["model.onnx"] == digest(trained)["model.onnx"]
@@ -451,10 +451,10 @@ def test_an_unfinished_run_begins_again(pictures, trained, tmp_path, phase):
 
 def test_a_finished_run_is_left_alone_and_said_to_be_finished(pictures, trained):
     before = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
-    seen: list[Moment] = []
-    model = train(pictures, trained, recipe_of(), resume=True, show=seen.append)
+    seen: list[Progress] = []
+    model = train(pictures, trained, recipe_of(), resume=True, on_progress=seen.append)
     assert model == trained / "model.onnx"
-    assert [moment.phase for moment in seen] == ["finished"]
+    assert [event.phase for event in seen] == ["finished"]
     after = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
     assert {k: v for k, v in before.items() if k != ".lock"} == {
         k: v for k, v in after.items() if k != ".lock"
@@ -487,13 +487,13 @@ def test_two_processes_do_not_train_in_one_folder(pictures, tmp_path):
 
 
 def test_progress_is_told_by_phase_and_counts_every_face(pictures, tmp_path):
-    seen: list[Moment] = []
-    train(pictures, tmp_path / "run", recipe_of(), show=seen.append)
-    phases = [moment.phase for moment in seen]
+    seen: list[Progress] = []
+    train(pictures, tmp_path / "run", recipe_of(), on_progress=seen.append)
+    phases = [event.phase for event in seen]
     assert list(dict.fromkeys(phases)) == ["reading", "training", "exporting"]
-    reading = [(moment.step, moment.steps) for moment in seen if moment.phase == "reading"]
+    reading = [(event.done, event.total) for event in seen if event.phase == "reading"]
     assert reading[-1] == (90, 90)
-    assert known(seen[-1].row)["faces"] == 72
+    assert rows_of(seen)[-1]["faces"] == 72
 
 
 @pytest.mark.slow
@@ -509,9 +509,9 @@ def test_pca_is_made_from_some_faces_where_there_are_many(pictures, tmp_path, mo
 
 
 def notes_of(dataset: Dataset, folder: Path, recipe: Recipe) -> list[str]:
-    seen: list[Moment] = []
-    train(dataset, folder, recipe, show=seen.append)
-    return [moment.note for moment in seen if moment.note]
+    seen: list[Progress] = []
+    train(dataset, folder, recipe, on_progress=seen.append)
+    return [event.warning for event in seen if event.warning]
 
 
 def test_a_class_without_faces_gets_no_probability_and_is_named(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from openaffect.dataset import Dataset
 from openaffect.labels import EMOTIONS
+from openaffect.progress import Progress
 from openaffect.training.loader import Batch, CropReader, iterate_batches, plan_epoch
 from openaffect.training.targets import Targets, choose_targets
 from training.faces import THREE, fast_recipe, make_faces
@@ -81,9 +82,9 @@ def test_crops_that_fit_into_the_memory_are_read_once(faces, tmp_path):
     recipe = fast_recipe(**CHANGED)
     targets = choose_targets(faces, recipe)
     fits, fits_not = (CropReader(faces, recipe, memory=50 * 20 * 20 * 3 - less) for less in (0, 1))
-    done: list[int] = []
-    fits.keep(targets.rows, done.append)
-    assert sum(done) == 50
+    told: list[Progress] = []
+    fits.keep(targets.rows, told.append)
+    assert [(event.done, event.total) for event in told] == [(n, 50) for n in range(1, 51)]
     moved = faces.images_folder.rename(tmp_path / "elsewhere")
     try:
         assert fits.read(targets.rows)[1].all()

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import math
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -28,17 +29,17 @@ from openaffect.errors import (
     TrainingError,
 )
 from openaffect.labels import Expression
+from openaffect.progress import Progress
 from openaffect.training import augmentation, loop, losses
 from openaffect.training.loader import CropReader, iterate_batches, plan_epoch
 from openaffect.training.loop import out_of_memory, train
 from openaffect.training.losses import smooth_targets
-from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.optimization import learning_rate, make_optimizer
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
 from openaffect.training.targets import choose_targets, train_val_split
-from training.faces import THREE, fast_recipe, make_faces, save_weights
+from training.faces import THREE, fast_recipe, losses_of, make_faces, rows_of, save_weights
 
 pytestmark = pytest.mark.usefixtures("without_export")
 
@@ -62,17 +63,17 @@ class Stop(Exception):  # noqa: N818
     """Raised where a kill would come."""
 
 
-def stop_at(number: int) -> Callable[[Moment], None]:
-    """A `show` that ends the training after so many steps."""
+def stop_at(number: int) -> Callable[[Progress], None]:
+    """A callback that ends the training after so many steps."""
     done = 0
 
-    def show(moment: Moment) -> None:
+    def tell(event: Progress) -> None:
         nonlocal done
-        done += moment.phase == "training"
+        done += event.phase == "training"
         if done == number:
             raise Stop
 
-    return show
+    return tell
 
 
 def log_of(run: Path) -> list[dict[str, str]]:
@@ -143,7 +144,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(faces, uninterrupted, tmp_path, 
     """Four steps an epoch, a checkpoint every second step and after each epoch."""
     recipe = fast_recipe(**RANDOM, checkpoint_steps=2)
     with pytest.raises(Stop):
-        train(faces, tmp_path / "run", recipe, show=stop_at(steps))
+        train(faces, tmp_path / "run", recipe, on_progress=stop_at(steps))
     assert (tmp_path / "run" / "checkpoint.pt").exists() == (steps >= 2)
     assert not (tmp_path / "run" / "model.onnx").exists()
     train(faces, tmp_path / "run", recipe, resume=True)
@@ -155,7 +156,7 @@ def test_a_run_may_be_interrupted_many_times(faces, uninterrupted, tmp_path):
     stops = 0
     while True:
         try:
-            train(faces, tmp_path / "run", recipe, resume=True, show=stop_at(3))
+            train(faces, tmp_path / "run", recipe, resume=True, on_progress=stop_at(3))
             break
         except Stop:
             stops += 1
@@ -167,9 +168,12 @@ def test_a_finished_run_is_exported_again_without_training(faces, tmp_path):
     train(faces, tmp_path / "run", fast_recipe())
     before = digest(tmp_path / "run")
     (tmp_path / "run" / "model.onnx").unlink()
-    moments: list[Moment] = []
-    train(faces, tmp_path / "run", fast_recipe(), resume=True, show=moments.append)
-    assert [m.phase for m in moments if m.phase != "reading"] == ["finished", "exporting"]
+    events: list[Progress] = []
+    train(faces, tmp_path / "run", fast_recipe(), resume=True, on_progress=events.append)
+    assert [event.phase for event in events if event.phase != "reading"] == [
+        "finished",
+        "exporting",
+    ]
     after = digest(tmp_path / "run")
     del before["model.onnx"], after["model.onnx"]  # torch.save writes a name into it
     assert after == before
@@ -188,7 +192,7 @@ def test_a_cosine_that_is_stretched_is_told_and_is_no_straight_run(faces, tmp_pa
     told = []
     train(faces, tmp_path / "run", fast_recipe(epochs=1, **cosine))
     train(faces, tmp_path / "run", fast_recipe(epochs=2, **cosine), resume=True,
-          show=lambda moment: told.append(moment.note))  # fmt: skip
+          on_progress=lambda event: told.append(event.warning))  # fmt: skip
     assert any("cosine" in note and "2 epochs" in note for note in told if note)
     recipe = load_recipe(tmp_path / "run" / "recipe.toml")
     assert recipe.extended_from == 1
@@ -196,7 +200,7 @@ def test_a_cosine_that_is_stretched_is_told_and_is_no_straight_run(faces, tmp_pa
     # It is said once, remembered for ever, and hinders nothing.
     told.clear()
     train(faces, tmp_path / "run", fast_recipe(epochs=2, **cosine), resume=True,
-          show=lambda moment: told.append(moment.note))  # fmt: skip
+          on_progress=lambda event: told.append(event.warning))  # fmt: skip
     assert not any("cosine" in note for note in told if note)
     assert load_recipe(tmp_path / "run" / "recipe.toml").extended_from == 1
 
@@ -213,7 +217,7 @@ def test_resuming_where_nothing_is_starts(faces, tmp_path):
 def interrupted(faces, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("interrupted") / "run"
     with pytest.raises(Stop):
-        train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(6))
+        train(faces, run, fast_recipe(checkpoint_steps=1), on_progress=stop_at(6))
     return run
 
 
@@ -375,12 +379,14 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_place(faces, tmp_pa
 def test_a_run_whose_loss_became_no_number_goes_on_with_a_lower_rate(faces, tmp_path):
     run, recipe = tmp_path / "run", fast_recipe(checkpoint_steps=1, epochs=3)
     with pytest.raises(Stop):
-        train(faces, run, recipe, show=stop_at(6))
-    moments: list[Moment] = []
+        train(faces, run, recipe, on_progress=stop_at(6))
+    events: list[Progress] = []
     wild = dataclasses.replace(recipe, learning_rate=1e30)
     with pytest.raises(TrainingError, match="in epoch 2, step 3"):
-        train(faces, run, wild, resume=True, overrides=["learning_rate"], show=moments.append)
-    assert "the run goes on with learning_rate = 1e+30; it had 0.02" in [m.note for m in moments]
+        train(faces, run, wild, resume=True, overrides=["learning_rate"], on_progress=events.append)
+    assert "the run goes on with learning_rate = 1e+30; it had 0.02" in [
+        event.warning for event in events
+    ]
     checkpoint = read_checkpoint(run / "checkpoint.pt")
     assert checkpoint["state"]["total_steps"] == 5  # not 6, whose weights are ruined
     assert max(float(w.abs().max()) for w in checkpoint["weights"].values()) < 1e6
@@ -446,9 +452,9 @@ def test_affect_alone_is_learned(faces, tmp_path, loss):
 def test_the_first_loss_is_the_published_formula(faces, tmp_path):
     """Σ H_c · −log p_c / N over the faces of the step, plus the affect's, written out in NumPy."""
     recipe = fast_recipe(strategy="weighted-loss", target="both", affect_weight=3.0, epochs=1)
-    moments: list[Moment] = []
-    train(faces, tmp_path / "run", recipe, show=moments.append)
-    first = next(m for m in moments if m.phase == "training")
+    events: list[Progress] = []
+    train(faces, tmp_path / "run", recipe, on_progress=events.append)
+    first = losses_of(events)[0]
 
     learned, _ = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     reader = CropReader(faces, recipe)
@@ -466,7 +472,7 @@ def test_the_first_loss_is_the_published_formula(faces, tmp_path):
     entropy = -(weights[classes] * np.log(p[np.arange(16), classes])).sum() / 16
     squares = ((affect - batch.targets.affect) ** 2).sum() / 2 / 16
     assert len({*counts.tolist()}) > 1  # so that the weights differ
-    assert first.loss == pytest.approx(entropy + 3 * squares, rel=1e-5)
+    assert first == pytest.approx(entropy + 3 * squares, rel=1e-5)
 
 
 def record_rows(monkeypatch) -> list[int]:
@@ -540,13 +546,13 @@ def test_broken_pictures_are_counted_and_the_rest_is_learned(tmp_path, monkeypat
     broken = [int(learned.rows[3]), int(learned.rows[4]), int(held.rows[0])]
     spoil(dataset, broken)
     rows = record_rows(monkeypatch)
-    moments: list[Moment] = []
+    events: list[Progress] = []
     facts: list[Any] = []
     monkeypatch.setattr(loop, "export_model", lambda *args: facts.append(args[3]))
-    train(dataset, tmp_path / "run", recipe, show=moments.append)
+    train(dataset, tmp_path / "run", recipe, on_progress=events.append)
     assert {*rows} == {*learned.rows.tolist()} - {*broken}
     assert [row["broken"] for row in log_of(tmp_path / "run")] == ["3", "3"]
-    (note,) = [m.note for m in moments if m.note]
+    (note,) = [event.warning for event in events if event.warning]
     assert note.startswith("3 of 60 faces cannot be read and are left out; first face-")
     assert ".png" in note
     assert facts[0].broken == 3
@@ -561,9 +567,9 @@ def test_a_step_with_hardly_a_picture_left_is_survived(tmp_path, left):
     learned, _ = train_val_split(dataset, choose_targets(dataset, recipe), 0.2, 0)
     first = plan_epoch(recipe, learned, 0)[0]
     spoil(dataset, learned.rows[first[left:]].tolist())
-    moments: list[Moment] = []
-    train(dataset, tmp_path / "run", recipe, show=moments.append)
-    losses = [m.loss for m in moments if m.phase == "training"]
+    events: list[Progress] = []
+    train(dataset, tmp_path / "run", recipe, on_progress=events.append)
+    losses = losses_of(events)
     assert len(losses) == 3
     assert (losses[0] == 0) == (left == 0)
     assert all(map(math.isfinite, losses))
@@ -635,7 +641,7 @@ def test_an_interrupted_run_keeps_its_patience_and_its_best_epoch(faces, tmp_pat
     train(faces, tmp_path / "whole", recipe)
     with_scores(monkeypatch, [0.5, 0.1])
     with pytest.raises(Stop):
-        train(faces, tmp_path / "run", recipe, show=stop_at(9))
+        train(faces, tmp_path / "run", recipe, on_progress=stop_at(9))
     with_scores(monkeypatch, [0.1])
     train(faces, tmp_path / "run", recipe, resume=True)
     assert len(log_of(tmp_path / "run")) == 3
@@ -720,7 +726,7 @@ def test_clipping_bounds_the_step(faces, tmp_path):
     """Plain SGD moves the weights by rate · gradient, and the gradient has a norm of 0.001."""
     recipe = fast_recipe(grad_clip_norm=0.001, momentum=0.0, learning_rate=1.0, checkpoint_steps=1)
     with pytest.raises(Stop):
-        train(faces, tmp_path / "run", recipe, show=stop_at(2))
+        train(faces, tmp_path / "run", recipe, on_progress=stop_at(2))
     torch.manual_seed(0)
     before = dict(Network(recipe).named_parameters())
     after = read_checkpoint(tmp_path / "run" / "checkpoint.pt")["weights"]
@@ -770,10 +776,10 @@ def test_pieces_add_up_to_the_whole_step(faces, tmp_path, loss):
     recipe = fast_recipe(target="both", epochs=1, affect_loss=loss)
     losses = {}
     for pieces in (1, 3, 8):
-        moments: list[Moment] = []
+        events: list[Progress] = []
         changed = dataclasses.replace(recipe, accumulate=pieces)
-        train(faces, tmp_path / str(pieces), changed, show=moments.append)
-        losses[pieces] = [m.loss for m in moments if m.phase == "training"]
+        train(faces, tmp_path / str(pieces), changed, on_progress=events.append)
+        losses[pieces] = losses_of(events)
     if loss == "euclidean":
         np.testing.assert_allclose(losses[3], losses[1], rtol=1e-5)
         np.testing.assert_allclose(losses[8], losses[1], rtol=1e-5)
@@ -784,7 +790,7 @@ def test_pieces_add_up_to_the_whole_step(faces, tmp_path, loss):
 
 def test_a_run_may_go_on_in_more_pieces(faces, tmp_path):
     with pytest.raises(Stop):
-        train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1), show=stop_at(2))
+        train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1), on_progress=stop_at(2))
     train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1, accumulate=2), resume=True)
 
 
@@ -805,7 +811,7 @@ def test_every_way_of_training_resumes_with_the_same_bits_and_changes_the_result
     changed = dataclasses.replace(recipe, **settings)
     train(faces, tmp_path / "whole", changed)
     with pytest.raises(Stop):
-        train(faces, tmp_path / "cut", changed, show=stop_at(5))
+        train(faces, tmp_path / "cut", changed, on_progress=stop_at(5))
     train(faces, tmp_path / "cut", changed, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     train(faces, tmp_path / "plain", recipe)
@@ -831,7 +837,7 @@ def test_a_sharpness_aware_step_is_the_published_one(faces, tmp_path):
     """w − η·∇L(w + ρ·∇L(w)/‖∇L(w)‖), written out."""
     recipe = fast_recipe(sam=0.3, momentum=0.0, checkpoint_steps=1, flip=False)
     with pytest.raises(Stop):
-        train(faces, tmp_path / "run", recipe, show=stop_at(2))
+        train(faces, tmp_path / "run", recipe, on_progress=stop_at(2))
     learned, _ = train_val_split(faces, choose_targets(faces, recipe), 0.2, 0)
     reader = CropReader(faces, recipe)
     batch = next(iter(iterate_batches(recipe, learned, reader, epoch=0)))
@@ -889,7 +895,7 @@ def test_a_full_memory_says_what_to_try(faces, tmp_path, monkeypatch):
 
     run = tmp_path / "run"
     with pytest.raises(Stop):
-        train(faces, run, fast_recipe(checkpoint_steps=1), show=stop_at(2))
+        train(faces, run, fast_recipe(checkpoint_steps=1), on_progress=stop_at(2))
     with monkeypatch.context() as patch:
         patch.setattr(losses, "expression_loss", fill)
         with pytest.raises(TrainingError, match="the memory is full with batch_size 16") as caught:
@@ -949,12 +955,12 @@ def test_weights_that_cannot_be_had_leave_nothing_that_the_next_try_trips_over(f
         train(faces, run, fast_recipe(weights=str(tmp_path / "missing.pth")), overwrite=True)
     assert digest(run) == before
     # The weights of one run begin another, and its first loss tells.
-    moments: list[Moment] = []
+    events: list[Progress] = []
     begun = fast_recipe(weights=str(run / "checkpoint.pt"), epochs=1)
-    train(faces, tmp_path / "next", begun, show=moments.append)
-    plain: list[Moment] = []
-    train(faces, tmp_path / "plain", fast_recipe(epochs=1), show=plain.append)
-    losses = [next(m.loss for m in ms if m.phase == "training") for ms in (moments, plain)]
+    train(faces, tmp_path / "next", begun, on_progress=events.append)
+    plain: list[Progress] = []
+    train(faces, tmp_path / "plain", fast_recipe(epochs=1), on_progress=plain.append)
+    losses = [losses_of(told)[0] for told in (events, plain)]
     assert losses[0] != losses[1]
 
 
@@ -962,7 +968,7 @@ def test_a_class_without_a_face_is_told(tmp_path):
     data = make_faces(tmp_path / "data", 40)
     notes = []
     recipe = fast_recipe(labels="neutral,happy,sad,fear", epochs=1)
-    train(data, tmp_path / "run", recipe, show=lambda m: notes.append(m.note))
+    train(data, tmp_path / "run", recipe, on_progress=lambda event: notes.append(event.warning))
     assert [note for note in notes if note] == [
         "no training faces of fear: the model will rarely predict it"
     ]
@@ -970,39 +976,52 @@ def test_a_class_without_a_face_is_told(tmp_path):
 
 def test_other_threads_than_at_the_beginning_are_told(faces, tmp_path, monkeypatch):
     with pytest.raises(Stop):
-        train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1), show=stop_at(2))
+        train(faces, tmp_path / "run", fast_recipe(checkpoint_steps=1), on_progress=stop_at(2))
     before = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: before + 3)
     notes = []
     recipe = fast_recipe(checkpoint_steps=1)
-    train(faces, tmp_path / "run", recipe, resume=True, show=lambda m: notes.append(m.note))
+    train(
+        faces,
+        tmp_path / "run",
+        recipe,
+        resume=True,
+        on_progress=lambda event: notes.append(event.warning),
+    )
     assert f"started with {before} threads and is resumed with {before + 3}" in "".join(notes)
 
 
 # What is shown and written.
 
 
-def test_moments_tell_where_the_training_is(faces, tmp_path):
-    moments: list[Moment] = []
-    train(faces, tmp_path / "run", fast_recipe(), show=moments.append)
-    assert [m.phase for m in moments] == (
-        ["reading"] * 64 + 2 * (["training"] * 4 + ["judging"] * 2) + ["exporting"]
-    )
-    steps = [m for m in moments if m.phase == "training"]
-    assert [(m.epoch, m.epochs, m.step, m.steps) for m in steps] == [
-        (epoch, 2, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)
+def test_events_tell_where_the_training_is(faces, tmp_path):
+    events: list[Progress] = []
+    train(faces, tmp_path / "run", fast_recipe(), on_progress=events.append)
+    assert [event.phase for event in events] == [
+        *(["reading"] * 64 + ["starting"]),
+        *(2 * (["training"] * 4 + ["validation"] * 2) + ["exporting"]),
     ]
-    assert all(m.rate > 0 and math.isfinite(m.loss) for m in steps)
-    rows = [m.row for m in moments if m.row is not None]
+    steps = [event for event in events if event.phase == "training"]
+    assert [(event.done, event.total) for event in steps] == [(step, 8) for step in range(1, 9)]
+    assert [event.title for event in steps] == ["epoch 1/2"] * 4 + ["epoch 2/2"] * 4
+    assert all(re.fullmatch(r"[\d,]+ faces/s · loss \d\.\d{3}", event.note) for event in steps)
+    assert all(math.isfinite(loss) for loss in losses_of(events))
+    # Ctrl-C waits for the end of a step, and for that of a validation.
+    waits = [event.phase for event in events if event.stop_at_next]
+    assert waits == 2 * (["training"] * 4 + ["validation"])
+    lines = [event.line for event in events if event.line]
+    assert [line[:9] for line in lines] == ["epoch 1/2", "epoch 2/2", "epoch 2 o"]
+    assert [event.log for event in events if event.log] == ["training, 2 epochs of 4 steps"]
+    rows = rows_of(events)
     assert [row["epoch"] for row in rows] == [1, 2]
 
 
 def test_the_log_has_a_row_an_epoch_with_the_mean_loss_of_its_faces(faces, tmp_path):
-    moments: list[Moment] = []
-    train(faces, tmp_path / "run", fast_recipe(), show=moments.append)
+    events: list[Progress] = []
+    train(faces, tmp_path / "run", fast_recipe(), on_progress=events.append)
     log = log_of(tmp_path / "run")
     assert [(row["epoch"], row["step"]) for row in log] == [("1", "4"), ("2", "8")]
-    losses = [m.loss for m in moments if m.phase == "training"]
+    losses = losses_of(events)
     sizes = [16, 16, 16, 4]  # 64 faces, 12 of them held out
     assert float(log[0]["loss"]) == pytest.approx(np.average(losses[:4], weights=sizes), rel=1e-6)
     assert set(log[0]) == {
@@ -1019,21 +1038,21 @@ def test_the_run_keeps_its_recipe(faces, tmp_path):
 
 
 def test_ctrl_c_between_steps_leaves_a_checkpoint_of_that_step(faces, tmp_path):
-    def press(number: int) -> Callable[[Moment], None]:
+    def press(number: int) -> Callable[[Progress], None]:
         steps = 0
 
-        def show(moment: Moment) -> None:
+        def tell(event: Progress) -> None:
             nonlocal steps
-            steps += moment.phase == "training"
+            steps += event.phase == "training"
             if steps == number:
                 raise KeyboardInterrupt
 
-        return show
+        return tell
 
     recipe = fast_recipe(**RANDOM, seed=3)
     train(faces, tmp_path / "whole", recipe)
     with pytest.raises(KeyboardInterrupt):
-        train(faces, tmp_path / "cut", recipe, show=press(3))
+        train(faces, tmp_path / "cut", recipe, on_progress=press(3))
     assert read_checkpoint(tmp_path / "cut" / "checkpoint.pt")["state"]["total_steps"] == 3
     train(faces, tmp_path / "cut", recipe, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "cut")

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from openaffect.labels import EMOTIONS
+from openaffect.progress import Progress
 from openaffect.training import loop
-from openaffect.training.moment import Moment
 from openaffect.training.network import Network
 from openaffect.training.recipe import load_recipe
 from openaffect.training.run_folder import read_checkpoint
-from training.faces import make_faces, save_weights
+from training.faces import losses_of, make_faces, save_weights
 
 pytestmark = pytest.mark.slow
 
@@ -40,16 +40,16 @@ data, run, settings, sleep, resume = sys.argv[1:]
 torch.set_num_threads(1)
 loop.export_model = save_weights
 
-def show(moment):
-    if moment.phase == "training":
-        print(moment.epoch, moment.step, moment.loss, flush=True)
+def tell(event):
+    if event.phase == "training":
+        print(event.done, event.loss, flush=True)
         if float(sleep) < 0:
             sys.stdin.read()
         else:
             time.sleep(float(sleep))
 
 recipe = fast_recipe(**json.loads(settings))
-loop.train(open_dataset(data), run, recipe, resume=resume == "yes", show=show)
+loop.train(open_dataset(data), run, recipe, resume=resume == "yes", on_progress=tell)
 """
 
 RANDOM = {
@@ -126,7 +126,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(
         process.kill()
         assert process.wait() == -9
         process.communicate()
-        done.append([int(part) for part in line.split()[:2]])
+        done.append(int(line.split()[0]))
     lines = finish(start(data, run, settings, resume=True))
     assert 0 < len(lines) < STEPS
     assert done == sorted(done)
@@ -188,11 +188,11 @@ def spy(session):
 
 loop._fit = spy
 
-def show(moment):
-    if moment.phase == "training":
-        losses.append(moment.loss)
+def tell(event):
+    if event.phase == "training":
+        losses.append(event.loss)
 
-loop.train(open_dataset(data), run, fast_recipe(**json.loads(settings)), show=show)
+loop.train(open_dataset(data), run, fast_recipe(**json.loads(settings)), on_progress=tell)
 ((rank, world),) = worlds
 with open(f"{run}/seen-{rank}.json", "w") as file:
     json.dump({"rank": rank, "world": world, "losses": losses}, file)
@@ -288,11 +288,11 @@ def test_alexnet_takes_a_step_on_whole_pictures(tmp_path):
         "alexnet-weighted-loss",
         ["batch_size=8", "epochs=1", "early_stopping_fraction=0.45", "temperature=false"],
     )
-    moments: list[Moment] = []
+    events: list[Progress] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "export_model", save_weights)
-        loop.train(dataset, tmp_path / "run", recipe, show=moments.append)
-    losses = [m.loss for m in moments if m.phase == "training"]
+        loop.train(dataset, tmp_path / "run", recipe, on_progress=events.append)
+    losses = losses_of(events)
     assert losses
     assert all(map(math.isfinite, losses))
     torch.manual_seed(recipe.seed)

@@ -32,9 +32,9 @@ from openaffect.errors import (
 )
 from openaffect.info import describe
 from openaffect.pages.plots import Axis
+from openaffect.progress import Progress
 from openaffect.storage import atomic_file
 from openaffect.training import load_recipe, loop, recipe_names
-from openaffect.training.moment import Moment
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.tuning import Categorical, Range, Study, Trial, tune
 from openaffect.training.tuning.files import _importances
@@ -47,7 +47,7 @@ from openaffect.training.tuning.space import (
     read_space,
     space_toml,
 )
-from training.faces import fast_recipe, make_faces, save_weights
+from training.faces import fast_recipe, make_faces, rows_of, save_weights
 
 SPACE: dict[str, Range | Categorical] = {
     "learning_rate": Range(1e-4, 0.1, log=True),
@@ -255,14 +255,9 @@ def test_the_best_recipe_trains_to_the_best_value(found, faces, tmp_path, withou
     assert {key: getattr(best, key) for key in SPACE} == dict(found.best.settings)
     assert best.name == "fast-tuned"
     assert f"trial {found.best.number} of 3" in best.source
-    rows: list[dict[str, object]] = []
-
-    def show(moment: Moment) -> None:
-        if moment.row:
-            rows.append(moment.row)
-
-    loop.train(faces, tmp_path / "run", best, show=show)
-    assert [row["stop_f1"] for row in rows] == [found.best.value]
+    events: list[Progress] = []
+    loop.train(faces, tmp_path / "run", best, on_progress=events.append)
+    assert [row["stop_f1"] for row in rows_of(events)] == [found.best.value]
 
 
 @pytest.mark.slow
@@ -282,18 +277,18 @@ def test_the_page_stands_alone(found):
 
 @pytest.mark.slow
 def test_going_on_is_the_same_as_not_having_stopped(found, faces, tmp_path, without_export):
-    shown: list[tuple[int, str]] = []
-
-    def show(trial: Trial, moment: Moment | None) -> None:
-        shown.append((trial.number, "end" if moment is None else moment.phase))
+    shown: list[Progress] = []
 
     first = tune(faces, tmp_path / "s", ONE, space=SPACE, trials=9, minutes=1e-9)
     assert len(first.trials) == 1
-    assert tune(faces, tmp_path / "s", ONE, space=SPACE, trials=1, show=show) == first
+    assert (
+        tune(faces, tmp_path / "s", ONE, space=SPACE, trials=1, on_progress=shown.append) == first
+    )
     assert shown == []
-    second = tune(faces, tmp_path / "s", ONE, space=SPACE, trials=2, show=show)
-    assert {number for number, _ in shown} == {1}
-    assert shown[-1] == (1, "end")
+    second = tune(faces, tmp_path / "s", ONE, space=SPACE, trials=2, on_progress=shown.append)
+    assert shown[0].line.startswith("trial 1 of 2: learning_rate=")
+    assert {event.name for event in shown[1:]} == {"trial 1"}
+    assert (shown[-1].phase, shown[-1].line[:10]) == ("finished", "complete, ")
     assert essence(second) == essence(found)[:2]
 
 
@@ -311,44 +306,43 @@ class Cut(BaseException):
 def test_a_trial_that_was_cut_off_goes_on(faces, tmp_path, without_export):
     recipe = replace(TWO, checkpoint_steps=1)
     whole = tune(faces, tmp_path / "whole", recipe, space=SPACE, trials=2)
-    steps: list[tuple[int, int, int]] = []
+    steps: list[tuple[str, str]] = []
+    second = ("trial 1", "epoch 2/2")
 
-    def show(trial: Trial, moment: Moment | None) -> None:
-        if moment is not None and moment.phase == "training":
-            steps.append((trial.number, moment.epoch, moment.step))
-            if steps[-1] == (1, 2, 2):
-                raise Cut
+    def note(event: Progress) -> None:
+        if event.phase == "training":
+            steps.append((event.name, event.title))
+
+    def cut(event: Progress) -> None:
+        note(event)
+        if steps.count(second) == 2:
+            raise Cut
 
     with pytest.raises(Cut):
-        tune(faces, tmp_path / "cut", recipe, space=SPACE, trials=2, show=show)
+        tune(faces, tmp_path / "cut", recipe, space=SPACE, trials=2, on_progress=cut)
     begun = len(steps)
-
-    def note(trial: Trial, moment: Moment | None) -> None:
-        if moment and moment.phase == "training":
-            steps.append((trial.number, moment.epoch, moment.step))
-
     again = tune(
         faces,
         tmp_path / "cut",
         recipe,
         space=SPACE,
         trials=2,
-        show=note,
+        on_progress=note,
     )
     assert essence(again) == essence(whole)
-    assert all(number == 1 and epoch == 2 for number, epoch, _ in steps[begun:])
+    assert set(steps[begun:]) == {second}
 
 
 @pytest.mark.slow
 def test_a_trial_that_always_ends_the_process_is_given_up(faces, tmp_path, without_export):
-    def show(trial: Trial, moment: Moment | None) -> None:
-        if moment is not None and moment.phase == "training" and trial.number == 0:
+    def tell(event: Progress) -> None:
+        if event.phase == "training" and event.name == "trial 0":
             raise Cut
 
     for _ in range(3):
         with pytest.raises(Cut):
-            tune(faces, tmp_path / "s", ONE, space=SPACE, trials=2, show=show)
-    study = tune(faces, tmp_path / "s", ONE, space=SPACE, trials=2, show=show)
+            tune(faces, tmp_path / "s", ONE, space=SPACE, trials=2, on_progress=tell)
+    study = tune(faces, tmp_path / "s", ONE, space=SPACE, trials=2, on_progress=tell)
     assert [t.state for t in study.trials] == ["failed", "complete"]
     assert "begun 3 times" in study.trials[0].reason
 
@@ -672,12 +666,12 @@ data, folder, sleep = sys.argv[1:]
 torch.set_num_threads(1)
 loop.export_model = save_weights
 
-def show(trial, moment):
-    if moment is not None and moment.phase == "training":
-        print(trial.number, moment.epoch, moment.step, flush=True)
+def tell(event):
+    if event.phase == "training":
+        print(event.name, event.done, flush=True)
         time.sleep(float(sleep))
 
-tune(open_dataset(data), folder, SLOW, space=FINE, trials=4, show=show)
+tune(open_dataset(data), folder, SLOW, space=FINE, trials=4, on_progress=tell)
 """
 SLOW = fast_recipe(epochs=2, checkpoint_steps=1, batch_size=8)  # 14 steps a trial
 FINE = {key: SPACE[key] for key in ("learning_rate", "dropout")}

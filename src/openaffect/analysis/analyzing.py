@@ -8,7 +8,7 @@ out, so memory does not grow with the number of pictures.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -30,6 +30,7 @@ from openaffect.inference import (
 )
 from openaffect.model import Model, open_model
 from openaffect.parallel import check_engine, map_in_order
+from openaffect.progress import OnProgress
 from openaffect.recognition import Row
 
 
@@ -146,7 +147,7 @@ def analyze(
     source: SourceLike | Iterable[SourceLike],
     model: Model | str | Path = "default",
     *,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
     **choices: Unpack[AnalysisChoices],
 ) -> Analysis:
     """Find and judge every face in photos and videos.
@@ -156,7 +157,7 @@ def analyze(
             (RGB uint8), or several of these; see `sources.open_sources`.
         model: from `open_model`, its path, or the package's own; its card's crop rule frames the
             faces.
-        progress: called now and then with the number of pictures and frames done so far.
+        on_progress: called now and then with the number of pictures and frames done so far.
         choices: see `AnalysisChoices`.
 
     Returns:
@@ -171,7 +172,7 @@ def analyze(
     """
     model = as_model(model)
     plan = AnalysisOptions(**choices)
-    done = iterate_results(source, model, plan, progress=progress)
+    done = iterate_results(source, model, plan, on_progress=on_progress)
     rows = (row for one in done for row in one.rows)
     return collect_rows(rows, sorted_labels(model.card), describe_run(model, plan))
 
@@ -180,7 +181,7 @@ def iterate_rows(
     source: SourceLike | Iterable[SourceLike],
     model: Model | str | Path = "default",
     *,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
     **choices: Unpack[AnalysisChoices],
 ) -> Iterator[Row]:
     """The rows of `analyze` one by one, for more pictures than a table should hold, and cameras.
@@ -188,7 +189,9 @@ def iterate_rows(
     Arguments and errors are those of `analyze`; a row has the columns of `analysis_schema`
     as keys. Pictures are taken from `source` a few ahead of the rows, from a camera one by one.
     """
-    done = iterate_results(source, as_model(model), AnalysisOptions(**choices), progress=progress)
+    done = iterate_results(
+        source, as_model(model), AnalysisOptions(**choices), on_progress=on_progress
+    )
     return (row for one in done for row in one.rows)
 
 
@@ -208,18 +211,18 @@ def iterate_results(
     plan: AnalysisOptions,
     *,
     start: Cursor | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[FrameResult]:
     """Pictures with their finished rows, in order.
 
     Args:
         source, model, plan: see `analyze`.
         start: go on behind this position.
-        progress: called now and then with the number of pictures done so far.
+        on_progress: called now and then with the number of pictures done so far.
     """
     start = start or Cursor()
     if plan.engine != "threads":
-        return spread_photos(source, model, plan, start, progress)
+        return spread_photos(source, model, plan, start, on_progress)
     search = plan.pipeline(model)
     live = isinstance(source, Camera)  # every row at once, and no frame waits
     count = 1 if live else plan.workers or os.cpu_count() or 1
@@ -230,7 +233,7 @@ def iterate_results(
         ahead=0 if live else 2 * count,
     )
     followed = _follow(looks, search, plan, start)
-    return judge_pictures(followed, model, plan, 1 if live else plan.batch_size, progress)
+    return judge_pictures(followed, model, plan, 1 if live else plan.batch_size, on_progress)
 
 
 def _follow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from openaffect.analysis.smoothing import Smoother
 from openaffect.images import Pixels
 from openaffect.inference import FaceOutputs, predict_crops, sorted_labels
 from openaffect.model import Model
+from openaffect.progress import OnProgress, Progress
 from openaffect.recognition import OK, Row, begin_rows, describe_shares, fill_row
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def judge_pictures(
     model: Model,
     plan: AnalysisOptions,
     batch_size: int,
-    progress: Callable[[int], None] | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[FrameResult]:
     """The finished pictures, as soon as a batch of crops, or of pictures without one, is full."""
     waiting: list[FrameResult] = []
@@ -52,11 +53,11 @@ def judge_pictures(
         if len(crops) >= batch_size or rows >= 2 * batch_size:
             yield from finish(waiting, crops)
             waiting, crops, rows = [], [], 0
-            if progress is not None:
-                progress(count)
+            if on_progress is not None:
+                on_progress(Progress("analyzing", count))
     yield from finish(waiting, crops)
-    if progress is not None:
-        progress(count)
+    if on_progress is not None:
+        on_progress(Progress("analyzing", count))
 
 
 def _rows_of(look: Detections, model: Model, detector: str) -> list[Row]:

@@ -35,6 +35,7 @@ from openaffect.errors import (
 )
 from openaffect.inference import sorted_labels
 from openaffect.model import Model
+from openaffect.progress import OnProgress
 from openaffect.recognition import Row
 from openaffect.unfinished import Parts, open_parts
 
@@ -51,7 +52,7 @@ def analyze_to_file(
     resume: bool = False,
     overwrite: bool = False,
     before_saving: Callable[[Analysis], None] | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
     warn: Callable[[str], None] | None = None,
     **choices: Unpack[AnalysisChoices],
 ) -> Analysis:
@@ -61,7 +62,7 @@ def analyze_to_file(
     the end. The end of a camera is Ctrl-C, or that it stops giving frames.
 
     Args:
-        source, model, progress, choices: see `analyze`.
+        source, model, on_progress, choices: see `analyze`.
         path: ends in `.parquet`, `.csv` or `.jsonl`.
         resume: go on with the unfinished run for this path, if there is one. A video goes on at the
             first frame that is missing; its faces get new track ids from there.
@@ -95,7 +96,9 @@ def analyze_to_file(
     run = ResumableRun(parts, schema)
     run.check_sources(source)
     try:
-        for done in iterate_results(source, model, plan, start=run.position, progress=progress):
+        for done in iterate_results(
+            source, model, plan, start=run.position, on_progress=on_progress
+        ):
             run.add(done)
     except KeyboardInterrupt:
         if not live:

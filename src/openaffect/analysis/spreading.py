@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from openaffect.errors import InputError
 from openaffect.inference import describe_model, open_worker_model
 from openaffect.model import Model
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.recognition import Row
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ def spread_photos(
     model: Model,
     plan: AnalysisOptions,
     start: Cursor,
-    progress: Callable[[int], None] | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[FrameResult]:
     """Photos with their finished rows, in order; each is searched and judged by one worker.
 
     Args:
-        source, model, plan, start, progress: see `iterate_results`; `plan.engine` is no thread.
+        source, model, plan, start, on_progress: see `iterate_results`; `plan.engine` is no thread.
 
     Raises:
         InputError: a video or a camera is among the sources.
@@ -71,8 +72,8 @@ def spread_photos(
     for rows in answers:
         yield from map(FrameResult, under_way.popleft(), rows)
         count += len(rows)
-        if progress is not None:
-            progress(count)
+        if on_progress is not None:
+            on_progress(Progress("analyzing", count))
 
 
 @dataclass(frozen=True, slots=True)

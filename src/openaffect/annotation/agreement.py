@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +31,7 @@ from openaffect.judgments import Judgments, count_expressions
 from openaffect.labels import EXPRESSIONS
 from openaffect.metrics import CategoryAgreement, Estimate, MeasurementAgreement
 from openaffect.metrics.arrays import Floats
+from openaffect.progress import OnProgress, Progress
 from openaffect.reports.contents import to_json_value
 from openaffect.reports.report import made_by
 from openaffect.schemas import KINDS
@@ -153,7 +154,7 @@ def measure_agreement(
     source: Source | None = None,
     rounds: int = ROUNDS,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Agreement:
     """Measure how far the raters of a dataset or a project agree.
 
@@ -163,7 +164,7 @@ def measure_agreement(
             else votes if there are any.
         rounds: bootstrap samples of faces behind each interval, 200 or more.
         seed: the same seed gives the same numbers.
-        progress: called with a word on what is being done.
+        on_progress: called with a word on what is being done.
 
     Raises:
         InputError: no rating that counts, or fewer than 200 rounds.
@@ -174,20 +175,22 @@ def measure_agreement(
         raise InputError(f"intervals need 200 or more bootstrap samples, but got {rounds}")
     if source not in (None, "annotations", "votes"):
         raise InputError(f"expected annotations or votes as the source, but got '{source}'")
-    say = progress or (lambda _: None)
-    say("reading")
+    on_progress = on_progress or (lambda _: None)
+    on_progress(Progress("reading"))
     if isinstance(where, str | Path):
-        return _of_folder(Path(where), source, rounds, seed, say)
+        return _of_folder(Path(where), source, rounds, seed, on_progress)
     reader = DatasetReader(where) if isinstance(where, Dataset) else ProjectReader(where)
-    return _measure(reader, source, rounds, seed, say)
+    return _measure(reader, source, rounds, seed, on_progress)
 
 
 def _of_folder(
-    path: Path, source: Source | None, rounds: int, seed: int, say: Callable[[str], None]
+    path: Path, source: Source | None, rounds: int, seed: int, on_progress: OnProgress
 ) -> Agreement:
     if (path / "dataset.json").is_file():
         # A dataset that is replaced at this moment is read again.
-        return read_folder(path, lambda: _measure(DatasetReader(path), source, rounds, seed, say))
+        return read_folder(
+            path, lambda: _measure(DatasetReader(path), source, rounds, seed, on_progress)
+        )
     if not (path / "project.toml").is_file():
         raise FormatError(
             f"expected a project or a dataset at {path}, but "
@@ -197,7 +200,7 @@ def _of_folder(
     from openaffect.project import open_project
 
     with open_project(path) as project:
-        return _measure(ProjectReader(project), source, rounds, seed, say)
+        return _measure(ProjectReader(project), source, rounds, seed, on_progress)
 
 
 def _measure(
@@ -205,7 +208,7 @@ def _measure(
     source: Source | None,
     rounds: int,
     seed: int,
-    say: Callable[[str], None],
+    on_progress: OnProgress,
 ) -> Agreement:
     judged = reader.judgments() if source != "votes" else None
     if judged is not None:
@@ -213,12 +216,12 @@ def _measure(
         rows = rows & (judged.expression >= 0)
         counts = count_expressions(judged.face[rows], judged.expression[rows], judged.n_faces)
         if source == "annotations" or (counts.sum(axis=1) >= 2).any():
-            return _from_annotations(reader, judged, kind, rows, counts, rounds, seed, say)
+            return _from_annotations(reader, judged, kind, rows, counts, rounds, seed, on_progress)
     votes = reader.votes() if source != "annotations" else None
     if votes is not None and votes.any():
-        return _from_votes(reader, votes, rounds, seed, say)
+        return _from_votes(reader, votes, rounds, seed, on_progress)
     if judged is not None and len(judged):
-        return _from_annotations(reader, judged, kind, rows, counts, rounds, seed, say)
+        return _from_annotations(reader, judged, kind, rows, counts, rounds, seed, on_progress)
     what = source or "annotations and no votes"
     raise InputError(
         f"{reader.place} has no {what}: agreement needs faces that several raters have judged"
@@ -233,9 +236,9 @@ def _from_votes(
     counts: NDArray[np.int64],
     rounds: int,
     seed: int,
-    say: Callable[[str], None],
+    on_progress: OnProgress,
 ) -> Agreement:
-    say("expressions")
+    on_progress(Progress("expressions"))
     expression = metrics.score_raters(counts, rounds=rounds, seed=seed)
     protocol = Protocol(
         **_about(reader, counts),
@@ -264,7 +267,7 @@ def _from_annotations(
     counts: NDArray[np.int64],
     rounds: int,
     seed: int,
-    say: Callable[[str], None],
+    on_progress: OnProgress,
 ) -> Agreement:
     if not rows.any():
         raise InputError(
@@ -272,9 +275,9 @@ def _from_annotations(
             f"{_listed(_left_out(judged, kind, rows))}"
         )
     weights, strata = weigh_back(judged, rows, counts)
-    say("expressions")
+    on_progress(Progress("expressions"))
     expression = metrics.score_raters(counts, weights=weights, rounds=rounds, seed=seed)
-    say("valence and arousal")
+    on_progress(Progress("valence and arousal"))
     undefined: dict[str, str] = {}
     with_affect = rows & ~np.isnan(judged.affect[:, 0])
     valence, arousal = metrics.score_measurements(
@@ -287,7 +290,7 @@ def _from_annotations(
     )
     axes = {"valence": valence, "arousal": arousal} if valence.alpha.n else {}
     undefined |= {} if axes else dict.fromkeys(("valence", "arousal"), NO_AFFECT)
-    say("people")
+    on_progress(Progress("people"))
     people = describe_people(judged, rows, counts, rounds=rounds, seed=seed)
     cohen = compare_people(judged, rows, rounds=rounds, seed=seed)
     protocol = Protocol(

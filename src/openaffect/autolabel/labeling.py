@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,13 +39,12 @@ from openaffect.labels import Expression
 from openaffect.model import Model
 from openaffect.parallel import check_engine
 from openaffect.predictions import Predictions, open_predictions
+from openaffect.progress import OnProgress, relabel
 from openaffect.streamed_inference import FaceFilter, predict_to_file
 from openaffect.unfinished import open_folder
 
 _FACES, _SNAPSHOT = "faces.parquet", "project"
 _ORIGINS = ("expression", "expression_origin")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def label_faces(
     ray_address: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> LabelReport:
     """Label the faces that have no label, into a dataset that says who labeled what.
 
@@ -101,7 +99,7 @@ def label_faces(
         batch_size, workers, engine, ray_address: see `predict_to_file`.
         resume: go on with the unfinished run for this destination, if there is one.
         overwrite: replace the destination, and drop an unfinished run.
-        progress: called now and then with what is being done, the number done, and of all.
+        on_progress: called now and then with what is being done, the number done, and of all.
 
     Raises:
         InputError: no face to label, no or too few human labels, labels of faces that the model
@@ -117,7 +115,7 @@ def label_faces(
     chosen = choose_labels(model.card, labels)
     check_engine(engine, ray_address)
     detector = None if no_face is None else _choose_detector(model, no_face)
-    say: Progress = progress or (lambda _what, _done, _all: None)
+    on_progress = on_progress or (lambda _: None)
     is_project = _is_project(source)
     check_links(destination)
     asked = {
@@ -138,13 +136,15 @@ def label_faces(
     left_out: dict[str, int] = {}
     try:
         if is_project:
-            left_out = _take_project(source, folder, say)
+            left_out = _take_project(source, folder, on_progress)
         dataset = folder / _SNAPSHOT if is_project else source
         of_held = dataset if held_out is None else Path(held_out)
         _count_unlabeled(dataset)
         held = read_held_out(of_held, split, chosen, asked=labels is not None)
         humans = FaceFilter(keep_human, _ORIGINS)
-        given = _predict(model, of_held, folder / HELD_OUT, humans, split, detector, crew, say)
+        given = _predict(
+            model, of_held, folder / HELD_OUT, humans, split, detector, crew, on_progress
+        )
         held = drop_unusable(held, given, chosen)
         held = divide(held, seed, metrics.least_rows(coverage))
         rule = fit_rule(held, given, chosen, wish)
@@ -154,7 +154,9 @@ def label_faces(
         if not any(folder.glob(f"*{_FACES}*")):
             shutil.rmtree(folder)
         raise
-    _predict(model, dataset, folder / _FACES, unlabeled, None, detector, crew, say, whole=False)
+    _predict(
+        model, dataset, folder / _FACES, unlabeled, None, detector, crew, on_progress, whole=False
+    )
     measured = measure(rule, held, given, by_detector=detector is not None)
     protocol = _protocol(model, dataset, of_held, held, wish, asked, left_out, given)
     report = write_labels(
@@ -190,14 +192,14 @@ def _choose_detector(model: Model, name: str) -> str:
     return resolve_detector(name)
 
 
-def _take_project(source: Path, folder: Path, say: Progress) -> dict[str, int]:
+def _take_project(source: Path, folder: Path, on_progress: OnProgress) -> dict[str, int]:
     """The faces of a project as a dataset in the unfinished folder; what was left out of it."""
     from openaffect.autolabel.project_faces import write_faces
 
     counts = folder / "left-out.json"
     if not counts.is_file():
         found = write_faces(
-            source, folder / _SNAPSHOT, lambda done: say("reading the project", done, 0)
+            source, folder / _SNAPSHOT, relabel(on_progress, phase="reading the project")
         )
         counts.write_text(json.dumps(found), encoding="utf-8")
     left_out: dict[str, int] = json.loads(counts.read_text(encoding="utf-8"))
@@ -222,7 +224,7 @@ def _predict(
     split: str | None,
     detector: str | None,
     crew: _Crew,
-    say: Progress,
+    on_progress: OnProgress,
     *,
     whole: bool = True,
 ) -> Predictions:
@@ -237,7 +239,7 @@ def _predict(
             split=split,
             detector=detector,
             resume=True,
-            progress=lambda done, of_all: say(what, done, of_all),
+            on_progress=relabel(on_progress, phase=what),
             **dataclasses.asdict(crew),
         )
     return open_predictions(path) if whole else Predictions([])

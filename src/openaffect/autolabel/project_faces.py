@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from openaffect.dataset_writer import write_dataset
 from openaffect.face_row import FaceRow
 from openaffect.judgments import COLUMNS, read_judgments
 from openaffect.labels import EXPRESSIONS
+from openaffect.progress import OnProgress
 from openaffect.project import Project, open_project
 from openaffect.project.judgments import read_annotations, read_pages
 from openaffect.project.store import FolderStore
@@ -36,7 +37,7 @@ class _Label:
 
 
 def write_faces(
-    path: Path, destination: Path, progress: Callable[[int], None] | None = None
+    path: Path, destination: Path, on_progress: OnProgress | None = None
 ) -> dict[str, int]:
     """Write the faces of a project as a dataset with images of its own.
 
@@ -47,7 +48,7 @@ def write_faces(
     Args:
         path: the project.
         destination: the dataset folder to make.
-        progress: called now and then with the number of faces done.
+        on_progress: called now and then with the number of faces done.
 
     Returns:
         The number of faces left out, by reason.
@@ -61,7 +62,7 @@ def write_faces(
             source=f"project: {project.settings.name}",
             hard_links=True,
             check_images=False,
-            progress=progress,
+            on_progress=on_progress,
         ) as writer:
             writer.add_columns(_columns())
             for row in _rows(project):

@@ -101,11 +101,11 @@ def run(task: Task, model: Model, choices: AnalysisChoices) -> None:
     def make(analysis: Analysis) -> None:
         _make_extras(analysis, task)
 
-    with console.progress_bar("analyzing", _count(task)) as progress:
+    with console.show_progress("analyzing", _count(task)) as on_progress:
         if task.output is None:
             if task.live:
                 raise InputError("--camera with --report needs -o, which keeps the rows")
-            analysis = analyze(task.source, model, progress=progress, **choices)
+            analysis = analyze(task.source, model, on_progress=on_progress, **choices)
         else:
             with console.resumable("the same command with --resume goes on from here"):
                 analysis = analyze_to_file(
@@ -115,7 +115,7 @@ def run(task: Task, model: Model, choices: AnalysisChoices) -> None:
                     resume=task.resume,
                     overwrite=task.overwrite,
                     before_saving=make,
-                    progress=progress,
+                    on_progress=on_progress,
                     warn=console.warn,
                     **choices,
                 )
@@ -155,13 +155,13 @@ def _make_extras(analysis: Analysis, task: Task) -> None:
     from openaffect.analysis import overlay_folder, write_page
 
     if task.overlay is not None:
-        with console.progress_bar("drawing overlays") as progress:
+        with console.show_progress("drawing overlays") as on_progress:
             made = overlay_folder(
                 analysis,
                 task.overlay,
                 overwrite=task.overwrite or task.resume,
                 workers=task.workers,
-                progress=progress,
+                on_progress=on_progress,
             )
         drawn = sum(path is not None for path in made.values())
         console.note(f"{counted(drawn, 'overlay')} in {task.overlay}")
@@ -193,8 +193,8 @@ def _print_stream(task: Task, model: Model, choices: AnalysisChoices) -> None:
             console.note("stopped")
         return
     tally = _Tally()
-    with console.progress_bar("analyzing", _count(task)) as progress:
-        rows = tally.count(iterate_rows(task.source, model, progress=progress, **choices))
+    with console.show_progress("analyzing", _count(task)) as on_progress:
+        rows = tally.count(iterate_rows(task.source, model, on_progress=on_progress, **choices))
         if task.json:
             _print_json(rows)
         else:

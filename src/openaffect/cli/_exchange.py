@@ -44,14 +44,14 @@ def add_files(
     summaries: dict[str, AddAnnotationsSummary] = {}
     with open_project(project) as opened:
         for source in sources:
-            with console.progress_bar(f"adding {source.name}") as progress:
+            with console.show_progress(f"adding {source.name}") as on_progress:
                 summaries[str(source)] = add_annotations(
                     opened,
                     source,
                     format,
                     name=name,
                     count_imported=count_imported,
-                    progress=progress,
+                    on_progress=on_progress,
                     **options,
                 )
     if json:
@@ -101,9 +101,9 @@ def export_project(
         )
     with open_project(project) as opened:
         total = opened.status()["annotations"]["total"]
-        with console.progress_bar("writing annotations", total) as progress:
+        with console.show_progress("writing annotations", total) as on_progress:
             summary = export_annotations(
-                opened, format, destination, overwrite=overwrite, progress=progress, **options
+                opened, format, destination, overwrite=overwrite, on_progress=on_progress, **options
             )
     of_faces = f" of {counted(summary.faces, 'face')}" if summary.faces else ""
     console.say(f"{counted(summary.annotations, 'annotation')}{of_faces} in {destination}")

@@ -39,7 +39,7 @@ def synthesize(
     """
     from openaffect.synthetic.dataset import even_counts, synthesize_dataset
 
-    with console.progress_bar("synthesizing", number) as progress:
+    with console.show_progress("synthesizing", number) as on_progress:
         made = synthesize_dataset(
             dataset,
             {None: even_counts(number)},
@@ -47,7 +47,7 @@ def synthesize(
             size=size,
             workers=workers,
             overwrite=overwrite,
-            progress=progress,
+            on_progress=on_progress,
         )
     console.say(f"{len(made):,} synthetic faces in {dataset}")
 
@@ -98,7 +98,7 @@ def import_(
         options["label"] = label
     if column:
         options["columns"] = read_pairs(column)
-    with console.progress_bar("importing") as progress:
+    with console.show_progress("importing") as on_progress:
         made, summary = import_dataset(
             format,
             source,
@@ -108,7 +108,7 @@ def import_(
             license=license,
             shareable=shareable,
             overwrite=overwrite,
-            progress=progress,
+            on_progress=on_progress,
             **options,
         )
     if json:
@@ -260,8 +260,8 @@ def check(
     from openaffect.dataset import open_dataset
 
     opened = open_dataset(dataset)
-    with console.progress_bar("checking", len(opened)) as progress:
-        result = check_dataset(opened, near=near, workers=workers, progress=progress)
+    with console.show_progress("checking", len(opened)) as on_progress:
+        result = check_dataset(opened, near=near, workers=workers, on_progress=on_progress)
     if json:
         console.print_json(result.to_dict())
     else:
@@ -283,8 +283,8 @@ def check(
 def _remove_withdrawn(dataset: Path, withdrawn: Path, *, json: bool) -> None:
     from openaffect.withdrawing import remove_withdrawn
 
-    with console.progress_bar("looking at images") as progress:
-        done = remove_withdrawn(dataset, withdrawn, progress=progress)
+    with console.show_progress("looking at images") as on_progress:
+        done = remove_withdrawn(dataset, withdrawn, on_progress=on_progress)
     if json:
         console.print_json(dataclasses.asdict(done))
         return

@@ -170,23 +170,23 @@ def add(
         for source in sources:
             if (source / "dataset.json").is_file():
                 dataset = open_dataset(source)
-                with console.progress_bar(f"adding {source.name}", len(dataset)) as progress:
+                with console.show_progress(f"adding {source.name}", len(dataset)) as on_progress:
                     summaries[str(source)] = add_dataset(
                         opened,
                         dataset,
                         name=name,
                         prefix=prefix,
                         count_imported=count_imported,
-                        progress=progress,
+                        on_progress=on_progress,
                     )
             else:
                 if prefix or count_imported:
                     raise InputError(
                         f"--prefix and --count-imported are for datasets, and {source} is none"
                     )
-                with console.progress_bar(f"adding {source.name}") as progress:
+                with console.show_progress(f"adding {source.name}") as on_progress:
                     summaries[str(source)] = add_images(
-                        opened, source, name=name, progress=progress
+                        opened, source, name=name, on_progress=on_progress
                     )
     facts: dict[str, dict[str, Any]] = {
         source: {
@@ -238,14 +238,14 @@ def detect(
 
     with use_engine(engine, ray_address), open_project(project) as opened:
         pending = opened.status()["steps"]["detect"]["pending"]
-        with console.progress_bar("searching images", pending) as progress:
+        with console.show_progress("searching images", pending) as on_progress:
             done = detect_faces(
                 opened,
                 workers=workers,
                 engine=engine,
                 ray_address=ray_address,
                 retry_failed=retry_failed,
-                progress=progress,
+                on_progress=on_progress,
             )
     facts = {
         "images": done.images,
@@ -520,7 +520,7 @@ def label(
     with (
         use_engine(engine, ray_address),
         console.resumable(hint),
-        console.progress_bar("labeling") as show,
+        console.show_progress("labeling") as on_progress,
     ):
         made = label_faces(
             source,
@@ -543,7 +543,7 @@ def label(
             ray_address=ray_address,
             resume=resume,
             overwrite=overwrite,
-            progress=lambda _what, done, of_all: show(done, of_all or None),
+            on_progress=on_progress,
         )
     if json:
         console.print_json(made.data)
@@ -572,9 +572,9 @@ def backup(
 
     with open_project(project) as opened:
         total = opened.status()["images"]["total"]
-        with console.progress_bar("writing images", total if with_store else None) as progress:
+        with console.show_progress("writing images", total if with_store else None) as on_progress:
             images = backup_project(
-                opened, file, with_store=with_store, overwrite=overwrite, progress=progress
+                opened, file, with_store=with_store, overwrite=overwrite, on_progress=on_progress
             )
         place = opened.store.location
     said = f"{counted(images, 'image')} in it" if with_store else f"the images stay in {place}"

@@ -26,6 +26,7 @@ from openaffect.cli.options import (
     warn_of_model_labels,
 )
 from openaffect.errors import DestinationExists, InputError
+from openaffect.progress import relabel
 from openaffect.texts import counted
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def train(
             f"there is no run to resume at {run}; check its name, or leave out --resume to begin"
         )
     hint = "the same command with --resume goes on from here"
-    with console.resumable(hint), console.training_bar(chosen.name) as show:
+    with console.resumable(hint), console.show_progress() as on_progress:
         model = train(
             opened,
             run,
@@ -94,7 +95,7 @@ def train(
                 key for key in RESUMABLE_OVERRIDES if any(s.startswith(key) for s in settings or ())
             ],
             track=track or (),
-            show=show,
+            on_progress=relabel(on_progress, name=chosen.name),
         )
     console.say(f"trained: {model}")
 
@@ -136,7 +137,7 @@ def predict(
     with (
         use_engine(engine, ray_address),
         console.resumable(hint),
-        console.progress_bar("predicting") as progress,
+        console.show_progress("predicting") as on_progress,
     ):
         made = predict_to_file(
             loaded,
@@ -149,7 +150,7 @@ def predict(
             workers=workers,
             engine=engine,
             ray_address=ray_address,
-            progress=progress,
+            on_progress=on_progress,
         )
     console.say(f"{counted(made.rows, 'prediction')} in {output}")
     if made.lost:
@@ -309,7 +310,7 @@ def tune(
         console.note(f"searching {describe_space(wanted)}; choose others with --search")
     opened = open_dataset(dataset)
     warn_of_model_labels(opened)
-    with _tune_output.show_trials(trials) as show:
+    with console.show_progress() as on_progress:
         found = tune(
             opened,
             study,
@@ -320,7 +321,7 @@ def tune(
             seed=seed,
             keep=keep,  # type: ignore[arg-type]
             prune=prune,
-            show=show,
+            on_progress=on_progress,
         )
     if json:
         console.print_json(found.to_dict())

@@ -102,7 +102,7 @@ def freeze(
                 differs = "has changed since" if facts["changed"] else "still gives"
                 console.say(f"the project {differs} {dataset}")
             return
-        with console.progress_bar("freezing") as progress:
+        with console.show_progress("freezing") as on_progress:
             done = freeze_project(
                 opened,
                 dataset,
@@ -110,7 +110,7 @@ def freeze(
                 name=name,
                 hard_links=not copy,
                 overwrite=overwrite,
-                progress=progress,
+                on_progress=on_progress,
             )
     facts = done.plan.to_dict() | {
         "content": done.dataset.info.content,
@@ -272,7 +272,7 @@ def release(
         whole=whole,
         contact=contact,
     )
-    with console.progress_bar("cutting faces") as progress:
+    with console.show_progress("cutting faces") as on_progress:
         done = release_dataset(
             dataset,
             destination,
@@ -280,7 +280,7 @@ def release(
             previous=previous,
             withdrawn=() if withdrawn is None else (withdrawn,),
             overwrite=overwrite,
-            progress=progress,
+            on_progress=on_progress,
         )
     if json:
         console.print_json(dataclasses.asdict(done))
@@ -333,7 +333,7 @@ def fetch(
     """
     from openaffect.publishing import fetch_release
 
-    with console.progress_bar("fetching pictures") as progress:
+    with console.show_progress("fetching pictures") as on_progress:
         done = fetch_release(
             release_folder,
             dataset,
@@ -341,7 +341,7 @@ def fetch(
             workers=workers,
             resume=resume,
             overwrite=overwrite,
-            progress=progress,
+            on_progress=on_progress,
         )
     if json:
         console.print_json(dataclasses.asdict(done))

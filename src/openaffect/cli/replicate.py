@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +23,6 @@ from openaffect.errors import InputError
 
 if TYPE_CHECKING:
     from openaffect.replication.experiments import ReplicationResult
-    from openaffect.training.moment import Moment
 
 publications = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _HELP = "Train and evaluate what a publication did, and put the results beside the published ones."
@@ -71,7 +68,8 @@ def demo(
     from openaffect.demo import run_demo
 
     console.note(_DEMO_TIME)
-    with console.resumable("the same command with --resume goes on from here"):
+    hint = "the same command with --resume goes on from here"
+    with console.resumable(hint), console.show_progress() as on_progress:
         page = run_demo(
             folder,
             faces=faces,
@@ -79,9 +77,7 @@ def demo(
             seed=seed,
             overwrite=overwrite,
             resume=resume,
-            bar=console.progress_bar,
-            training_bar=console.training_bar,
-            say=console.note,
+            on_progress=on_progress,
         )
     console.say(f"done: open {page} in a browser")
 
@@ -113,29 +109,15 @@ def cross_validate(
     chosen, opened = load_recipe(recipe, settings or []), open_dataset(dataset)
     warn_of_model_labels(opened, split=None)
     hint = "the same command goes on from here"
-    with console.resumable(hint), _fold_bars(folds) as show:
-        report = cross_validate(opened, folder, chosen, folds=folds, seed=seed, show=show)
+    with console.resumable(hint), console.show_progress() as on_progress:
+        report = cross_validate(
+            opened, folder, chosen, folds=folds, seed=seed, on_progress=on_progress
+        )
     if json:
         console.print_json(report.to_dict())
         return
     print_report(report)
     console.say(f"the whole report: {folder / 'report' / 'report.html'}")
-
-
-@contextlib.contextmanager
-def _fold_bars(folds: int) -> Iterator[Callable[[int, Moment], None]]:
-    """On stderr: the training of each fold."""
-    with contextlib.ExitStack() as stack:
-        bars: dict[int, Callable[[Moment], None]] = {}
-
-        def show(fold: int, moment: Moment) -> None:
-            if fold not in bars:
-                stack.close()
-                bar = console.training_bar(f"fold {fold} of {folds}")
-                bars[fold] = stack.enter_context(bar)
-            bars[fold](moment)
-
-        yield show
 
 
 @publications.command()
@@ -168,8 +150,8 @@ def affectnet2017(
 
     opened = open_dataset(dataset)
     warn_of_model_labels(opened)
-    _finish(
-        replicate_affectnet2017(
+    with console.show_progress() as on_progress:
+        result = replicate_affectnet2017(
             opened,
             folder,
             rows=read_list(rows),
@@ -179,11 +161,9 @@ def affectnet2017(
             draws=draws,
             rounds=rounds,
             overwrite=overwrite,
-            bar=console.progress_bar,
-            training_bar=console.training_bar,
-            say=console.note,
+            on_progress=on_progress,
         )
-    )
+    _finish(result)
 
 
 @publications.command()
@@ -211,8 +191,8 @@ def giguere2020(
 
     opened = open_dataset(dataset)
     warn_of_model_labels(opened)
-    _finish(
-        replicate_giguere2020(
+    with console.show_progress() as on_progress:
+        result = replicate_giguere2020(
             opened,
             folder,
             tables=read_list(tables),
@@ -221,11 +201,9 @@ def giguere2020(
             draws=draws,
             rounds=rounds,
             overwrite=overwrite,
-            bar=console.progress_bar,
-            training_bar=console.training_bar,
-            say=console.note,
+            on_progress=on_progress,
         )
-    )
+    _finish(result)
 
 
 def _finish(result: ReplicationResult) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -28,6 +28,7 @@ from openaffect.faces.signatures import sign_face
 from openaffect.image_headers import foreign_format, sniff_format
 from openaffect.images import SUFFIXES, read_image
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.project import Project, rows, tombstones, work
 from openaffect.project.rows import ImageRow, StoredAnnotation, StoredFace
 from openaffect.project.store import Store, read_file
@@ -63,7 +64,7 @@ def add_dataset(
     name: str | None = None,
     prefix: str = "",
     count_imported: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> AddSummary:
     """Add the faces of a dataset with their images and labels.
 
@@ -78,7 +79,7 @@ def add_dataset(
         prefix: put before each face_id, where two datasets use the same ones.
         count_imported: have annotations of human origin count for overlap, for what is done, and
             for the test split.
-        progress: called with the number of rows done so far.
+        on_progress: called with the number of rows done so far.
 
     Raises:
         DatabaseError: the database does not answer.
@@ -105,8 +106,8 @@ def add_dataset(
                 summary.annotations += rows.insert_annotations(connection, known)
         adding.name_rejected()
         done += len(given)
-        if progress is not None:
-            progress(done)
+        if on_progress is not None:
+            on_progress(Progress("adding", done))
     if dataset.annotations is not None:
         for batch in _batches(
             tables.iterate_rows(dataset.annotations, dataset.annotations.column_names)
@@ -123,7 +124,7 @@ def add_images(
     folder: str | Path,
     *,
     name: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> AddSummary:
     """Add the images of a folder and its subfolders, or one image; `detect` finds their faces.
 
@@ -131,7 +132,7 @@ def add_images(
         project: where to.
         folder: searched lazily in the order of the names; hidden names are left out.
         name: of the source; the folder's name by default.
-        progress: called with the number of files done so far.
+        on_progress: called with the number of files done so far.
 
     Raises:
         InputError: there is no such folder, or it holds no image.
@@ -160,8 +161,8 @@ def add_images(
             adding.insert_images(connection, found)
         adding.name_rejected()
         done += len(batch)
-        if progress is not None:
-            progress(done)
+        if on_progress is not None:
+            on_progress(Progress("adding", done))
     if not done:
         raise InputError(f"expected images in {folder}, but it holds none")
     _record(project, source, summary)

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from openaffect.faces.signatures import HASH_VERSION, sign_face
 from openaffect.images import Pixels, read_image
 from openaffect.lookup import load
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.project import Project, counters, rows, schema, work
 from openaffect.project.rows import StoredFace
 from openaffect.project.settings import DetectSettings
@@ -98,7 +99,7 @@ def detect_faces(
     engine: str = "processes",
     ray_address: str | None = None,
     retry_failed: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> DetectSummary:
     """Find the faces of every image that was not searched yet, by the `[detect]` of project.toml.
 
@@ -111,7 +112,7 @@ def detect_faces(
         engine: see `parallel.ENGINES`.
         ray_address: of a Ray cluster to join; see `parallel.map_in_order`.
         retry_failed: search those again that have failed.
-        progress: called with the number of images done so far.
+        on_progress: called with the number of images done so far.
 
     Raises:
         UnknownName: no such detector, landmarker or engine.
@@ -146,11 +147,11 @@ def detect_faces(
             if len(waiting) >= _BATCH:
                 _write(project, owner, waiting, summary)
                 waiting.clear()
-                if progress is not None:
-                    progress(summary.images + summary.failed.total())
+                if on_progress is not None:
+                    on_progress(Progress("detecting", summary.images + summary.failed.total()))
         _write(project, owner, waiting, summary)
-        if progress is not None:
-            progress(summary.images + summary.failed.total())
+        if on_progress is not None:
+            on_progress(Progress("detecting", summary.images + summary.failed.total()))
     finally:
         with project.database.write() as connection:
             work.release(connection, STEP, owner)

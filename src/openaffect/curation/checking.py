@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from openaffect.faces.near_search import Rows, find_copies
 from openaffect.faces.signatures import THUMB, Signature, Signatures, sign_picture
 from openaffect.labels import Expression
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 
 MAX_NEAR = 8
 """The largest distance of near copies; beyond it most candidates are other faces."""
@@ -165,7 +165,7 @@ def check_dataset(
     *,
     near: int = 4,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CheckResult:
     """Look at every picture and label of a dataset; nothing is changed.
 
@@ -173,7 +173,7 @@ def check_dataset(
         dataset: the dataset.
         near: the most bits, of 64, by which the difference hashes of copies may differ; 0 to 8.
         workers: threads that decode; as many as there are processors by default.
-        progress: called now and then with the number of pictures done.
+        on_progress: called now and then with the number of pictures done.
 
     Raises:
         InputError: `near` is out of range, or `workers` is less than 1.
@@ -182,7 +182,7 @@ def check_dataset(
         raise InputError(f"expected near, in bits, from 0 to {MAX_NEAR}, but got {near}")
     if workers is not None and workers < 1:
         raise InputError(f"expected one worker or more, but got {workers}")
-    signatures = sign_dataset(dataset, workers=workers, progress=progress)
+    signatures = sign_dataset(dataset, workers=workers, on_progress=on_progress)
     labels, complete = find_copies(signatures, near)
     ids = np.array(dataset.ids, dtype=object)
     images = dataset.faces["image"].to_pylist()
@@ -248,14 +248,14 @@ def sign_dataset(
     dataset: Dataset,
     *,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Signatures:
     """Decode every picture of a dataset once and keep what its faces are recognized by.
 
     Args:
         dataset: whose pictures are read; a picture that cannot be read is never an error.
         workers: threads that decode; as many as there are processors by default.
-        progress: called now and then with the number of pictures done.
+        on_progress: called now and then with the number of pictures done.
     """
     n = len(dataset)
     images = dataset.faces["image"].combine_chunks().dictionary_encode()
@@ -288,8 +288,8 @@ def sign_dataset(
                 result.pixels[row], result.picture[row] = found.pixels, found.picture
                 result.dhash[row], result.mirrored[row] = found.dhash, found.mirrored
                 result.thumbs[row], result.leaves[row] = found.thumb, found.leaves
-        if progress is not None and (done % _AHEAD == 0 or done == len(names)):
-            progress(done)
+        if on_progress is not None and (done % _AHEAD == 0 or done == len(names)):
+            on_progress(Progress("reading images", done, len(names)))
     return result
 
 

@@ -20,6 +20,7 @@ from openaffect import lookup
 from openaffect.errors import FormatError, InputError
 from openaffect.exchange._adding import AddAnnotationsSummary, add_entries
 from openaffect.exchange._entries import Entry, ExportAnnotationsSummary
+from openaffect.progress import OnProgress
 from openaffect.project import Project
 from openaffect.storage import atomic_folder
 
@@ -33,7 +34,7 @@ def add_annotations(
     *,
     name: str | None = None,
     count_imported: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> AddAnnotationsSummary:
     """Add the judgments of a file to the faces of a project; those that are there are left alone.
@@ -51,7 +52,7 @@ def add_annotations(
             as `export_annotations` calls it.
         count_imported: have judgments of human origin count for overlap, for what is done, and for
             the test split.
-        progress: called with the number of judgments done so far.
+        on_progress: called with the number of judgments done so far.
         options: those of the format.
 
     Raises:
@@ -80,7 +81,7 @@ def add_annotations(
 
     source = name or (folder.name if ours else path.stem)
     add_entries(
-        project, entries(), source, summary, count_imported=count_imported, progress=progress
+        project, entries(), source, summary, count_imported=count_imported, on_progress=on_progress
     )
     return summary
 
@@ -91,7 +92,7 @@ def export_annotations(
     destination: str | Path,
     *,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> ExportAnnotationsSummary:
     """Write the annotations of a project as a new folder; people appear by their pseudonyms.
@@ -101,7 +102,7 @@ def export_annotations(
         format: annotations, csv or label-studio.
         destination: the folder to make.
         overwrite: replace an existing folder.
-        progress: called with the number of annotations done so far.
+        on_progress: called with the number of annotations done so far.
         options: those of the format.
 
     Raises:
@@ -116,7 +117,7 @@ def export_annotations(
     destination = Path(destination)
     if project.path.absolute().is_relative_to(destination.absolute()):
         raise InputError(f"cannot export to {destination}: the project lies in it")
-    summary = ExportAnnotationsSummary(progress=progress)
+    summary = ExportAnnotationsSummary(on_progress=on_progress)
     with atomic_folder(destination, overwrite=overwrite) as folder:
         module.write(project, folder, summary, **options)
     return summary

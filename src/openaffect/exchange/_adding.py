@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 from openaffect.annotation_row import AnnotationRow, check_annotation
 from openaffect.exchange._entries import Entry
 from openaffect.face_row import RejectRow
+from openaffect.progress import OnProgress, Progress
 from openaffect.project import Project, rows
 from openaffect.project.rows import StoredAnnotation
 
@@ -49,7 +50,7 @@ def add_entries(
     summary: AddAnnotationsSummary,
     *,
     count_imported: bool,
-    progress: Callable[[int], None] | None,
+    on_progress: OnProgress | None,
 ) -> None:
     """Add judgments; see `add_annotations`."""
     done = 0
@@ -63,8 +64,8 @@ def add_entries(
         summary.known += adding.known
         summary.rejected.update(reason.split(":", 1)[0] for _, _, reason in adding.rejected)
         done += len(batch)
-        if progress is not None:
-            progress(done)
+        if on_progress is not None:
+            on_progress(Progress("adding", done))
     with project.database.write() as connection:
         counts = {
             "annotations": summary.annotations,

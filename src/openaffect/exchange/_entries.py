@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from openaffect import schemas
 from openaffect.annotation_row import AnnotationRow
 from openaffect.face_row import RejectRow
+from openaffect.progress import OnProgress, Progress
 
 Entry: TypeAlias = "tuple[str, AnnotationRow | RejectRow]"
 """Where a judgment stands in its file, and the judgment, or why there is none.
@@ -26,19 +26,19 @@ class ExportAnnotationsSummary:
         annotations: how many.
         faces: tasks of Label Studio; 0 for other formats.
         left_out: what the format cannot hold, by reason.
-        progress: called with the number of annotations so far.
+        on_progress: called with the number of annotations so far.
     """
 
     annotations: int = 0
     faces: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    progress: Callable[[int], None] | None = None
+    on_progress: OnProgress | None = None
 
     def advance(self, count: int) -> None:
         """So many annotations more are written."""
         self.annotations += count
-        if self.progress is not None:
-            self.progress(self.annotations)
+        if self.on_progress is not None:
+            self.on_progress(Progress("writing", self.annotations))
 
 
 def to_row(values: dict[str, Any]) -> AnnotationRow:

@@ -37,6 +37,7 @@ from openaffect.formats._exports import (
     safe_path,
 )
 from openaffect.formats._sources import Source, choose
+from openaffect.progress import OnProgress
 from openaffect.storage import atomic_folder
 
 _PACKAGE = "openaffect.formats"
@@ -52,7 +53,7 @@ def import_dataset(
     license: str | None = None,
     shareable: bool = False,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> tuple[Dataset, ImportSummary]:
     """Read a folder, file or archive of a format into a new dataset.
@@ -67,7 +68,7 @@ def import_dataset(
         license: of pictures and labels; the format's by default.
         shareable: whether pictures may be shown in reports.
         overwrite: replace an existing dataset.
-        progress: called now and then with the number of source rows done so far.
+        on_progress: called now and then with the number of source rows done so far.
         options: those of the format.
 
     Raises:
@@ -97,7 +98,7 @@ def import_dataset(
         shareable=shareable,
         source=f"{format}: {source.absolute().name}",
         overwrite=overwrite,
-        progress=progress,
+        on_progress=on_progress,
     ) as writer:
         if found is not None:
             module.read(found, writer, **_those_of(module.read, options))

@@ -8,7 +8,6 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from openaffect.image_headers import content_path
 from openaffect.judgments import find_valid
 from openaffect.labels import EXPRESSIONS
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress
 from openaffect.project import Project, frozen, tombstones
 from openaffect.project.database import Connection
 from openaffect.project.frozen import FrozenDataset
@@ -105,7 +105,7 @@ def freeze_project(
     name: str | None = None,
     hard_links: bool = True,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FreezeSummary:
     """Write one state of a project as a dataset; the same state gives the same bytes.
 
@@ -116,7 +116,7 @@ def freeze_project(
         name: of the dataset; the project's by default.
         hard_links: share the files of images with the store where the file system can.
         overwrite: replace an existing dataset.
-        progress: called with the number of faces done so far.
+        on_progress: called with the number of faces done so far.
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
@@ -135,7 +135,7 @@ def freeze_project(
             source=f"project {project.settings.name}",
             license=_license(connection, taken),
             overwrite=overwrite,
-            progress=progress,
+            on_progress=on_progress,
         ) as writer:
             _write(writer, project, connection, plan, link=hard_links)
             about = json.dumps(_describe(project, plan), indent=2, ensure_ascii=False)

@@ -15,7 +15,7 @@ import sqlite3
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from openaffect.errors import DatabaseError, FormatError, InputError, reason
 from openaffect.image_headers import content_path
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.project import schema, upgrading
 from openaffect.project.database import Database, check_file, file_url
 from openaffect.project.project import (
@@ -49,7 +50,7 @@ def backup_project(
     *,
     with_store: bool = False,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> int:
     """Write a project into one file; the number of images in it.
 
@@ -58,7 +59,7 @@ def backup_project(
         file: the zip archive to make.
         with_store: put the images into it; else the restored project uses the store where it lies.
         overwrite: replace an existing file.
-        progress: called with the number of images written so far.
+        on_progress: called with the number of images written so far.
 
     Raises:
         DestinationExists: the file exists and `overwrite` is false.
@@ -90,8 +91,8 @@ def backup_project(
             name = f"store/{content_path(sha256, suffix)}"
             archive.writestr(name, data)
             count += 1
-            if progress is not None:
-                progress(count)
+            if on_progress is not None:
+                on_progress(Progress("writing images", count, len(stored)))
     return count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from openaffect.formats import picture_path, safe_path
 from openaffect.images import encode_image, image_size, read_image, read_image_file
 from openaffect.labels import Expression
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress
 
 RULE = CropRule(margin=0.15)
 """The published rule: 15 % of the longer side of the box on each side."""
@@ -49,7 +50,7 @@ def write_crops(
     path: Path,
     *,
     whole: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Dataset, dict[str, Cut]]:
     """Write the faces of a dataset as a dataset of crops, named after their face_ids.
 
@@ -60,7 +61,7 @@ def write_crops(
         dataset: what to cut; every image must be readable.
         path: the folder to make.
         whole: give the whole photographs instead, which may show other people.
-        progress: called with the number of faces done so far.
+        on_progress: called with the number of faces done so far.
 
     Returns:
         The crops, and where each was, by face_id.
@@ -79,7 +80,7 @@ def write_crops(
         license=dataset.info.license,
         shareable=dataset.info.shareable,
         source=dataset.info.source,
-        progress=progress,
+        on_progress=on_progress,
     ) as writer:
         writer.add_columns(pa.schema(others))
         rows = tables.iterate_rows(dataset.faces, dataset.faces.column_names)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from openaffect.image_headers import suffix_of_format
 from openaffect.images import MAX_BYTES, read_image
 from openaffect.labels import Expression
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.publishing.manifest import FILE as MANIFEST
 from openaffect.publishing.manifest import hash_file
 from openaffect.publishing.release import TABLE
@@ -92,7 +93,7 @@ def fetch_release(
     resume: bool = False,
     overwrite: bool = False,
     allow: Allowed = (),
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FetchSummary:
     """Load the pictures of a release from their addresses, and write a dataset.
 
@@ -104,7 +105,7 @@ def fetch_release(
         resume: go on with a fetch that was interrupted; what failed then is tried again.
         overwrite: replace an existing dataset, and drop an unfinished fetch.
         allow: numbers and ports that may be opened although they are not public.
-        progress: called with the number of addresses done so far.
+        on_progress: called with the number of addresses done so far.
 
     Raises:
         DestinationExists: the dataset, or an unfinished fetch without `resume`, is there.
@@ -135,8 +136,8 @@ def fetch_release(
             log.write(json.dumps({"url": url, **dataclasses.asdict(outcome)}) + "\n")
             log.flush()
             count += 1
-            if progress is not None:
-                progress(count)
+            if on_progress is not None:
+                on_progress(Progress("fetching", count, len(jobs)))
     summary = _write(table, known, done, work, release, path, overwrite=overwrite)
     shutil.rmtree(work)
     return summary

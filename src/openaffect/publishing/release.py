@@ -26,7 +26,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,7 @@ from openaffect.image_links import record_release
 from openaffect.images import read_image, read_image_file
 from openaffect.licenses import has_personality_rights, parse_license, refuse_pixels
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress
 from openaffect.publishing import cards, changes, croissant, manifest, page
 from openaffect.publishing.cropping import Cut, write_crops
 from openaffect.publishing.layouts import Placed, layout_names, load_layout
@@ -119,7 +120,7 @@ def release_dataset(
     previous: str | Path | None = None,
     withdrawn: Sequence[str | Path] = (),
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ReleaseSummary:
     """Write a dataset as a release; the same dataset and options give the same bytes.
 
@@ -130,7 +131,7 @@ def release_dataset(
         previous: the release before, for `CHANGES.csv`.
         withdrawn: other `withdrawn.csv` files to obey.
         overwrite: replace an existing release.
-        progress: called with the number of faces cut so far.
+        on_progress: called with the number of faces cut so far.
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
@@ -169,7 +170,7 @@ def release_dataset(
         table = _write_table(rest, info, signed, folder / TABLE)
         summary.faces, summary.pictures = len(table), len(shown)
         given = {split or "unsplit" for split in shown.column("split").to_pylist()}
-        placed = _write_layouts(shown, info, folder, options, summary, progress)
+        placed = _write_layouts(shown, info, folder, options, summary, on_progress)
         _write_attribution(rest, folder)
         write_withdrawn(gone, folder / WITHDRAWN)
         earlier = None if previous is None else Path(previous) / TABLE
@@ -294,7 +295,7 @@ def _write_layouts(
     folder: Path,
     options: ReleaseOptions,
     summary: ReleaseSummary,
-    progress: Callable[[int], None] | None,
+    on_progress: OnProgress | None,
 ) -> list[tuple[str, Placed]]:
     everything: list[tuple[str, Placed]] = []
     with (
@@ -309,7 +310,7 @@ def _write_layouts(
         here = dataclasses.replace(info, images=shown.info.images)
         subject = dataclasses.replace(shown, info=here, annotations=None)
         crops, cuts = write_crops(
-            subject, Path(temporary) / "crops", whole=options.whole, progress=progress
+            subject, Path(temporary) / "crops", whole=options.whole, on_progress=on_progress
         )
         for name in options.layouts or layout_names():
             placed = list(load_layout(name).write(crops, folder / name))

@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from openaffect.dataset import Dataset
 from openaffect.labels import Expression, parse_labels
+from openaffect.progress import OnProgress
 from openaffect.replication.affectnet2017_page import render_affectnet2017
 from openaffect.replication.experiment_data import (
     claim_folder,
@@ -27,13 +28,10 @@ from openaffect.replication.experiment_data import (
     write_files,
 )
 from openaffect.replication.experiments import (
-    Bar,
     Experiment,
     ExperimentConfig,
     ExperimentResult,
     ReplicationResult,
-    Show,
-    TrainingBar,
     choose_rows,
     choose_split,
     outside_rows,
@@ -139,9 +137,6 @@ def replicate_affectnet2017(
     dataset: Dataset,
     folder: str | Path,
     *,
-    bar: Bar,
-    training_bar: TrainingBar,
-    say: Callable[[str], None],
     rows: Sequence[str] | None = None,
     settings: Sequence[str] = (),
     split: str | None = None,
@@ -150,6 +145,7 @@ def replicate_affectnet2017(
     draws: int = 200,
     rounds: int = 1000,
     table: Sequence[Experiment] = ROWS,
+    on_progress: OnProgress | None = None,
 ) -> ReplicationResult:
     """Train, judge and compare the paper's baselines on a dataset; a second call goes on.
 
@@ -159,7 +155,6 @@ def replicate_affectnet2017(
     Args:
         dataset: with faces in `train` and in a split to score.
         folder: to make, or that of an earlier call.
-        bar, training_bar, say: how progress is shown; see `openaffect.console`.
         rows: keys of the rows to run; all by default. The page also shows what earlier calls did.
         settings: `key=value` for every recipe, or `row:key=value` for one.
         split: to score; `test` if present, else `validation`.
@@ -168,6 +163,7 @@ def replicate_affectnet2017(
         draws: balanced draws behind each Norm value.
         rounds: bootstrap samples behind each interval.
         table: the rows; the paper's by default.
+        on_progress: called with what each row tells, under its key.
 
     Returns:
         The page, and what became of each row: one that failed never ends the others.
@@ -186,7 +182,7 @@ def replicate_affectnet2017(
         dataset.fingerprint(),
         folder,
         choose_split(dataset, split),
-        Show(bar, training_bar, say),
+        on_progress or (lambda _: None),
         tuple(settings),
         overwrite,
         draws,

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,9 @@ from openaffect.dataset import Dataset
 from openaffect.inference import predict_dataset
 from openaffect.model import open_model
 from openaffect.predictions import Predictions, join_predictions, open_predictions
+from openaffect.progress import OnProgress, relabel
 from openaffect.reports import Report, evaluate
 from openaffect.training import Recipe, train
-from openaffect.training.moment import Moment
 
 
 def cross_validate(
@@ -32,7 +31,7 @@ def cross_validate(
     *,
     folds: int = 5,
     seed: int = 0,
-    show: Callable[[int, Moment], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Judge a recipe on every face of a dataset, each by a model that has not seen its group.
 
@@ -45,7 +44,7 @@ def cross_validate(
         recipe: trained `folds` times.
         folds: see `assign_folds`.
         seed: of the folds.
-        show: called with the fold, from 1, and every `Moment` of its training.
+        on_progress: called with what each fold's training tells, under the name `fold N of FOLDS`.
 
     Returns:
         The report over the pooled predictions; its split is called `all`.
@@ -57,12 +56,8 @@ def cross_validate(
     numbers = assign_folds(dataset, folds, seed=seed)
     parts = []
     for fold in range(folds):
-
-        def show_fold(moment: Moment, number: int = fold + 1) -> None:
-            if show is not None:
-                show(number, moment)
-
-        parts.append(_run_fold(dataset, numbers == fold, folder / str(fold + 1), recipe, show_fold))
+        tell = relabel(on_progress or (lambda _: None), name=f"fold {fold + 1} of {folds}")
+        parts.append(_run_fold(dataset, numbers == fold, folder / str(fold + 1), recipe, tell))
     made_with = {**parts[0].made_with, "folds": folds, "folds_seed": seed}
     made_with.pop("model_sha256", None)  # of the first fold alone
     pooled = join_predictions(parts, made_with)
@@ -77,12 +72,12 @@ def _run_fold(
     scored: np.ndarray,
     folder: Path,
     recipe: Recipe,
-    show: Callable[[Moment], None],
+    on_progress: OnProgress,
 ) -> Predictions:
     splits = np.where(scored, "test", "train").tolist()
     divided = dataset.with_column("split", splits)
     # A finished training ends at once; another recipe or other data is refused there.
-    train(divided, folder / "run", recipe, resume=True, show=show)
+    train(divided, folder / "run", recipe, resume=True, on_progress=on_progress)
     path = folder / "predictions.parquet"
     if not path.is_file():
         predict_dataset(open_model(folder / "run"), divided.where(split="test")).save(path)

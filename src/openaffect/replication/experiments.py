@@ -18,10 +18,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from openaffect.dataset import Dataset
 from openaffect.errors import (
@@ -36,15 +35,10 @@ from openaffect.inference import predict_dataset
 from openaffect.labels import parse_labels
 from openaffect.model import Model, open_model
 from openaffect.predictions import Predictions, open_predictions
+from openaffect.progress import OnProgress, Progress, relabel
 from openaffect.reports import Report, evaluate, open_report
 from openaffect.reports.rows import ALL, Selection, select_rows
 from openaffect.training import Recipe, load_recipe, train
-
-if TYPE_CHECKING:
-    from openaffect.training.moment import Moment
-
-Bar: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-TrainingBar: TypeAlias = Callable[[str], AbstractContextManager[Callable[["Moment"], None]]]
 
 # What belongs to one row alone: another row may well succeed.
 FAILURES = (InputError, TrainingError, MissingWeights)
@@ -94,15 +88,6 @@ class ExperimentResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Show:
-    """How progress is shown; see `openaffect.console`."""
-
-    bar: Bar
-    training_bar: TrainingBar
-    say: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
 class ExperimentConfig:
     """What all rows of a table share.
 
@@ -111,7 +96,7 @@ class ExperimentConfig:
         fingerprint: of the dataset.
         folder: where every row has its own folder.
         split: that is scored.
-        show: how progress is shown.
+        on_progress: called with what each row tells, under its key.
         settings: keys that recipes get otherwise: `key=value` for all, `row:key=value` for one.
         overwrite: begin the chosen rows anew.
         draws: balanced draws behind each Norm value.
@@ -122,7 +107,7 @@ class ExperimentConfig:
     fingerprint: str
     folder: Path
     split: str
-    show: Show
+    on_progress: OnProgress
     settings: tuple[str, ...] = ()
     overwrite: bool = False
     draws: int = 200
@@ -231,12 +216,13 @@ def run_rows(
     for number, row in enumerate(todo, start=1):
         mark = f"{number}/{len(todo)} {row.title}"
         if outcomes[row.key].status == "kept" and not setup.overwrite:
-            setup.show.say(f"{mark}: finished before, kept")
+            setup.on_progress(Progress("finished", line=f"{mark}: finished before, kept"))
             continue
-        setup.show.say(mark)
+        setup.on_progress(Progress("starting", line=mark))
         outcomes[row.key] = _run(setup, row, recipes)
         if outcomes[row.key].status == "failed":
-            setup.show.say(f"{row.title} failed: {outcomes[row.key].reason}")
+            line = f"{row.title} failed: {outcomes[row.key].reason}"
+            setup.on_progress(Progress("finished", line=line))
         after(tuple(outcomes.values()))
     return tuple(outcomes.values())
 
@@ -320,11 +306,11 @@ def _train(setup: ExperimentConfig, row: Experiment, recipe: Recipe) -> Model:
     if model is not None:
         return model
     anew = setup.overwrite and (run / "recipe.toml").is_file()
-    with setup.show.training_bar(row.key) as show:
-        try:
-            path = train(setup.dataset, run, recipe, resume=not anew, overwrite=anew, show=show)
-        except MismatchError as error:
-            raise MismatchError(f"{error}; --overwrite begins the row anew") from error
+    tell = relabel(setup.on_progress, name=row.key)
+    try:
+        path = train(setup.dataset, run, recipe, resume=not anew, overwrite=anew, on_progress=tell)
+    except MismatchError as error:
+        raise MismatchError(f"{error}; --overwrite begins the row anew") from error
     return open_model(path)
 
 
@@ -342,8 +328,8 @@ def _predict(
         else:
             if _holds(made.made_with, wanted):
                 return made
-    with setup.show.bar(f"{row.key} predicting", len(faces)) as progress:
-        made = predict_dataset(model, faces, progress=progress)
+    tell = relabel(setup.on_progress, name=row.key, title=f"{row.key} predicting")
+    made = predict_dataset(model, faces, on_progress=tell)
     made.save(path, overwrite=True)
     return open_predictions(path)  # rounded as the file is, so that its report can be made again
 
@@ -351,7 +337,8 @@ def _predict(
 def _judge(
     setup: ExperimentConfig, row: Experiment, predictions: Predictions, selection: Selection
 ) -> Report:
-    setup.show.say(f"{row.title}: evaluating {len(selection.rows):,} faces")
+    line = f"{row.title}: evaluating {len(selection.rows):,} faces"
+    setup.on_progress(Progress("evaluating", line=line))
     report = evaluate(
         setup.dataset,
         predictions,

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from openaffect.curation import split_dataset
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, UnknownName
+from openaffect.progress import OnProgress
 from openaffect.replication.experiment_data import (
     claim_folder,
     compare_rows,
@@ -32,13 +33,10 @@ from openaffect.replication.experiment_data import (
 )
 from openaffect.replication.experiment_page import span
 from openaffect.replication.experiments import (
-    Bar,
     Experiment,
     ExperimentConfig,
     ExperimentResult,
     ReplicationResult,
-    Show,
-    TrainingBar,
     choose_split,
     run_rows,
 )
@@ -138,9 +136,6 @@ def replicate_giguere2020(
     dataset: Dataset,
     folder: str | Path,
     *,
-    bar: Bar,
-    training_bar: TrainingBar,
-    say: Callable[[str], None],
     tables: Sequence[str] | None = None,
     settings: Sequence[str] = (),
     split: str | None = None,
@@ -148,6 +143,7 @@ def replicate_giguere2020(
     draws: int = 200,
     rounds: int = 1000,
     rows: Sequence[Experiment] = ROWS,
+    on_progress: OnProgress | None = None,
 ) -> ReplicationResult:
     """Train and judge Giguere's models on a dataset; a second call goes on.
 
@@ -158,7 +154,6 @@ def replicate_giguere2020(
     Args:
         dataset: labeled faces.
         folder: to make, or that of an earlier call.
-        bar, training_bar, say: how progress is shown; see `openaffect.console`.
         tables: numbers of the tables, `3` to `7`; all by default. Only the models that they need
             are trained.
         settings: `key=value` for every recipe, or `row:key=value` for one.
@@ -167,6 +162,7 @@ def replicate_giguere2020(
         draws: balanced draws behind each Norm value.
         rounds: bootstrap samples behind each interval.
         rows: the models; Giguere's by default.
+        on_progress: called with what each row tells, under its key.
 
     Returns:
         The page, and what became of each row: one that failed never ends the others.
@@ -187,7 +183,7 @@ def replicate_giguere2020(
         used.fingerprint(),
         folder,
         choose_split(used, split),
-        Show(bar, training_bar, say),
+        on_progress or (lambda _: None),
         tuple(settings),
         overwrite,
         draws,

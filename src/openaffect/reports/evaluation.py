@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from openaffect.judgments import count_votes
 from openaffect.labels import EMOTIONS
 from openaffect.metrics import Estimate
 from openaffect.predictions import Predictions
+from openaffect.progress import OnProgress, Progress
 from openaffect.reports.contents import (
     Axis,
     Bin,
@@ -67,7 +68,7 @@ def evaluate(
     draws: int = 200,
     rounds: int = 1000,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Judge predictions against the labels of a dataset.
 
@@ -82,24 +83,24 @@ def evaluate(
         draws: balanced draws behind each Norm value.
         rounds: bootstrap samples behind each interval.
         seed: the same seed gives the same numbers.
-        progress: called with a word on what is being done.
+        on_progress: called with a word on what is being done.
 
     Raises:
         MismatchError: a face without a prediction or a prediction of another face, a label set
             that the model lacks, or nothing that both the rows and the predictions have.
         InputError: no row to score, or all of them failed.
     """
-    say = progress or (lambda _: None)
+    on_progress = on_progress or (lambda _: None)
     chosen = choose_labels(predictions, labels)
     selection = select_rows(dataset, chosen, split, affect_rows)
     rows = join_rows(dataset, predictions, selection)
     _reject_all_failed(rows, predictions)
     undefined: dict[str, str] = {}
     protocol = _protocol(dataset, predictions, selection, rows, (draws, rounds, seed))
-    say("expressions")
+    on_progress(Progress("expressions"))
     expressions = _expressions(rows, draws, rounds, seed, undefined)
     ceiling = _human_ceiling(dataset, selection, rows, expressions, (rounds, seed), undefined)
-    say("valence and arousal")
+    on_progress(Progress("valence and arousal"))
     dimensional = _dimensional(dataset, selection, rows, rounds, seed, undefined)
     if expressions.categorical is None and dimensional is None:
         raise MismatchError(f"nothing to score in {dataset.path}: " + "; ".join(undefined.values()))

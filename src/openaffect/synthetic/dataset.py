@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from openaffect.face_row import FaceRow
 from openaffect.images import encode_image
 from openaffect.labels import EMOTIONS, Expression
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.schemas import SPLITS
 from openaffect.synthetic import SyntheticFace, synthesize_face
 
@@ -35,7 +36,7 @@ def synthesize_dataset(
     name: str | None = None,
     overwrite: bool = False,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Dataset:
     """Draw faces into a new dataset, each with box, 68 landmarks, expression, valence and arousal.
 
@@ -47,7 +48,7 @@ def synthesize_dataset(
         name: of the dataset; the folder's name by default.
         overwrite: replace an existing dataset.
         workers: processes that draw; one per CPU core by default.
-        progress: called with the number of faces drawn so far.
+        on_progress: called with the number of faces drawn so far.
 
     Raises:
         InputError: nothing to draw, an unknown split, an expression that is none of the eight, a
@@ -74,8 +75,8 @@ def synthesize_dataset(
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(data)
             writer.add(_row(face, image, plan[number][0]), f"face {number}")
-            if progress is not None:
-                progress(number + 1)
+            if on_progress is not None:
+                on_progress(Progress("synthesizing", number + 1, len(plan)))
     return open_dataset(path)
 
 

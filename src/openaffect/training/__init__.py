@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.extras import needs
+from openaffect.progress import OnProgress
 from openaffect.training.recipe import RESUMABLE_OVERRIDES, Recipe, load_recipe, recipe_names
-
-if TYPE_CHECKING:
-    from openaffect.training.moment import Moment
 
 
 def train(
@@ -24,7 +21,7 @@ def train(
     overwrite: bool = False,
     overrides: Collection[str] = (),
     track: Sequence[str] = (),
-    show: Callable[[Moment], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a recipe on a dataset, into a run folder.
 
@@ -47,7 +44,9 @@ def train(
                 f"trackers follow the steps of networks, and recipe {recipe.name} has none; "
                 "its results are in the run's log.csv"
             )
-        return train_machine(dataset, run, recipe, resume=resume, overwrite=overwrite, show=show)
+        return train_machine(
+            dataset, run, recipe, resume=resume, overwrite=overwrite, on_progress=on_progress
+        )
     return train_network(
         dataset,
         run,
@@ -56,7 +55,7 @@ def train(
         overwrite=overwrite,
         overrides=overrides,
         track=track,
-        show=show,
+        on_progress=on_progress,
     )
 
 

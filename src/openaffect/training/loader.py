@@ -19,8 +19,10 @@ from openaffect.faces.boxes import Box
 from openaffect.faces.crops import crop
 from openaffect.images import pixel_hash, read_image
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress
 from openaffect.training.augmentation import augment, sample_changes
 from openaffect.training.imbalance import sample_epoch
+from openaffect.training.progress import tell_reading
 from openaffect.training.recipe import Recipe
 from openaffect.training.targets import Targets
 
@@ -92,7 +94,7 @@ class CropReader:
         """End the threads."""
         self._pool.shutdown()
 
-    def keep(self, rows: NDArray[np.int64], progress: Callable[[int], None] | None = None) -> None:
+    def keep(self, rows: NDArray[np.int64], on_progress: OnProgress | None = None) -> None:
         """Decode rows once and keep them, if all of them fit into the memory that is allowed."""
         if len(rows) * self._size**2 * 3 > self._memory:
             return
@@ -100,8 +102,8 @@ class CropReader:
         for number, piece in enumerate(self._pool.map(self._read, rows)):
             if piece is not None:
                 kept[number] = piece
-            if progress is not None:
-                progress(1)
+            if on_progress is not None:
+                on_progress(tell_reading(number + 1, len(rows)))
         self._kept = kept
         self._place = {int(row): number for number, row in enumerate(rows)}
 

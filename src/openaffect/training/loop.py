@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,16 @@ from torch import Tensor, nn
 
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, MismatchError, TrainingError
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_file
 from openaffect.training.calibration import fit_temperature
 from openaffect.training.card import TrainingSummary
 from openaffect.training.experiment_tracking import check_trackers, start_tracking
 from openaffect.training.imbalance import class_weights
 from openaffect.training.loader import CropReader, iterate_batches, plan_epoch
-from openaffect.training.moment import Moment
 from openaffect.training.network import Network, load_weights
 from openaffect.training.optimization import learning_rate, sam_perturbation
+from openaffect.training.progress import TrainingProgress, tell_finished, tell_plan, tell_row
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import (
     CHECKPOINT_VERSION,
@@ -92,7 +93,7 @@ class _Session:
     run: Path
     recipe: Recipe
     accelerator: Accelerator
-    show: Callable[[Moment], None]
+    on_progress: OnProgress
     learned: Targets
     held: Targets
     reader: CropReader
@@ -115,7 +116,7 @@ def train(
     overwrite: bool = False,
     overrides: Collection[str] = (),
     track: Sequence[str] = (),
-    show: Callable[[Moment], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a recipe on a dataset's split `train`, into a run folder, and export the best epoch.
 
@@ -128,7 +129,7 @@ def train(
         overrides: keys, such as `learning_rate`, that an unfinished run goes on with otherwise.
         track: where else the log goes: `tensorboard`, `wandb`, `mlflow`; see
             `experiment_tracking`.
-        show: called with every `Moment`.
+        on_progress: called after every step and at every turn; see `openaffect.training.progress`.
 
     Returns:
         The path of `model.onnx`.
@@ -142,18 +143,18 @@ def train(
         MissingExtra: a tracker that is not installed.
         TrainingError: the loss is no number, or the memory is full; the last checkpoint is whole.
     """
-    run, show = Path(run), show or (lambda _: None)
+    run, on_progress = Path(run), on_progress or (lambda _: None)
     accelerator = _start(recipe, run, track)
     main = accelerator.is_main_process
     if main:
         notes = check_folder(run, recipe, resume=resume, overwrite=overwrite, overrides=overrides)
         for note in notes:
-            show(Moment("reading", note=note))
+            on_progress(Progress("reading", warning=note))
     if resume:
         recipe = continue_recipe(run, recipe)
     with lock_folder(run) if main else contextlib.nullcontext():
         # What makes the training impossible is told before a file is touched.
-        session = _open_session(dataset, run, recipe, accelerator, show)
+        session = _open_session(dataset, run, recipe, accelerator, on_progress)
         _load(session, resume=resume)
         if main:
             prepare_folder(run, recipe, overwrite=overwrite)
@@ -174,7 +175,9 @@ def _fit(session: _Session) -> None:
     recipe, accelerator, trainer = session.recipe, session.accelerator, session.trainer
     state, optimizer = session.state, session.trainer.optimizer
     if _is_over(recipe, state):
-        session.show(Moment("finished", state.epoch, recipe.epochs))
+        session.on_progress(tell_finished())
+    else:
+        session.on_progress(Progress("starting", log=tell_plan(recipe.epochs, session.steps)))
     while not _is_over(recipe, state):
         began = last = time.monotonic()
         images = 0
@@ -223,9 +226,8 @@ def _fit(session: _Session) -> None:
             if state.total_steps % _TRACK_STEPS == 0:
                 values = {"loss": loss, "learning_rate": rate, "faces_per_second": speed}
                 accelerator.log(values, step=state.total_steps)
-            place = state.epoch + 1, recipe.epochs, state.step, session.steps
             try:
-                session.show(Moment("training", *place, loss=loss, rate=speed))
+                session.on_progress(_tell_step(session, loss, speed))
             except KeyboardInterrupt:
                 if accelerator.num_processes == 1:  # several would have to agree on the step
                     _write(session, _make_checkpoint(session))
@@ -234,10 +236,24 @@ def _fit(session: _Session) -> None:
         _end_epoch(session)
 
 
+def _tell_step(session: _Session, loss: float, speed: float) -> TrainingProgress:
+    recipe, state = session.recipe, session.state
+    return TrainingProgress(
+        "training",
+        # Over all epochs, so that the time left is that of the training.
+        state.epoch * session.steps + state.step,
+        recipe.epochs * session.steps,
+        title=f"epoch {state.epoch + 1}/{recipe.epochs}",
+        note=f"{speed:,.0f} faces/s · loss {loss:.3f}",
+        stop_at_next=True,
+        loss=loss,
+    )
+
+
 def _end_epoch(session: _Session) -> None:
     """Validate, remember the best weights, and write log and checkpoint."""
     recipe, state, accelerator = session.recipe, session.state, session.accelerator
-    session.show(Moment("judging", state.epoch + 1, recipe.epochs))
+    session.on_progress(Progress("validation", stop_at_next=True))
     # One process's word counts: running statistics differ between them, and must not make
     # one stop and another go on.
     scores = broadcast_object_list([_validate(session)])[0]
@@ -262,10 +278,10 @@ def _end_epoch(session: _Session) -> None:
     if accelerator.is_main_process:
         write_log(session.run, session.log)
     _write(session, _make_checkpoint(session))
-    _report_broken(session)
     numbers = {k: v for k, v in row.items() if k.startswith("stop_")}
     accelerator.log(numbers | {"epoch_loss": row["loss"]}, step=state.total_steps)
-    session.show(Moment("judging", state.epoch, recipe.epochs, row=row))
+    _report_broken(session)
+    session.on_progress(tell_row("validation", row, recipe.epochs))
 
 
 def _validate(session: _Session) -> dict[str, float]:
@@ -347,13 +363,13 @@ def _open_session(
     run: Path,
     recipe: Recipe,
     accelerator: Accelerator,
-    show: Callable[[Moment], None],
+    on_progress: OnProgress,
 ) -> _Session:
     """What a training works with; no file is touched."""
     learned, held = train_val_split(
         dataset, choose_targets(dataset, recipe), recipe.early_stopping_fraction, recipe.seed
     )
-    _check_classes(dataset, recipe, learned, show)
+    _check_classes(dataset, recipe, learned, on_progress)
     reader = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
     size = len(recipe.label_set)
     counts = np.bincount(learned.classes, minlength=size)[:size]
@@ -362,7 +378,7 @@ def _open_session(
         run=run,
         recipe=recipe,
         accelerator=accelerator,
-        show=show,
+        on_progress=on_progress,
         learned=learned,
         held=held,
         reader=reader,
@@ -373,7 +389,7 @@ def _open_session(
 
 
 def _check_classes(
-    dataset: Dataset, recipe: Recipe, learned: Targets, show: Callable[[Moment], None]
+    dataset: Dataset, recipe: Recipe, learned: Targets, on_progress: OnProgress
 ) -> None:
     """Refuse faces of one expression alone, and report which expressions have none."""
     counts = count_classes(learned, recipe.label_set)
@@ -387,21 +403,15 @@ def _check_classes(
         )
     if missing:
         note = f"no training faces of {', '.join(missing)}: the model will rarely predict"
-        show(Moment("reading", note=f"{note} {'it' if len(missing) == 1 else 'them'}"))
+        warning = f"{note} {'it' if len(missing) == 1 else 'them'}"
+        on_progress(Progress("reading", warning=warning))
 
 
 def _read_images(session: _Session) -> None:
     """Decode the images that are kept, and report those that cannot be read."""
     rows = np.concatenate([session.learned.rows, session.held.rows])
-    done = 0
-
-    def count(number: int) -> None:
-        nonlocal done
-        done += number
-        session.show(Moment("reading", step=done, steps=len(rows)))
-
     reader = session.reader
-    reader.keep(rows, count)
+    reader.keep(rows, session.on_progress)
     if len(reader.broken) == len(rows):
         first = next(iter(reader.broken.values()))
         raise InputError(f"not one picture of {session.dataset.path} can be read; first: {first}")
@@ -417,7 +427,7 @@ def _report_broken(session: _Session) -> None:
     first, reason = next(iter(broken.items()))
     total = len(session.learned) + len(session.held)
     note = f"{len(broken):,} of {total:,} faces cannot be read and are left out; first {first}:"
-    session.show(Moment("reading", note=f"{note} {reason}"))
+    session.on_progress(Progress("reading", warning=f"{note} {reason}"))
 
 
 # -- checkpoints and the model ---------------------------------------------------------------
@@ -477,13 +487,15 @@ def _load(session: _Session, *, resume: bool) -> None:
             f"the run started with {checkpoint['threads']} threads and is resumed with "
             f"{torch.get_num_threads()}: its results will differ in the last digits"
         )
-        session.show(Moment("reading", note=note))
+        session.on_progress(Progress("reading", warning=note))
 
 
 def _export(session: _Session) -> Path:
     recipe, state, accelerator = session.recipe, session.state, session.accelerator
     best = state.best_epoch + 1
-    session.show(Moment("exporting", state.epoch, recipe.epochs, best=best))
+    early = ", the training stopped early" * (state.epoch < recipe.epochs)
+    line = f"epoch {best} of {state.epoch} is kept{early}"
+    session.on_progress(Progress("exporting", line=line))
     assert session.best_weights is not None
     # A fresh one: what accelerate prepared may compute in half precision.
     network = Network(recipe).to(accelerator.device)

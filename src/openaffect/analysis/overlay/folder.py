@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from openaffect.analysis.table import Analysis
 from openaffect.errors import DestinationExists, ImageError, InputError
 from openaffect.images import encode_image
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_file
 
 _KEPT = (".jpg", ".jpeg", ".png")
@@ -32,7 +34,7 @@ def overlay_folder(
     overwrite: bool = False,
     workers: int | None = None,
     allow: Allowed = (),
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Path | None]:
     """Draw every photo and video of an analysis into a folder, each file whole or not at all.
 
@@ -46,7 +48,7 @@ def overlay_folder(
         overwrite: replace drawings that are there; a source itself is never replaced.
         workers: threads; None for one per CPU core.
         allow: of addresses; see `AnalysisChoices`.
-        progress: called with the number of photos, and of frames of videos, done so far.
+        on_progress: called with the number of photos, and of frames of videos, done so far.
     Returns:
         For every source its drawing, or None where it cannot be read.
 
@@ -71,8 +73,8 @@ def overlay_folder(
     results = map_in_order(draw, photos, workers=workers)
     for count, (source, target) in enumerate(zip(names, results, strict=True), 1):
         drawn[source] = target
-        if progress is not None:
-            progress(count)
+        if on_progress is not None:
+            on_progress(Progress("drawing", count))
     count = len(names)
     for source, rows in _groups(analysis) if videos else ():
         if source in videos:
@@ -80,14 +82,14 @@ def overlay_folder(
                 *(source, rows, targets[source]),
                 overwrite=overwrite,
                 workers=workers,
-                progress=None if progress is None else _shifted(progress, count),
+                on_progress=None if on_progress is None else _shifted(on_progress, count),
             )
             count += frames
     return drawn
 
 
-def _shifted(progress: Callable[[int], None], start: int) -> Callable[[int], None]:
-    return lambda done: progress(start + done)
+def _shifted(on_progress: OnProgress, start: int) -> OnProgress:
+    return lambda event: on_progress(replace(event, done=start + event.done))
 
 
 def _groups(analysis: Analysis) -> Iterator[tuple[str, Iterable[_Row]]]:

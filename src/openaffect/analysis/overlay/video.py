@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from openaffect.analysis.videos import Video, require_av
 from openaffect.errors import ImageError
 from openaffect.images import Pixels, resize_image
 from openaffect.parallel import map_in_order
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_file
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def overlay_video(
     *,
     overwrite: bool = False,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Path | None, int]:
     """Draw the rows of a video into a copy of it, with the times of its frames and without sound.
 
@@ -50,7 +51,7 @@ def overlay_video(
         target: the `.mp4` to make, whole or not at all.
         overwrite: replace it.
         workers: threads that draw; None for one per CPU core.
-        progress: called with the number of frames done so far.
+        on_progress: called with the number of frames done so far.
     Returns:
         The drawn video, or None where no frame can be read; and the number of its frames.
     """
@@ -69,8 +70,8 @@ def overlay_video(
                 if one is not None:
                     writer.add(*one)
                     count += 1
-                    if progress is not None:
-                        progress(count)
+                    if on_progress is not None:
+                        on_progress(Progress("drawing", count))
             writer.end()
     return target, count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -12,9 +12,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from openaffect.dataset import Dataset
+from openaffect.progress import OnProgress
 from openaffect.training.hog import graph
 from openaffect.training.loader import CropReader
-from openaffect.training.moment import Moment
+from openaffect.training.progress import tell_reading
 from openaffect.training.recipe import Recipe
 
 _PART = 256
@@ -29,13 +30,13 @@ class FeatureReader:
         seconds: spent reading so far.
     """
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, show: Callable[[Moment], None]) -> None:
+    def __init__(self, dataset: Dataset, recipe: Recipe, on_progress: OnProgress) -> None:
         self.crops = CropReader(dataset, recipe, threads=os.cpu_count() or 1)
         self.total = 0
         self.seconds = 0.0
         self._width = graph.count_features(recipe.resize)
         self._done = 0
-        self._show = show
+        self._on_progress = on_progress
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # one face per thread is faster than threads within a face
         self._session = onnxruntime.InferenceSession(
@@ -65,7 +66,7 @@ class FeatureReader:
             good = np.flatnonzero(self.crops.visit(part, partial(self._put, features)))
             self._done += len(part)
             self.seconds += time.monotonic() - began
-            self._show(Moment("reading", step=self._done, steps=self.total))
+            self._on_progress(tell_reading(self._done, self.total))
             yield features[good], start + good
 
     def read_all(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

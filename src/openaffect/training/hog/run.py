@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, MismatchError
 from openaffect.model import open_model
+from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_file
 from openaffect.training.calibration import fit_temperature
 from openaffect.training.card import TrainingSummary, attach_card, make_card
@@ -32,7 +32,7 @@ from openaffect.training.hog.machine import (
     fit_pca,
 )
 from openaffect.training.imbalance import class_weights, sample_epoch
-from openaffect.training.moment import Moment
+from openaffect.training.progress import tell_finished, tell_plan, tell_row
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import check_folder, lock_folder, prepare_folder, write_log
 from openaffect.training.targets import Targets, choose_targets, own_labels, train_val_split
@@ -40,6 +40,7 @@ from openaffect.training.validation import validate
 
 PCA_FACES = 4_000
 """Faces, drawn at random, that PCA is made from; their features take 0.55 GB at 256 pixels."""
+_STEPS = 2  # PCA and the machine
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    show: Callable[[Moment], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a HOG recipe on a dataset's split `train`, into a run folder, and export it.
 
@@ -62,7 +63,7 @@ def train(
         recipe: one with `method = "hog"`.
         resume: accept a run folder that is there.
         overwrite: remove the files of a run that is there.
-        show: called with every `Moment`; its phase is `reading`, `training`, `exporting`, or
+        on_progress: called at every turn, in the phases `reading`, `training` and `exporting`, or
             `finished` for a run that was.
 
     Returns:
@@ -76,7 +77,7 @@ def train(
             works in this folder.
         TrainingError: the exported graph does not do what was trained.
     """
-    run, show = Path(run), show or (lambda _: None)
+    run, on_progress = Path(run), on_progress or (lambda _: None)
     check_folder(run, recipe, resume=resume, overwrite=overwrite)
     if recipe.resize % graph.CELL or recipe.resize < graph.CELL * graph.BLOCK:
         raise InputError(
@@ -87,7 +88,7 @@ def train(
         fingerprint = dataset.fingerprint()
         if resume and (run / "model.onnx").is_file():
             _check_data(run, dataset, fingerprint)
-            show(Moment("finished", 1, 1))
+            on_progress(tell_finished())
             return run / "model.onnx"
         # What makes the training impossible is told before a file is touched.
         targets = choose_targets(dataset, recipe)
@@ -97,10 +98,10 @@ def train(
         if recipe.label_set:
             check_classes(learned.classes, recipe)
         prepare_folder(run, recipe, overwrite=overwrite)
-        reader = FeatureReader(dataset, recipe, show)
+        reader = FeatureReader(dataset, recipe, on_progress)
         try:
-            fitted = _fit(dataset, recipe, reader, learned, held, show)
-            show(Moment("exporting", 1, 1, row=fitted.row))
+            fitted = _fit(dataset, recipe, reader, learned, held, on_progress)
+            on_progress(tell_row("exporting", fitted.row, epochs=1))
             write_log(run, [fitted.row])
             _export(run / "model.onnx", dataset, fingerprint, recipe, reader, fitted)
         finally:
@@ -161,11 +162,11 @@ def _fit(
     reader: FeatureReader,
     learned: Targets,
     held: Targets,
-    show: Callable[[Moment], None],
+    on_progress: OnProgress,
 ) -> _Fitted:
     began = time.monotonic()
-    faces = _reduce(dataset, recipe, reader, learned, held, show)
-    show(Moment("training", 1, 1, step=1, steps=2))
+    faces = _reduce(dataset, recipe, reader, learned, held, on_progress)
+    on_progress(_tell_step(1))
     middle = time.monotonic()
     if recipe.label_set:
         machine = fit_classes(faces.inputs, faces.learned.classes, faces.weights, recipe)
@@ -173,7 +174,7 @@ def _fit(
         machine = fit_affect(faces.inputs, faces.learned.affect, recipe)
     machine_seconds = time.monotonic() - middle
     for note in _notes(recipe, machine):
-        show(Moment("training", 1, 1, step=2, steps=2, note=note))
+        on_progress(_tell_step(2, warning=note))
     temperature = 1.0
     if recipe.label_set and recipe.temperature:
         labels = own_labels(dataset, recipe.label_set)[faces.held.rows]
@@ -203,7 +204,7 @@ def _reduce(
     reader: FeatureReader,
     learned: Targets,
     held: Targets,
-    show: Callable[[Moment], None],
+    on_progress: OnProgress,
 ) -> _Reduced:
     """PCA of some faces, then every other face brought to its components as soon as it is read."""
     learned, weights = _weigh(recipe, learned)
@@ -214,7 +215,7 @@ def _reduce(
     if not len(features):
         reason = next(iter(reader.crops.broken.values()))
         raise InputError(f"not one picture of {dataset.path} can be read; first: {reason}")
-    show(Moment("training", 1, 1, step=0, steps=2))
+    on_progress(_tell_step(0, log=tell_plan(epochs=1, steps=_STEPS)))
     began = time.monotonic()
     projection, projected = fit_pca(features, recipe.components, recipe.seed)
     seconds = time.monotonic() - began
@@ -224,7 +225,7 @@ def _reduce(
             f"{len(places)} faces allow {len(projection.components)} components, "
             f"not the recipe's {recipe.components}"
         )
-        show(Moment("training", 1, 1, step=1, steps=2, note=note))
+        on_progress(_tell_step(1, warning=note))
     others, more = _project(reader, projection, learned.rows[rest])
     held_inputs, found = _project(reader, projection, held.rows)
     if not len(found):
@@ -239,6 +240,10 @@ def _reduce(
         held_inputs=held_inputs,
         seconds=seconds,
     )
+
+
+def _tell_step(done: int, *, log: str = "", warning: str = "") -> Progress:
+    return Progress("training", done, _STEPS, title="epoch 1/1", log=log, warning=warning)
 
 
 def _weigh(recipe: Recipe, targets: Targets) -> tuple[Targets, NDArray[np.float64]]:

@@ -13,20 +13,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.extras import needs
+from openaffect.progress import OnProgress
 from openaffect.training.recipe import Recipe
 from openaffect.training.targets import choose_targets, train_val_split
 from openaffect.training.tuning.space import Categorical, Range, Space, check_space, default_space
 from openaffect.training.tuning.study import Study, Trial
-
-if TYPE_CHECKING:
-    from openaffect.training.moment import Moment
 
 
 def tune(
@@ -40,7 +37,7 @@ def tune(
     seed: int = 0,
     keep: Literal["best", "all"] = "best",
     prune: bool = True,
-    show: Callable[[Trial, Moment | None], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Study:
     """Search the keys of a recipe that train best on a dataset's split `train`.
 
@@ -61,7 +58,8 @@ def tune(
         prune: give a trial up whose best value after an epoch is worse than the median of the
             others' at that epoch (from the sixth complete trial on, and not in the first quarter
             of the epochs).
-        show: called with the trial and every `Moment` of its training, and with None at its end.
+        on_progress: called with what each trial's training tells, under the name `trial N`, with a
+            line before it, and with one in the phase `finished` at its end.
 
     Returns:
         The study, with at least one complete trial.
@@ -98,7 +96,13 @@ def tune(
         seed=seed,
     )
     return search.run_study(
-        dataset, wanted, count=trials, minutes=minutes, keep=keep, prune=prune, show=show
+        dataset,
+        wanted,
+        count=trials,
+        minutes=minutes,
+        keep=keep,
+        prune=prune,
+        on_progress=on_progress,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from optuna.storages import RDBStorage
 
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError, TrainingError
+from openaffect.progress import OnProgress, Progress, relabel
 from openaffect.training import train
-from openaffect.training.moment import Moment
+from openaffect.training.progress import TrainingProgress
 from openaffect.training.recipe import Recipe
 from openaffect.training.run_folder import lock_folder
 from openaffect.training.tuning.files import write_files
-from openaffect.training.tuning.space import Categorical, Range, Value
+from openaffect.training.tuning.space import Categorical, Range, Value, show_value
 from openaffect.training.tuning.store import (
     begin_study,
     check_study_folder,
@@ -35,8 +36,6 @@ from openaffect.training.tuning.store import (
     reopen_trial,
 )
 from openaffect.training.tuning.study import Study, Trial, TrialState
-
-Show = Callable[[Trial, Moment | None], None]
 
 _STARTS = 3  # a trial that was begun so often without the end of one epoch is given up
 _RANDOM = 10  # trials before the sampler learns from them
@@ -62,14 +61,16 @@ def run_study(
     minutes: float | None,
     keep: str,
     prune: bool,
-    show: Show | None,
+    on_progress: OnProgress | None,
 ) -> Study:
     """Bring a study to `count` trials; see `openaffect.training.tuning.tune`."""
     check_study_folder(wanted.folder)
     with lock_folder(wanted.folder), quiet_optuna(), open_storage(wanted.folder) as storage:
         study = begin_study(wanted, storage, prune=prune)
-        search = _Search(dataset, wanted, storage, study, keep, show or (lambda *_: None))
-        search.run_all(count, minutes)
+        search = _Search(
+            dataset, wanted, storage, study, keep, count, on_progress or (lambda _: None)
+        )
+        search.run_all(minutes)
         found = write_files(search.found())
     if found.best is None:
         failed = [trial for trial in found.trials if trial.state == "failed"]
@@ -90,18 +91,19 @@ class _Search:
         storage: RDBStorage,
         study: optuna.Study,
         keep: str,
-        show: Show,
+        count: int,
+        on_progress: OnProgress,
     ) -> None:
         self.dataset, self.wanted = dataset, wanted
         self.storage, self.study = storage, study
-        self.keep, self.show = keep, show
+        self.keep, self.count, self.on_progress = keep, count, on_progress
 
-    def run_all(self, count: int, minutes: float | None) -> None:
+    def run_all(self, minutes: float | None) -> None:
         ends = float("inf") if minutes is None else time.monotonic() + 60 * minutes
         while True:
             cut = self._frozen(optuna.trial.TrialState.RUNNING)
             done = len(self._frozen()) - len(cut)
-            if done >= count and not cut:
+            if done >= self.count and not cut:
                 return
             number = cut[0].number if cut else done
             # A sampler of its own for each trial: the same values whether the search was
@@ -123,10 +125,9 @@ class _Search:
 
     def _run_one(self, trial: optuna.Trial) -> None:
         settings = {key: _suggest(trial, key, d) for key, d in self.wanted.space.items()}
-        shown = Trial(trial.number, "running", settings)
         try:
             self._count_start(trial)
-            self._train(trial, shown)
+            self._train(trial, settings)
             value = self._best_value(trial)
             if value is None:
                 raise TrainingError(f"{self.wanted.metric} was undefined after every epoch")
@@ -137,7 +138,9 @@ class _Search:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             self.study.tell(trial, value)
-        self.show(self._read(self.study.get_trials(deepcopy=False)[trial.number]), None)
+        ended = self._read(self.study.get_trials(deepcopy=False)[trial.number])
+        tell = relabel(self.on_progress, name=f"trial {trial.number}")
+        tell(Progress("finished", line=_ending(ended)))
 
     def _count_start(self, trial: optuna.Trial) -> None:
         """A trial that kills the process must not do so for ever."""
@@ -146,26 +149,31 @@ class _Search:
             raise _BadTrial(f"begun {_STARTS} times, and never came to the end of another epoch")
         trial.set_user_attr("starts", starts)
 
-    def _train(self, trial: optuna.Trial, shown: Trial) -> None:
+    def _train(self, trial: optuna.Trial, settings: dict[str, Value]) -> None:
         run = self._run_folder(trial.number)
         try:
-            recipe = self.wanted.recipe_of(shown.settings)
+            recipe = self.wanted.recipe_of(settings)
         except InputError as error:  # values that are right one by one, but not together
             raise _BadTrial(str(error)) from error
         self._report_log(trial, run)
         self._prune(trial, recipe)  # if it was cut off between the end of an epoch and this
 
-        def show(moment: Moment) -> None:
-            self.show(shown, moment)
-            if moment.row is not None:
-                self._report(trial, moment.row)
+        tell = relabel(self.on_progress, name=f"trial {trial.number}")
+
+        def report(event: Progress) -> None:
+            tell(event)
+            if isinstance(event, TrainingProgress) and event.row is not None:
+                self._report(trial, event.row)
                 trial.set_user_attr("starts", 0)
                 self._prune(trial, recipe)
-            if moment.phase == "exporting" and not self._is_wanted(trial):
+            if event.phase == "exporting" and not self._is_wanted(trial):
                 raise _Enough
 
+        values = " ".join(f"{key}={show_value(value)}" for key, value in settings.items())
+        line = f"trial {trial.number} of {self.count}: {values}"
+        self.on_progress(Progress("starting", line=line))
         with contextlib.suppress(_Enough):
-            train(self.dataset, run, recipe, resume=True, show=show)
+            train(self.dataset, run, recipe, resume=True, on_progress=report)
         self._report_log(trial, run)
 
     def _run_folder(self, number: int) -> Path:
@@ -239,6 +247,12 @@ class _Search:
 
 class _BadTrial(Exception):  # noqa: N818 - it ends a trial, and is never seen outside
     """A trial that cannot be trained."""
+
+
+def _ending(trial: Trial) -> str:
+    if trial.value is None:
+        return f"{trial.state}: {trial.reason}" if trial.reason else trial.state
+    return f"{trial.state}, {trial.value:.4f} after epoch {trial.epoch}"
 
 
 def _sampler_seed(seed: int, number: int) -> int:

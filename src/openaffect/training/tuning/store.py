@@ -40,7 +40,7 @@ def check_study_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna's own messages off: progress is shown by `show`, errors are raised."""
+    """Optuna's own messages off: progress is told to `on_progress`, errors are raised."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
