@@ -220,7 +220,7 @@ def test_consent_is_withdrawn_with_the_answers_kept_or_void(owned, chromium, own
     assert ben is not None
     with owned.project.database.write() as connection:
         for name, people in (("faces-1.0", [ben.pseudonym]), ("faces-1.1", ["another"])):
-            facts = {"name": name, "path": f"/{name}", "content": "", "options": {}}
+            facts: dict[str, Any] = {"name": name, "path": f"/{name}", "content": "", "options": {}}
             frozen.record_dataset(connection, **facts, numbers=[1], people=people)
     owner.change("Ben")
     owner.page.locator("#person summary").click()

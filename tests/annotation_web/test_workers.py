@@ -26,9 +26,12 @@ from web_builders import wait_until
 
 PASSWORD = "correct horse battery"
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").is_dir(), reason="finds the processes of a server in /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/task").is_dir(), reason="finds the processes of a server in /proc"
+    ),
+]
 
 
 class Server:
