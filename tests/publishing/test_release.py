@@ -379,11 +379,12 @@ def test_keys_of_webdataset_are_one_per_face():
 
 
 def test_names_that_ustar_cannot_hold_are_refused(tmp_path):
-    from openaffect.publishing.layouts._archives import write_tar
+    from openaffect.publishing.layouts._archives import TarWriter
 
-    write_tar(tmp_path / "a.tar", [("d" * 99 + "/" + "f" * 99, b"x")])
-    with pytest.raises(InputError, match="tar archive"):
-        write_tar(tmp_path / "b.tar", [("f" * 101, b"x")])
+    with TarWriter(tmp_path / "a.tar") as archive:
+        archive.add("d" * 99 + "/" + "f" * 99, b"x")
+        with pytest.raises(InputError, match="tar archive"):
+            archive.add("f" * 101, b"x")
 
 
 def test_two_faces_that_would_be_one_file_are_refused(tmp_path):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from openaffect.formats._affectnet import (
 )
 from openaffect.formats._exports import (
     ExportSummary,
-    copy_picture,
     note_origins,
     picture_path,
     rows_of,
@@ -51,6 +51,7 @@ from openaffect.formats._sources import (
 )
 from openaffect.images import encode_image, read_image
 from openaffect.labels import EMOTIONS, Expression, parse_expression
+from openaffect.storage import open_file
 from openaffect.texts import counted
 
 LAYOUT = "train_set/ or val_set/ with images/N.jpg and annotations/N_exp.npy, N_val, N_aro, N_lnd"
@@ -172,12 +173,20 @@ def _landmarks(path: str) -> NDArray[np.float64] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """A picture as the release has it, and where its pixels were in the whole picture."""
+class MadeFace:
+    """A face as the release has it.
 
-    data: bytes | None
-    window: Window
-    suffix: str
+    Attributes:
+        face_id: of the face.
+        set: such as `train_set`.
+        number: in its set.
+        files: names below the set, and contents; the picture first, then its `.npy` files.
+    """
+
+    face_id: str
+    set: str
+    number: int
+    files: tuple[tuple[str, bytes], ...]
 
 
 def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, picture: str = "jpg") -> None:
@@ -193,11 +202,34 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, picture: st
         picture: `jpg` or `png`, for pictures that must be cropped or resized; a JPEG or PNG
             that already is a 224×224 crop is copied as it is.
     """
+    made: set[Path] = set()
+    for face in make_faces(dataset, folder / "ids.csv", summary, picture=picture):
+        place = folder / face.set
+        if place not in made:
+            made.add(place)
+            for part in ("images", "annotations"):
+                (place / part).mkdir(parents=True)
+        for name, data in face.files:
+            (place / name).write_bytes(data)
+
+
+def make_faces(
+    dataset: Dataset, ids: Path, summary: ExportSummary, *, picture: str = "jpg"
+) -> Iterator[MadeFace]:
+    """The faces that `write` writes, one after the other; what it writes beside them is `ids`.
+
+    Args:
+        dataset, summary, picture: see `write`.
+        ids: the table of those whose id is no number; it is not there where nobody needs it.
+
+    Raises:
+        ImageError: a picture that cannot be read, with its face.
+    """
     choose("picture", picture, ("jpg", "png"))
     note_origins(dataset, summary)
     numbering = _Numbering(dataset)
     no_split = 0
-    with open(folder / "ids.csv", "w", newline="", encoding="utf-8") as file:
+    with open(ids, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["set", "number", "face_id"])
         for row in rows_of(dataset, {*COLUMNS, "box"}):
@@ -209,31 +241,30 @@ def write(dataset: Dataset, folder: Path, summary: ExportSummary, *, picture: st
             except ImageError as error:
                 raise ImageError(f"{error} (face {row['face_id']})") from error
             number, own = numbering.number(row["face_id"], row["split"])
-            place = folder / SETS[row["split"] or "train"][0]
+            place = SETS[row["split"] or "train"][0]
             if not own:
-                table.writerow([place.name, number, row["face_id"]])
+                table.writerow([place, number, row["face_id"]])
             no_split += row["split"] is None
-            _write_face(dataset, row, made, place, number)
+            files = ((f"images/{number}{made.suffix}", made.data), *_annotate(row, made, number))
+            yield MadeFace(row["face_id"], place, number, files)
             summary.rows += 1
     if numbering.foreign:
         summary.notes.append(
             f"{numbering.foreign:,} ids are no numbers of their set and got new ones; see ids.csv"
         )
     else:
-        (folder / "ids.csv").unlink()
+        ids.unlink()
     if no_split:
         summary.notes.append(f"{counted(no_split, 'row')} without a split went to train_set")
 
 
-def number_faces(dataset: Dataset) -> dict[str, tuple[str, int]]:
-    """The set, such as `train_set`, and the number that `write` gives each face, by face_id."""
-    numbering = _Numbering(dataset)
-    found = {}
-    for row in rows_of(dataset, {"expression", "split"}):
-        if row["expression"] in EMOTIONS:
-            number, _ = numbering.number(row["face_id"], row["split"])
-            found[row["face_id"]] = (SETS[row["split"] or "train"][0], number)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture as the release has it, and where its pixels were in the whole picture."""
+
+    data: bytes
+    window: Window
+    suffix: str
 
 
 class _Numbering:
@@ -265,7 +296,8 @@ def _own_number(face_id: str, split: str | None) -> int | None:
 
 
 def _make_picture(dataset: Dataset, row: Mapping[str, Any], suffix: str) -> _Picture:
-    pixels = read_image(picture_path(dataset, row["image"]))
+    path = picture_path(dataset, row["image"])
+    pixels = read_image(path)
     height, width = pixels.shape[:2]
     size = FIXED_SIZE or (224, 224)
     whole = Window(0, 0, width, height)
@@ -279,32 +311,26 @@ def _make_picture(dataset: Dataset, row: Mapping[str, Any], suffix: str) -> _Pic
             ".png",
         )
     ):
-        return _Picture(None, whole, suffix_of(row["image"]))
+        with open_file(path, "a picture") as file:
+            return _Picture(file.read(), whole, suffix_of(row["image"]))
     box = None if row["box"] is None else Box(*row["box"])
     window = whole if box is None else crop_window(box, RULE)
     return _Picture(encode_image(crop(pixels, box, RULE, size), suffix), window, suffix)
 
 
-def _write_face(
-    dataset: Dataset, row: Mapping[str, Any], made: _Picture, place: Path, number: int
-) -> None:
-    (place / "images").mkdir(parents=True, exist_ok=True)
-    (place / "annotations").mkdir(exist_ok=True)
-    image = place / "images" / f"{number}{made.suffix}"
-    if made.data is None:
-        copy_picture(picture_path(dataset, row["image"]), image)
-    else:
-        image.write_bytes(made.data)
-    save: Callable[[str, Any], None] = lambda name, value: np.save(  # noqa: E731
-        place / "annotations" / f"{number}_{name}.npy", value
-    )
-    save("exp", np.array(str(parse_expression(row["expression"]).id)))
+def _annotate(row: Mapping[str, Any], made: _Picture, number: int) -> Iterator[tuple[str, bytes]]:
+    """The `.npy` files of a face."""
+    yield _save(number, "exp", np.array(str(parse_expression(row["expression"]).id)))
     for name, column in (("val", "valence"), ("aro", "arousal")):
         value = ABSENT if row[column] is None else row[column]
-        save(name, np.array(str(np.float32(value))))
+        yield _save(number, name, np.array(str(np.float32(value))))
     if row["landmarks"] is not None:
         points = np.array(row["landmarks"], np.float32).reshape(-1, 2)
-        save(
-            "lnd",
-            made.window.to_crop(points, *(FIXED_SIZE or (224, 224))).astype(float).reshape(-1),
-        )
+        points = made.window.to_crop(points, *(FIXED_SIZE or (224, 224))).astype(float)
+        yield _save(number, "lnd", points.reshape(-1))
+
+
+def _save(number: int, name: str, value: NDArray[Any]) -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    np.save(buffer, value)
+    return f"annotations/{number}_{name}.npy", buffer.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from openaffect import schemas
 from openaffect.dataset import Dataset
-from openaffect.formats import affectnet8, export_dataset
+from openaffect.formats import ExportSummary, affectnet8
 from openaffect.labels import EMOTIONS
 from openaffect.publishing.layouts import Placed
-from openaffect.publishing.layouts._archives import write_tar
+from openaffect.publishing.layouts._archives import TarWriter
 from openaffect.publishing.layouts._files import describe
 
 ABOUT = "AffectNet's release of 2021: 224 × 224 pixels, eight expressions, four npy files per face"
@@ -24,18 +24,14 @@ def write(crops: Dataset, folder: Path) -> Iterator[Placed]:
     # The crop is the face: a second crop by the box would round its window once more.
     boxes = pa.nulls(len(crops), schemas.FACES.field("box").type)
     dataset = crops.with_column("box", boxes).where(expression=[str(one) for one in EMOTIONS])
-    if not len(dataset):
-        folder.mkdir()
-        return
-    export_dataset("affectnet8", dataset, folder)
-    # Listed once: to look for each picture in a folder of many takes minutes.
-    pictures = {(path.parent.parent.name, path.stem): path for path in folder.glob("*/images/*")}
-    for face_id, (name, number) in affectnet8.number_faces(dataset).items():
-        picture = pictures[name, str(number)]
-        inside = f"{name}.tar:images/{picture.name}"
-        yield describe(face_id, inside, picture.read_bytes())
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(path for path in place.rglob("*") if path.is_file())
-        names = [path.relative_to(place).as_posix() for path in files]
-        write_tar(folder / f"{place.name}.tar", zip(names, files, strict=True))
-        shutil.rmtree(place)
+    folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        archives: dict[str, TarWriter] = {}
+        for face in affectnet8.make_faces(dataset, folder / "ids.csv", ExportSummary()):
+            archive = f"{face.set}.tar"
+            if archive not in archives:
+                archives[archive] = stack.enter_context(TarWriter(folder / archive))
+            for name, data in face.files:
+                archives[archive].add(name, data)
+            picture, data = face.files[0]
+            yield describe(face.face_id, f"{archive}:{picture}", data)

@@ -12,7 +12,7 @@ from openaffect import tables
 from openaffect.dataset import Dataset
 from openaffect.errors import InputError
 from openaffect.publishing.layouts import Placed
-from openaffect.publishing.layouts._archives import write_tar
+from openaffect.publishing.layouts._archives import TarWriter
 from openaffect.publishing.layouts._files import describe
 from openaffect.schemas import SPLITS
 
@@ -49,17 +49,14 @@ def write(crops: Dataset, folder: Path) -> Iterator[Placed]:
         for number, start in enumerate(range(0, len(part), _SHARD)):
             shard = part.select(range(start, min(start + _SHARD, len(part))))
             name = f"{split or 'none'}-{number:06}.tar"
-            members: list[tuple[str, bytes | Path]] = []
-            placed: list[Placed] = []
-            for row in tables.iterate_rows(shard.faces, shard.faces.column_names):
-                key = encode_key(row["face_id"])
-                picture = crops.images_folder / row["image"]
-                members.append((f"{key}{picture.suffix}", picture))
-                members.append((f"{key}.json", _to_json(row, columns)))
-                data = picture.read_bytes()
-                placed.append(describe(row["face_id"], f"{name}:{key}{picture.suffix}", data))
-            write_tar(folder / name, members)
-            yield from placed
+            with TarWriter(folder / name) as archive:
+                for row in tables.iterate_rows(shard.faces, shard.faces.column_names):
+                    key = encode_key(row["face_id"])
+                    picture = crops.images_folder / row["image"]
+                    data = picture.read_bytes()
+                    archive.add(f"{key}{picture.suffix}", data)
+                    archive.add(f"{key}.json", _to_json(row, columns))
+                    yield describe(row["face_id"], f"{name}:{key}{picture.suffix}", data)
 
 
 def _to_json(row: dict[str, Any], columns: list[str]) -> bytes:
