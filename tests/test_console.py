@@ -129,9 +129,18 @@ def test_work_prints_its_lines_and_warnings(capsys):
     )
 
 
-def test_a_log_is_for_those_who_see_no_bar(capsys):
-    console._Shown(make_bars(), "", None)(Progress("reading", line="half", log="begun"))
-    assert capsys.readouterr().err == "half\n"
+def test_a_log_is_for_those_who_see_no_bar_and_a_line_begins_where_the_bar_was():
+    bars = make_bars()
+    with bars:
+        on_progress = console._Shown(bars, "", None)
+        on_progress(Progress("reading", 1, 3))
+        bars.refresh()
+        on_progress(Progress("reading", 2, 3, line="half", log="begun", warning="slow"))
+    assert isinstance(bars.console.file, io.StringIO)
+    printed = bars.console.file.getvalue()
+    assert "\r\x1b[2Khalf\n" in printed
+    assert "\r\x1b[2K\x1b[33mwarning: \x1b[0mslow\n" in printed
+    assert "begun" not in printed
 
 
 def test_each_phase_of_each_work_has_a_bar_and_the_last_is_seen():

@@ -61,14 +61,14 @@ def say(text: str) -> None:
     out().print(Text(printable(text)), soft_wrap=True)
 
 
-def note(text: str) -> None:
-    """A remark, one line on stderr."""
-    err().print(Text(printable(text)))
+def note(text: str, console: Console | None = None) -> None:
+    """A remark, one line on stderr; while bars are drawn, through their `console`."""
+    (console or err()).print(Text(printable(text)))
 
 
-def warn(text: str) -> None:
-    """A warning, one line on stderr."""
-    err().print(Text.assemble(("warning: ", "yellow"), printable(text)))
+def warn(text: str, console: Console | None = None) -> None:
+    """A warning, one line on stderr; while bars are drawn, through their `console`."""
+    (console or err()).print(Text.assemble(("warning: ", "yellow"), printable(text)))
 
 
 def fail(text: str) -> None:
@@ -197,6 +197,8 @@ class _Shown:
 
     def __init__(self, bars: _Bars | None, title: str, total: int | None) -> None:
         self._bars, self._title, self._total = bars, title, total
+        # Another one would not know where the cursor is.
+        self._console = None if bars is None else bars.console
         self._tasks: dict[tuple[str, str], TaskID] = {}
         self._waits = self._pressed = False
         if title:
@@ -205,11 +207,11 @@ class _Shown:
     def __call__(self, event: Progress) -> None:
         name = f"{event.name}: " if event.name else ""
         if event.warning:
-            warn(event.warning)
+            warn(event.warning, self._console)
         if event.log and self._bars is None:
             note(name + event.log)
         if event.line:
-            note(name + event.line)
+            note(name + event.line, self._console)
         if self._pressed:
             raise KeyboardInterrupt
         self._waits = event.stop_at_next
@@ -245,7 +247,7 @@ class _Shown:
             if self._pressed or not self._waits:
                 raise KeyboardInterrupt
             self._pressed = True
-            note("stopping after this step; Ctrl-C again stops at once")
+            note("stopping after this step; Ctrl-C again stops at once", self._console)
 
         if threading.current_thread() is not threading.main_thread():
             yield

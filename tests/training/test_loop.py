@@ -1008,7 +1008,7 @@ def test_events_tell_where_the_training_is(faces, tmp_path):
     assert all(math.isfinite(loss) for loss in losses_of(events))
     # Ctrl-C waits for the end of a step, and for that of a validation.
     waits = [event.phase for event in events if event.stop_at_next]
-    assert waits == 2 * (["training"] * 4 + ["validation"])
+    assert waits == ["starting"] + 2 * (["training"] * 4 + ["validation"] * 2)
     lines = [event.line for event in events if event.line]
     assert [line[:9] for line in lines] == ["epoch 1/2", "epoch 2/2", "epoch 2 o"]
     assert [event.log for event in events if event.log] == ["training, 2 epochs of 4 steps"]

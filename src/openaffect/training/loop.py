@@ -177,7 +177,8 @@ def _fit(session: _Session) -> None:
     if _is_over(recipe, state):
         session.on_progress(tell_finished())
     else:
-        session.on_progress(Progress("starting", log=tell_plan(recipe.epochs, session.steps)))
+        log = tell_plan(recipe.epochs, session.steps)
+        session.on_progress(Progress("starting", log=log, stop_at_next=True))
     while not _is_over(recipe, state):
         began = last = time.monotonic()
         images = 0

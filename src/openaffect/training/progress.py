@@ -48,7 +48,8 @@ def tell_row(phase: str, row: Mapping[str, Any], epochs: int) -> TrainingProgres
         f"epoch {row['epoch']}/{epochs} · loss {row['loss']:.3f} · "
         f"held-out {scores}{best} · {row['seconds']:.0f} s"
     )
-    return TrainingProgress(phase, line=line, row=row)
+    follows = phase != "exporting"  # a step, whose end is worth waiting for
+    return TrainingProgress(phase, line=line, stop_at_next=follows, row=row)
 
 
 def tell_finished() -> Progress:
