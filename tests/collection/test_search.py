@@ -35,6 +35,7 @@ from openaffect.collection.providers import (
     provider_names,
     read_keys,
 )
+from openaffect.collection.providers._reading import strip_html
 from openaffect.collection.search import FAILURES, Searcher, describe_providers, plan_search
 from openaffect.errors import DownloadError, InputError, UnknownName
 from openaffect.project.queries import Query
@@ -173,6 +174,12 @@ def test_pages_follow_one_another_to_the_end(name: str, engine: Engine) -> None:
     ranks = [hit.rank for hit in hits]
     assert ranks == sorted(set(ranks))
     assert ranks[:20] == list(range(1, 21))
+
+
+def test_texts_lose_tags_scripts_and_what_cannot_be_printed() -> None:
+    text = '<a href="x">Ada &amp; Ben</a><script>alert(1)</script>\u202e <style>b{}</style>\nCem'
+    assert strip_html(text) == "Ada & Ben Cem"
+    assert strip_html("<" * 50_000 + "a &lt;b") == strip_html("<" * 50_000)
 
 
 def test_serpapi_speaks_each_engines_language(engine: Engine) -> None:

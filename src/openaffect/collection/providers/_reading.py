@@ -88,8 +88,8 @@ def name_license(text: str | None, url: str | None = None) -> str | None:
 def strip_html(text: str) -> str:
     """A text without tags, with characters for entities and single spaces.
 
-    >>> strip_html('<a href="x">Ada &amp; Ben</a><script>x</script>')
-    'Ada & Ben'
+    >>> strip_html("<b>Ada &amp; Ben<br>Cem")
+    'Ada & Ben Cem'
     """
     parser = _Text()
     parser.feed(text[:20_000])
