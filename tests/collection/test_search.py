@@ -474,6 +474,19 @@ def test_openverse_takes_a_token_for_its_keys(engine: Engine) -> None:
     assert "authorization" not in engine.headers[0]
 
 
+def test_a_token_that_ends_early_is_replaced_once(engine: Engine) -> None:
+    refused = (401, {}, b"The access token has expired.")
+    engine.tell(make_reply("openverse", [1], more=True), refused, make_reply("openverse", [2]))
+    assert len(ask(engine, "openverse").pages) == 2
+    token, images = "/v1/auth_tokens/token/", "/v1/images/"
+    assert engine.paths == [token, images, images, token, images]
+    engine.tell(make_reply("openverse", [1], more=True), refused)
+    engine.paths.clear()
+    with pytest.raises(KeyRefused):
+        ask(engine, "openverse")
+    assert engine.paths == [token, images, images, token, images]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_operator_is_named_and_no_cookie_is_sent(name: str, engine: Engine) -> None:
     engine.tell(

@@ -239,6 +239,7 @@ class Searcher:
         self._failures = 0
         self._token: dict[str, str] = {}
         self._token_until = 0.0
+        self._token_is_new = False  # it has not been taken yet
 
     async def __aenter__(self) -> Searcher:
         self._session = sessions.open_session(self._contact, self._allow)
@@ -329,6 +330,7 @@ class Searcher:
         answer = await self._send(self.provider.make_request(search, cursor), headers)
         if answer.status != 200:
             raise self._explain(answer)
+        self._token_is_new = False
         try:
             page = self.provider.read_answer(answer, search, cursor)
         except providers.ProviderError as error:
@@ -383,6 +385,7 @@ class Searcher:
                 raise self._name(error) from None
             self._secrets.extend(value.rpartition(" ")[2] for value in self._token.values())
             self._token_until = time.monotonic() + seconds * 0.9
+            self._token_is_new = True
         return self._token
 
     def _explain(self, answer: Answer) -> providers.ProviderError:
@@ -392,9 +395,10 @@ class Searcher:
             return self._name(special)
         text = shorten(answer.body[:2_000].decode("utf-8", "replace"))
         told = self._hide(f"{self.name} answered {answer.status}: {text}")
+        if answer.status == 401 and self._token and not self._token_is_new:
+            self._token_until = 0.0  # it has ended early: take another one
+            return BadAnswer(f"{told}; the token has ended")
         if answer.status in (401, 403):
-            if self._token:  # it may have ended early
-                self._token_until = 0.0
             return KeyRefused(f"{told}; look at the key and what it may be used for")
         if answer.status == 402:
             return QuotaUsedUp(told)
