@@ -475,7 +475,7 @@ def test_openverse_takes_a_token_for_its_keys(engine: Engine) -> None:
 
 
 def test_a_token_that_ends_early_is_replaced_once(engine: Engine) -> None:
-    refused = (401, {}, b"The access token has expired.")
+    refused: Reply = (401, {}, b"The access token has expired.")
     engine.tell(make_reply("openverse", [1], more=True), refused, make_reply("openverse", [2]))
     assert len(ask(engine, "openverse").pages) == 2
     token, images = "/v1/auth_tokens/token/", "/v1/images/"
