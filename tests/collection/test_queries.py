@@ -160,9 +160,9 @@ def test_texts_of_a_table_are_composed_and_doubles_are_one(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("text,language\na,en\n", "intended is missing"),
+        ("text,language\na,en\n", "text, language, intended; missing: intended$"),
         ("text,language,intended\n", "at least one query"),
-        ("", "text, language, intended is missing"),
+        ("", "missing: text, language, intended$"),
         ("text,language,intended\n,en,happy\n", "line 2: text: "),
         (f"text,language,intended\n{'a' * 201},en,happy\n", "at most 200 characters, but got 201"),
         ("text,language,intended\na\x00b,en,happy\n", "line 2"),

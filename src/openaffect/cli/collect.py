@@ -10,10 +10,9 @@ import typer
 
 from openaffect import console
 from openaffect.cli._database_output import print_queries
-from openaffect.cli.options import AsJson, Overwrite, app, read_list, read_pairs
+from openaffect.cli.options import AsJson, Overwrite, ProjectPath, app, read_list, read_pairs
 from openaffect.errors import InputError
 
-ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
 Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="Of the provider, such as engine=bing."),

@@ -16,6 +16,7 @@ from openaffect.cli.options import (
     Engine,
     ModelName,
     Overwrite,
+    ProjectPath,
     RayAddress,
     Seed,
     app,
@@ -28,8 +29,6 @@ from openaffect.texts import counted
 
 if TYPE_CHECKING:
     from collections import Counter
-
-ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
 
 
 @app.command()

@@ -50,6 +50,7 @@ app = typer.Typer(
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Seed = Annotated[int, typer.Option(help="Random seed.", min=0)]
+ProjectPath = Annotated[Path, typer.Argument(metavar="PROJECT", help="A project folder.")]
 DatasetPath = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")]
 ModelName = Annotated[
     str, typer.Option("--model", metavar="MODEL", help="A run, an .onnx file, or default.")

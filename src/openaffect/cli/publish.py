@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from openaffect import console
-from openaffect.cli.database import ProjectPath
-from openaffect.cli.options import AsJson, Overwrite, Seed, app
+from openaffect.cli.options import AsJson, Overwrite, ProjectPath, Seed, app
 from openaffect.errors import InputError
 from openaffect.texts import counted
 

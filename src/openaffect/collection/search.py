@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openaffect.addresses import Allowed
 from openaffect.collection import providers, sessions
+from openaffect.collection.answers import Answer
 from openaffect.collection.providers import (
-    Answer,
     Authorizing,
     BadAnswer,
     Caps,
@@ -299,7 +299,6 @@ class Searcher:
             any_license=self._any_license,
             options=self._options,
             keys=self._keys,
-            caps=self._caps,
         )
         for tried in range(1, self._tries + 1):
             if self._failures >= FAILURES:
@@ -346,7 +345,7 @@ class Searcher:
         self.asked += 1
         assert self._session is not None, "use the searcher in an `async with` block"
         try:
-            response = await sessions.fetch(
+            return await sessions.fetch(
                 self._session,
                 self._base + request.path,
                 max_bytes=_MAX_BYTES,
@@ -358,7 +357,6 @@ class Searcher:
             )
         except DownloadError as error:
             raise BadAnswer(f"{self.name}: {self._hide(str(error))}") from None
-        return Answer(response.status, response.headers, response.body)
 
     async def _wait_for_turn(self) -> None:
         now = time.monotonic()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import openaffect
 from openaffect.addresses import Allowed, check_number, check_url
+from openaffect.collection.answers import Answer
 from openaffect.errors import DownloadError, InputError, reason
 from openaffect.extras import needs
 
@@ -22,21 +22,6 @@ with needs("collect", "collecting from the web"):
 _is_mail = re.compile(r"[^@\s<>()]+@[^@\s<>()]+\.[^@\s<>()]+").fullmatch
 _is_page = re.compile(r"https?://[^\s<>()/]+\.[^\s<>()]+").fullmatch
 _CHUNK = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What a server answered.
-
-    Attributes:
-        status: of HTTP.
-        headers: names in lower case; of a repeated one all values, with commas.
-        body: its bytes.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def check_contact(contact: str) -> str:
@@ -95,7 +80,7 @@ async def fetch(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
-) -> Response:
+) -> Answer:
     """One answer, without following redirects; messages do not repeat `params`, `headers` and `form`.
 
     Args:
@@ -138,7 +123,7 @@ async def fetch(
             for name, value in answer.headers.items():
                 key = name.lower()
                 found[key] = f"{found[key]}, {value}" if key in found else value
-            return Response(answer.status, found, b"".join(parts))
+            return Answer(answer.status, found, b"".join(parts))
     except TimeoutError:
         raise DownloadError(f"the address took more than {seconds:g} s") from None
     except aiohttp.ClientConnectorError as error:

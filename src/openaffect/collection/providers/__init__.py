@@ -10,10 +10,12 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Protocol, cast
 
 from openaffect import lookup
-from openaffect.errors import InputError, OpenAffectError
+from openaffect.collection.answers import Answer
+from openaffect.errors import InputError, OpenAffectError, UnknownName
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,6 @@ class Search:
         any_license: whether images of every license are wanted, and not only of open ones.
         options: of the provider, such as its engine.
         keys: secrets by environment variable.
-        caps: of the provider with these keys.
     """
 
     text: str
@@ -81,7 +82,6 @@ class Search:
     any_license: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
-    caps: Caps = field(default_factory=lambda: Caps(60, None, 1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +100,6 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     secret_params: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came.
-
-    Attributes:
-        status: of HTTP.
-        headers: names in lower case.
-        body: its bytes.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +264,6 @@ def choose_options(name: str, given: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UnknownName: an option or a value that it does not have.
     """
-    from openaffect.errors import UnknownName
-
     known = load_provider(name).OPTIONS
     for option, value in given.items():
         if option not in known:
@@ -310,8 +293,6 @@ def parse_retry_after(text: str | None, now: datetime.datetime) -> float | None:
     >>> parse_retry_after("120", datetime.datetime.now(datetime.UTC))
     120.0
     """
-    from email.utils import parsedate_to_datetime
-
     if text is None:
         return None
     text = text.strip()

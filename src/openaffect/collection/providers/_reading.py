@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from openaffect.addresses import SCHEMES
-from openaffect.collection.providers import Answer, BadAnswer, Cursor, Hit, ResultPage
+from openaffect.collection.answers import Answer
+from openaffect.collection.providers import BadAnswer, Cursor, Hit, ResultPage
 from openaffect.documents import decode_json
 from openaffect.errors import FormatError
 from openaffect.licenses import parse_license

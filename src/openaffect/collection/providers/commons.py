@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from openaffect.collection.answers import Answer
 from openaffect.collection.providers import (
-    Answer,
     BadAnswer,
     Caps,
     Cursor,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from openaffect.collection.answers import Answer
 from openaffect.collection.providers import (
-    Answer,
     BadAnswer,
     Caps,
     Cursor,

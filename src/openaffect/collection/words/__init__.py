@@ -116,7 +116,7 @@ def read_table(
         missing = [name for name in needed if name not in header]
         if missing:
             raise FormatError(
-                f"{where}: expected the columns {','.join(needed)}; {', '.join(missing)} is missing"
+                f"{where}: expected the columns {', '.join(needed)}; missing: {', '.join(missing)}"
             )
         for row in reader:
             if not row:
