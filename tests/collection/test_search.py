@@ -30,9 +30,9 @@ from openaffect.collection.providers import (
     Search,
     TooManyRequests,
     choose_options,
-    load_provider,
+    engine_names,
+    load_engine,
     parse_retry_after,
-    provider_names,
     read_keys,
 )
 from openaffect.collection.providers._reading import strip_html
@@ -40,7 +40,7 @@ from openaffect.collection.search import FAILURES, Searcher, describe_providers,
 from openaffect.errors import DownloadError, InputError, UnknownName
 from openaffect.project.queries import Query
 
-NAMES = provider_names()
+NAMES = engine_names()
 PAGED = [name for name in NAMES if name != "brave"]
 QUERY = Query("happy man", "en", "happy")
 CONTACT = "lab@example.org"
@@ -201,7 +201,7 @@ def test_serpapi_speaks_each_engines_language(engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", PAGED)
 def test_the_cap_of_a_query_ends_it(name: str, engine: Engine) -> None:
-    caps = load_provider(name).get_caps(KEYS[name], choose_options(name, {}))
+    caps = load_engine(name).get_caps(KEYS[name], choose_options(name, {}))
     size = caps.per_page
     number = iter(range(10**9))
 
@@ -445,7 +445,7 @@ def test_requests_keep_the_pace(engine: Engine) -> None:
 
 
 def test_a_days_requests_are_not_exceeded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    provider = load_provider("openverse")
+    provider = load_engine("openverse")
     monkeypatch.setattr(provider, "_PER_QUERY", 20_000)
     number = iter(range(10**9))
 
@@ -566,7 +566,7 @@ def test_no_hit_and_no_request_shows_a_key(name: str, engine: Engine) -> None:
     shown = repr(ask(engine, name).pages)
     assert "live.example" in shown
     assert "canary" not in shown
-    provider = load_provider(name)
+    provider = load_engine(name)
     question = Search("x", "en", options=choose_options(name, {}), keys=KEYS[name])
     assert "canary" not in repr(question)
     assert "canary" not in repr(provider.make_request(question, Cursor()))

@@ -20,9 +20,9 @@ from openaffect.collection.providers import (
     BadAnswer,
     Caps,
     Cursor,
+    Engine,
     Hit,
     KeyRefused,
-    Provider,
     QueryRefused,
     QuotaUsedUp,
     Request,
@@ -87,7 +87,7 @@ def plan_search(
     Raises:
         UnknownName: no such provider or option.
     """
-    caps = providers.load_provider(name).get_caps(
+    caps = providers.load_engine(name).get_caps(
         keys or {}, providers.choose_options(name, options or {})
     )
     most = queries * caps.per_query
@@ -129,19 +129,19 @@ class ProviderFacts:
 def describe_providers(queries: int) -> list[ProviderFacts]:
     """All providers, and what a number of queries would ask of each; nothing is asked."""
     found = []
-    for name in providers.provider_names():
-        provider = providers.load_provider(name)
-        there = {key.variable: bool(os.environ.get(key.variable)) for key in provider.KEYS}
+    for name in providers.engine_names():
+        engine = providers.load_engine(name)
+        there = {key.variable: bool(os.environ.get(key.variable)) for key in engine.KEYS}
         keys = {variable: "" for variable, is_set in there.items() if is_set}
         found.append(
             ProviderFacts(
                 name=name,
-                title=provider.TITLE,
-                source=provider.SOURCE,
-                gives_licenses=provider.GIVES_LICENSES,
+                title=engine.TITLE,
+                source=engine.SOURCE,
+                gives_licenses=engine.GIVES_LICENSES,
                 keys=there,
-                options=dict(provider.OPTIONS),
-                caps=provider.get_caps(keys, providers.choose_options(name, {})),
+                options=dict(engine.OPTIONS),
+                caps=engine.get_caps(keys, providers.choose_options(name, {})),
                 plan=plan_search(name, queries, keys=keys),
             )
         )
@@ -222,14 +222,14 @@ class Searcher:
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self.name = name
-        self.provider: Provider = providers.load_provider(name)
+        self.engine: Engine = providers.load_engine(name)
         self.asked = 0
         self._contact = sessions.check_contact(contact)
         self._options = providers.choose_options(name, options or {})
         self._keys = dict(providers.read_keys(name) if keys is None else keys)
-        self._caps = self.provider.get_caps(self._keys, self._options)
+        self._caps = self.engine.get_caps(self._keys, self._options)
         self._any_license = any_license
-        self._base = (base or self.provider.BASE).rstrip("/")
+        self._base = (base or self.engine.BASE).rstrip("/")
         self._allow = allow
         self._tries = tries
         self._sleep = sleep
@@ -326,12 +326,12 @@ class Searcher:
 
     async def _ask_once(self, search: Search, cursor: Cursor) -> ResultPage:
         headers = await self._authorize()
-        answer = await self._send(self.provider.make_request(search, cursor), headers)
+        answer = await self._send(self.engine.make_request(search, cursor), headers)
         if answer.status != 200:
             raise self._explain(answer)
         self._token_is_new = False
         try:
-            page = self.provider.read_answer(answer, search, cursor)
+            page = self.engine.read_answer(answer, search, cursor)
         except providers.ProviderError as error:
             raise self._name(error) from None
         return replace(page, hits=tuple(map(self._clean, page.hits)))
@@ -367,9 +367,9 @@ class Searcher:
 
     async def _authorize(self) -> Mapping[str, str]:
         """Headers with a token, for a provider that gives one for its keys."""
-        if not hasattr(self.provider, "make_token_request"):
+        if not hasattr(self.engine, "make_token_request"):
             return {}
-        authorizing = cast("Authorizing", self.provider)
+        authorizing = cast("Authorizing", self.engine)
         request = authorizing.make_token_request(self._keys)
         if request is None:
             return {}
@@ -388,7 +388,7 @@ class Searcher:
 
     def _explain(self, answer: Answer) -> providers.ProviderError:
         """The error that a status stands for."""
-        special = self.provider.read_refusal(answer)
+        special = self.engine.read_refusal(answer)
         if special is not None:
             return self._name(special)
         text = shorten(answer.body[:2_000].decode("utf-8", "replace"))

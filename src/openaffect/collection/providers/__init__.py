@@ -1,16 +1,18 @@
-"""Image search engines: one file each, found by its name; see `Provider` for what a file has.
+"""Where images come from: one file per provider, found by its name.
 
-A provider writes requests and reads answers, and opens no connection itself: `openaffect.collection.search`
-asks, waits, tries again and stops, alike for all.
+An `Engine` is a search engine. It writes requests and reads answers, and opens no connection itself:
+`openaffect.collection.search` asks, waits, tries again and stops, alike for all. A `Source` reads what you
+have: a folder, a list of addresses, an archive.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Protocol, cast
 
 from openaffect import lookup
@@ -177,8 +179,8 @@ class TooManyRequests(ProviderError):  # noqa: N818
         return str(self.args[0])
 
 
-class Provider(Protocol):
-    """What a file of this folder has."""
+class Engine(Protocol):
+    """What the file of a search engine has."""
 
     TITLE: str
     BASE: str
@@ -211,7 +213,7 @@ class Provider(Protocol):
 
 
 class Authorizing(Protocol):
-    """What a provider has besides, if it gives tokens for keys."""
+    """What an engine has besides, if it gives tokens for keys."""
 
     def make_token_request(self, keys: Mapping[str, str]) -> Request | None:
         """The request for a token; None if the keys are not there."""
@@ -219,6 +221,53 @@ class Authorizing(Protocol):
 
     def read_token(self, answer: Answer) -> tuple[dict[str, str], float]:
         """Headers with the token, and for how many seconds they hold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An image that a source names or holds; what is not known is None.
+
+    Attributes:
+        name: its place in the source: a path below the folder, a line of the list, a record.
+        read: gives its bytes; None where it has to be downloaded from `url`.
+        url: its address, as it stands there.
+        query, intended: what was searched for, and the expression that this was meant to find.
+        page_url, title, author, license, license_url, restrictions: see `Hit`; `license` as it
+            stands there.
+        headers: names and values of the HTTP answer in which it came.
+        error: why there is no such image: a row that cannot be read.
+    """
+
+    name: str
+    read: Callable[[], bytes] | None = None
+    url: str | None = None
+    query: str | None = None
+    intended: str | None = None
+    page_url: str | None = None
+    title: str | None = None
+    author: str | None = None
+    license: str | None = None
+    license_url: str | None = None
+    restrictions: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+
+
+class Source(Protocol):
+    """What the file of a source has."""
+
+    TITLE: str
+    READS: str
+    """What it reads, such as `a folder of images`."""
+
+    def read_items(self, path: Path) -> Iterator[Item]:
+        """The images there, one at a time; what is wrong with one of them is its `error`.
+
+        Raises:
+            InputError: there is nothing of the kind at the path.
+            FormatError: it cannot be read at all.
+        """
         ...
 
 
@@ -231,13 +280,42 @@ def provider_names() -> tuple[str, ...]:
     return lookup.names(__name__)
 
 
-def load_provider(name: str) -> Provider:
-    """The provider of a name.
+def engine_names() -> tuple[str, ...]:
+    """The names of the search engines."""
+    return tuple(name for name in provider_names() if is_engine(name))
+
+
+def is_engine(name: str) -> bool:
+    """Whether a provider is a search engine, and not a source.
 
     Raises:
         UnknownName: no such provider; with the nearest name and the list.
     """
-    return cast("Provider", lookup.load(__name__, name, "provider"))
+    return hasattr(lookup.load(__name__, name, "provider"), "make_request")
+
+
+def load_engine(name: str) -> Engine:
+    """The search engine of a name.
+
+    Raises:
+        UnknownName: no such provider; with the nearest name and the list.
+        InputError: it is a source.
+    """
+    if not is_engine(name):
+        raise InputError(f"{name} is no search engine; it reads {load_source(name).READS}")
+    return cast("Engine", lookup.load(__name__, name, "provider"))
+
+
+def load_source(name: str) -> Source:
+    """The source of a name.
+
+    Raises:
+        UnknownName: no such provider; with the nearest name and the list.
+        InputError: it is a search engine.
+    """
+    if is_engine(name):
+        raise InputError(f"{name} is a search engine and reads no file")
+    return cast("Source", lookup.load(__name__, name, "provider"))
 
 
 def read_keys(name: str) -> dict[str, str]:
@@ -247,7 +325,7 @@ def read_keys(name: str) -> dict[str, str]:
         InputError: a key that it needs is missing or cannot be sent; its value is not repeated.
     """
     found = {}
-    for key in load_provider(name).KEYS:
+    for key in load_engine(name).KEYS:
         value = os.environ.get(key.variable, "").strip()
         if not value and key.needed:
             raise InputError(f"{name} needs a key: set the environment variable {key.variable}")
@@ -264,7 +342,7 @@ def choose_options(name: str, given: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UnknownName: an option or a value that it does not have.
     """
-    known = load_provider(name).OPTIONS
+    known = load_engine(name).OPTIONS
     for option, value in given.items():
         if option not in known:
             raise UnknownName(f"option of {name}", option, known)
