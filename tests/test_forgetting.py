@@ -27,6 +27,7 @@ from openaffect.project import Project, counters, forgotten, gold, schema, tasks
 from openaffect.project.backups import backup_project, restore_project
 from openaffect.project.gold import GoldFace
 from openaffect.project.rows import record_event
+from openaffect.project.urls import Attempt, HitRow, add_hits, claim_urls, finish_urls
 from openaffect.withdrawals import read_withdrawn
 from openaffect.withdrawing import remove_withdrawn
 
@@ -81,12 +82,11 @@ def filled(project, tmp_path):
         title={0: "Ada at work"},
     )
     fill(project, dataset)
-    now = schema.current_time()
     with project.database.write() as connection:
-        connection.execute(
-            sa.insert(schema.hits).values(provider="x", url=_URL, title="Ada at work", at=now)
-        )
-        connection.execute(sa.insert(schema.attempts).values(url=_URL, status="ok", at=now))
+        add_hits(connection, [HitRow("x", _URL, title="Ada at work")])
+        (waiting,) = claim_urls(connection, "me", 9)
+        refused = Attempt(waiting.id, "refused", "robots.txt: Ada", rules="Disallow: /Ada")
+        finish_urls(connection, "me", [refused])
         record_event(connection, "send_back", "f00", {"annotation": "1"})
     return project
 

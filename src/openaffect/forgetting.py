@@ -83,6 +83,7 @@ class ForgetSummary:
 
     Attributes:
         images, faces: how many.
+        urls: addresses that were found and brought no image; they are not downloaded any more.
         near: images that look like one of them.
         unknown: addresses and hashes of which the project has nothing: they cannot come any more.
         datasets: that hold some of the faces.
@@ -94,6 +95,7 @@ class ForgetSummary:
 
     images: int = 0
     faces: int = 0
+    urls: int = 0
     near: list[NearImage] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     datasets: list[Holder] = field(default_factory=list)
@@ -127,13 +129,13 @@ def forget(
     today = datetime.datetime.now(datetime.UTC).date()
     summary = ForgetSummary()
     with project.database.read() as connection:
-        numbers = _resolve(connection, texts, summary)
+        numbers, urls = _resolve(connection, texts, summary)
     hashes = describe_withdrawal(
         today,
         urls=[text for text in texts if is_url(text)],
         files=[text for text in texts if _is_sha256(text)],
     )
-    return _forget(project, numbers, Withdrawals(hashes), reason, summary, today, plan=plan)
+    return _forget(project, numbers, urls, Withdrawals(hashes), reason, summary, today, plan=plan)
 
 
 def obey(project: Project, withdrawals: Withdrawals, *, because: str) -> ForgetSummary:
@@ -161,8 +163,13 @@ def obey(project: Project, withdrawals: Withdrawals, *, because: str) -> ForgetS
             for image, face_id in forgotten.read_face_ids(connection)
             if known.find(face_id=face_id) is not None
         }
+        urls = [
+            row.id
+            for row in forgotten.read_urls(connection)
+            if row.image_id is None and known.find(url=row.url) is not None
+        ]
     today = datetime.datetime.now(datetime.UTC).date()
-    return _forget(project, numbers, withdrawals, reason, summary, today, plan=False)
+    return _forget(project, numbers, urls, withdrawals, reason, summary, today, plan=False)
 
 
 def keep_image(project: Project, sha256: str, *, because: str) -> None:
@@ -209,23 +216,29 @@ def _check_reason(because: str) -> str:
     return reason
 
 
-def _resolve(connection: Connection, texts: Sequence[str], summary: ForgetSummary) -> set[int]:
-    """The images that texts stand for."""
+def _resolve(
+    connection: Connection, texts: Sequence[str], summary: ForgetSummary
+) -> tuple[set[int], list[int]]:
+    """The images that texts stand for, and addresses that brought none."""
     numbers: set[int] = set()
+    urls: list[int] = []
     strange: list[str] = []
-    urls: dict[str, set[int]] | None = None
+    named: dict[str, set[int]] | None = None
     gone = tombstones.read_tombstones(connection)
     for text in texts:
         found = forgotten.find_by_text(connection, text)
+        rows = forgotten.find_urls(connection, text) if is_url(text) else []
+        found |= {row.image_id for row in rows if row.image_id is not None}
         if not found and is_url(text):
-            if urls is None:
-                urls = {}
+            if named is None:
+                named = {}
                 for row in forgotten.read_images(connection):
                     if row.url is not None:
-                        urls.setdefault(normalize_url(row.url), set()).add(row.id)
-            found = urls.get(normalize_url(text), set())
+                        named.setdefault(normalize_url(row.url), set()).add(row.id)
+            found = named.get(normalize_url(text), set())
         numbers |= found
-        if found:
+        urls += [row.id for row in rows if row.image_id is None]
+        if found or rows:
             continue
         if gone.find(face_id=text, url=text, sha256=text) is not None:
             summary.known.append(text)
@@ -238,12 +251,13 @@ def _resolve(connection: Connection, texts: Sequence[str], summary: ForgetSummar
             "expected addresses, SHA-256 of files, or face_ids of the project, but got "
             f"'{strange[0][:100]}'{more}; nothing was forgotten"
         )
-    return numbers
+    return numbers, urls
 
 
 def _forget(
     project: Project,
     numbers: set[int],
+    urls: Sequence[int],
     hashes: Withdrawals,
     because: str,
     summary: ForgetSummary,
@@ -271,7 +285,7 @@ def _forget(
     rows += [Withdrawal("kept", sha256, None, today.isoformat()) for sha256 in others]
     everything = hashes | Withdrawals(rows)
     faces = np.array([face for image in found for face in image["faces"]], np.int64)
-    summary.images, summary.faces = len(found), len(faces)
+    summary.images, summary.faces, summary.urls = len(found), len(faces), len(urls)
     holders = [(one, int(np.isin(faces, one.faces).sum())) for one in datasets]
     summary.datasets = [
         Holder(
@@ -288,6 +302,7 @@ def _forget(
     with project.database.write() as connection:
         summary.tombstones = tombstones.add_tombstones(connection, everything.rows, because)
         tombstones.write_tombstones(connection, project.path)
+        forgotten.delete_urls(connection, urls)
     for image in found:  # the file first: while there is a row, the call can be given again
         project.store.delete(image["sha256"], image["suffix"])
         with project.database.write() as connection:

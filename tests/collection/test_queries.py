@@ -19,7 +19,8 @@ from openaffect.collection import words
 from openaffect.errors import DestinationExists, FormatError, InputError, UnknownName
 from openaffect.project import Project
 from openaffect.project.queries import Query, QueryChanges, list_queries, set_queries
-from openaffect.project.schema import current_time, hits, queries
+from openaffect.project.schema import queries
+from openaffect.project.urls import HitRow, add_hits
 
 DEFAULT = plan.make_default_queries()
 MINORS = (
@@ -207,8 +208,7 @@ def test_a_query_that_has_hits_is_retired_and_comes_back(project: Project) -> No
         number = connection.execute(
             sa.select(queries.c.id).where(queries.c.text == "b")
         ).scalar_one()
-        row = {"query_id": number, "provider": "x", "url": "https://a.b/c", "at": current_time()}
-        connection.execute(sa.insert(hits).values(**row))
+        add_hits(connection, [HitRow("x", "https://a.b/c", query_id=number)])
     assert set_queries(project, [A]) == QueryChanges(removed=1, retired=1)
     assert list_queries(project) == [A]
     assert set_queries(project, [A]) == QueryChanges()

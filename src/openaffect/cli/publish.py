@@ -368,7 +368,10 @@ def _print_forgotten(done: ForgetSummary, project: Path, *, plan: bool) -> None:
     from openaffect.withdrawals import FILE
 
     would = "would be forgotten" if plan else "forgotten"
-    console.print_facts({f"images {would}": done.images, f"faces {would}": done.faces})
+    facts = {f"images {would}": done.images, f"faces {would}": done.faces}
+    if done.urls:
+        facts[f"addresses without an image {would}"] = done.urls
+    console.print_facts(facts)
     for image in done.near:
         names = ", ".join(image.face_ids) or image.sha256
         bits = f"{image.distance} of 64 bits differ"

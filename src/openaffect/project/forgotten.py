@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openaffect.project import accounts, answers, counters
+from openaffect.project import accounts, answers, counters, work
 from openaffect.project.schema import (
     annotations,
     annotators,
@@ -17,11 +17,14 @@ from openaffect.project.schema import (
     faces,
     gold,
     hits,
+    hosts,
     images,
     tasks,
-    work,
+    thumbnails,
+    urls,
 )
 from openaffect.project.settings import Settings
+from openaffect.withdrawals import normalize_url
 
 _FORGOTTEN = "forgotten"
 
@@ -56,10 +59,8 @@ def delete_image(connection: sa.Connection, number: int, settings: Settings) -> 
     connection.execute(sa.delete(faces).where(faces.c.image_id == number))
     changes["faces"] -= len(found)
     _delete_search(connection, number, has_faces=bool(found), changes=changes)
-    urls = [url for url in (image.url,) if url is not None]
-    connection.execute(sa.delete(hits).where(hits.c.url.in_(urls)))
-    tried = sa.or_(attempts.c.sha256 == image.sha256, attempts.c.url.in_(urls))
-    connection.execute(sa.delete(attempts).where(tried))
+    _delete_urls(connection, number, image.url)
+    connection.execute(sa.delete(thumbnails).where(thumbnails.c.image_id == number))
     connection.execute(sa.delete(images).where(images.c.id == number))
     changes["images"] -= 1
     changes["images.bytes"] -= image.bytes
@@ -86,14 +87,9 @@ def find_by_text(connection: sa.Connection, text: str) -> set[int]:
     """The numbers of the images that have this SHA-256, face_id or address as it stands."""
     of_images = sa.select(images.c.id).where(sa.or_(images.c.sha256 == text, images.c.url == text))
     of_faces = sa.select(faces.c.image_id).where(faces.c.face_id == text)
-    of_hits = (
-        sa.select(images.c.id)
-        .join(attempts, attempts.c.sha256 == images.c.sha256)
-        .where(attempts.c.url == text)
-    )
     return {
         number
-        for statement in (of_images, of_faces, of_hits)
+        for statement in (of_images, of_faces)
         for number in connection.execute(statement).scalars()
     }
 
@@ -103,6 +99,11 @@ def read_images(connection: sa.Connection) -> list[Any]:
     names = ("id", "sha256", "suffix", "url", "pixels", "dhash", "mirrored", "hash_version")
     statement = sa.select(*(images.c[name] for name in names)).order_by(images.c.id)
     return list(connection.execute(statement))
+
+
+def read_urls(connection: sa.Connection) -> list[Any]:
+    """Every address, with the `id` and the `image_id` of its row."""
+    return list(connection.execute(sa.select(urls.c.id, urls.c.url, urls.c.image_id)))
 
 
 def read_face_ids(connection: sa.Connection) -> list[tuple[int, str]]:
@@ -174,15 +175,40 @@ def _delete_search(
     connection: sa.Connection, image: int, *, has_faces: bool, changes: Counter[str]
 ) -> None:
     """Delete an image from the queue of `detect`."""
-    of_image = sa.and_(work.c.step == "detect", work.c.item == image)
-    row = connection.execute(sa.select(work.c.state, work.c.reason).where(of_image)).one_or_none()
-    if row is None:
-        return
-    if row.state in ("pending", "claimed"):
-        changes["detect.pending"] -= 1
-    elif row.state == "done":
-        changes["detect.done"] -= 1
+    states = work.remove(connection, "detect", [image])
+    if states.get(image) == "done":
         changes["images.without_faces"] -= not has_faces
-    else:
-        changes[f"detect.failed.{(row.reason or '').split(':', maxsplit=1)[0]}"] -= 1
-    connection.execute(sa.delete(work).where(of_image))
+
+
+def _delete_urls(connection: sa.Connection, image: int, url: str | None) -> None:
+    """Delete the addresses from which an image came, and all that is known of them."""
+    came = urls.c.image_id == image
+    if url is not None:
+        came = sa.or_(came, urls.c.url == normalize_url(url))
+    numbers = list(connection.execute(sa.select(urls.c.id).where(came)).scalars())
+    delete_urls(connection, numbers)
+
+
+def delete_urls(connection: sa.Connection, numbers: Sequence[int]) -> None:
+    """Delete addresses by their ids, with their hits, their attempts and their place in the queue."""
+    if not numbers:
+        return
+    work.remove(connection, "download", numbers)
+    found = connection.execute(sa.delete(hits).where(hits.c.url_id.in_(numbers))).rowcount
+    connection.execute(sa.delete(attempts).where(attempts.c.url_id.in_(numbers)))
+    gone = connection.execute(
+        sa.delete(urls).where(urls.c.id.in_(numbers)).returning(urls.c.host)
+    ).scalars()
+    per_host = Counter(gone)
+    for host, count in sorted(per_host.items()):
+        connection.execute(
+            sa.update(hosts).where(hosts.c.name == host).values(urls=hosts.c.urls - count)
+        )
+    connection.execute(sa.delete(hosts).where(hosts.c.urls <= 0))
+    counters.add(connection, {"hits": -found, "urls": -per_host.total()})
+
+
+def find_urls(connection: sa.Connection, url: str) -> list[Any]:
+    """The rows of an address, whatever its form: `id` and `image_id`."""
+    statement = sa.select(urls.c.id, urls.c.image_id).where(urls.c.url == normalize_url(url))
+    return list(connection.execute(statement))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from openaffect.project.project import Project
 from openaffect.project.rows import insert, record_event
-from openaffect.project.schema import current_time, hits, queries
+from openaffect.project.schema import current_time, hits, queries, searches
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +120,7 @@ def _remove(connection: sa.Connection, numbers: list[int]) -> tuple[int, int]:
         retired += connection.execute(
             sa.update(queries).where(part, found).values(active=False)
         ).rowcount
+        gone = sa.select(queries.c.id).where(part, ~found)
+        connection.execute(sa.delete(searches).where(searches.c.query_id.in_(gone)))
         removed += connection.execute(sa.delete(queries).where(part, ~found)).rowcount
     return removed, retired

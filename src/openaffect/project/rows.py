@@ -37,6 +37,10 @@ class ImageRow:
     license: str | None = None
     license_url: str | None = None
     restrictions: str | None = None
+    pixels: int | None = None
+    dhash: int | None = None
+    mirrored: int | None = None
+    hash_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

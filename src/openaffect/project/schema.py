@@ -125,10 +125,61 @@ queries = sa.Table(
 )
 """What is asked of search engines, with the expression that is hoped for."""
 
+searches = sa.Table(
+    "searches",
+    metadata,
+    sa.Column(
+        "query_id",
+        sa.BigInteger,
+        sa.ForeignKey("queries.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("options", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("page", sa.Integer, nullable=False),
+    sa.Column("start", sa.Integer, nullable=False),
+    sa.Column("hits", sa.Integer, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""How far a query has been asked of a provider: `open` at its next page, `done` or `refused`."""
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+)
+"""How often a provider was asked on a day (UTC), for those that allow so many per day."""
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("urls", sa.BigInteger, nullable=False),
+)
+"""How many addresses of a host are known."""
+
+urls = sa.Table(
+    "urls",
+    metadata,
+    _id(),
+    sa.Column("url", sa.Text, nullable=False, unique=True),
+    sa.Column("host", sa.Text, nullable=False),
+    _refers("image_id", "images.id", nullable=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index(None, "image_id"),
+)
+"""Each address once, in the form of `withdrawals.normalize_url`, and the image that came from it."""
+
 hits = sa.Table(
     "hits",
     metadata,
     _id(),
+    _refers("url_id", "urls.id"),
     _refers("query_id", "queries.id", nullable=True),
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("rank", sa.Integer),
@@ -140,28 +191,40 @@ hits = sa.Table(
     sa.Column("license_url", sa.Text),
     sa.Column("rights", sa.Text),
     sa.Column("restrictions", sa.Text),
+    sa.Column("query", sa.Text),
+    sa.Column("intended", sa.Text),
     sa.Column("at", UtcDateTime, nullable=False),
-    sa.UniqueConstraint("query_id", "provider", "url"),
-    sa.Index(None, "url"),
+    sa.Index("uq_hits_asked", "query_id", "provider", "url_id", unique=True),
+    sa.Index(
+        "uq_hits_listed",
+        "provider",
+        "url_id",
+        unique=True,
+        postgresql_where=sa.text("query_id IS NULL"),
+        sqlite_where=sa.text("query_id IS NULL"),
+    ),
+    sa.Index(None, "url_id"),
 )
-"""What a provider answered to a query."""
+"""What a provider said of an address; a list of addresses has no `query_id`, but may name its own."""
 
 attempts = sa.Table(
     "attempts",
     metadata,
     _id(),
-    sa.Column("url", sa.Text, nullable=False),
+    _refers("url_id", "urls.id"),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("http_status", sa.Integer),
+    sa.Column("final_url", sa.Text),
     sa.Column("bytes", sa.BigInteger),
     sa.Column("seconds", sa.Float),
     sa.Column("rules", sa.Text),
-    sa.Column("sha256", sa.Text),
     sa.Column("at", UtcDateTime, nullable=False),
-    sa.Index(None, "url"),
+    sa.Index(None, "url_id"),
 )
-"""One row per download that was tried; `rules` is the raw text of robots.txt or headers."""
+"""One row per download that was tried: `stored`, `known`, `refused` or `failed`.
+
+`rules` is the raw text of the robots.txt or headers that refused it."""
 
 images = sa.Table(
     "images",
@@ -188,10 +251,28 @@ images = sa.Table(
     sa.Column("dhash", sa.BigInteger),
     sa.Column("mirrored", sa.BigInteger),
     sa.Column("hash_version", sa.Integer),
+    sa.Column("copy_of", sa.BigInteger),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Index(None, "url"),
+    sa.Index(None, "copy_of"),
 )
-"""One row per file of the store. The three hashes are 64 bits as signed numbers."""
+"""One row per file of the store. The three hashes are 64 bits as signed numbers.
+
+An image that is a `copy_of` another one is not searched for faces."""
+
+thumbnails = sa.Table(
+    "thumbnails",
+    metadata,
+    sa.Column(
+        "image_id",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        sa.ForeignKey("images.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("thumb", sa.LargeBinary, nullable=False),
+)
+"""256 gray pixels of an image, by which copies are found; see `faces.signatures`."""
 
 faces = sa.Table(
     "faces",
@@ -450,6 +531,7 @@ work = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("owner", sa.Text),
     sa.Column("expires", UtcDateTime),
-    sa.Index(None, "step", "state", "item"),
+    sa.Column("turn", sa.BigInteger, nullable=False, default=0),
+    sa.Index("ix_work_queue", "step", "state", "turn", "item"),
 )
-"""One queue per step; `item` is the id of what the step works on."""
+"""One queue per step; `item` is the id of what the step works on. Lower turns come first."""

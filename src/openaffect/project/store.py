@@ -10,13 +10,14 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from openaffect.errors import ImageError, InputError, StoreError, reason
 from openaffect.image_headers import content_path, suffix_of_format
 from openaffect.images import MAX_BYTES
-from openaffect.storage import atomic_file, open_file
+from openaffect.parallel import map_in_order
+from openaffect.storage import atomic_file, open_file, sync_all
 
 parse_name = re.compile(r"([0-9a-f]{64})\.([a-z]{3,4})").fullmatch
 """The name of an image in a store: its SHA-256 and its suffix."""
@@ -47,6 +48,10 @@ class Store(ABC):
         if self.size(sha256, suffix) != len(data) or not self._holds(sha256, suffix):
             self._write(sha256, suffix, data)
         return sha256, suffix
+
+    def put_all(self, images: Sequence[bytes]) -> list[tuple[str, str]]:
+        """Keep many images, on disk when this returns; see `put`."""
+        return list(map_in_order(self.put, images, workers=self.workers))
 
     def read(self, sha256: str, suffix: str) -> bytes:
         """The bytes of an image.
@@ -191,6 +196,20 @@ class FolderStore(Store):
     def prepare(self) -> None:
         """Make the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def put_all(self, images: Sequence[bytes]) -> list[tuple[str, str]]:
+        """They are put on disk together, which takes a fraction of the time."""
+        names = [(hashlib.sha256(data).hexdigest(), suffix_of_format(data[:32])) for data in images]
+        new = {
+            name: data
+            for name, data in zip(names, images, strict=True)
+            if self.size(*name) != len(data) or not self._holds(*name)
+        }
+        for name, data in new.items():
+            with atomic_file(self.path(*name), durable=False) as temporary:
+                temporary.write_bytes(data)
+        sync_all(self.path(*name) for name in new)
+        return names
 
     def _read(self, sha256: str, suffix: str) -> bytes:
         try:

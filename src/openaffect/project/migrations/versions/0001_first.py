@@ -35,21 +35,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("pseudonym", name=op.f("uq_annotators_pseudonym")),
     )
     op.create_table(
-        "attempts",
-        sa.Column("id", _ID, nullable=False),
-        sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text()),
-        sa.Column("http_status", sa.Integer()),
-        sa.Column("bytes", sa.BigInteger()),
-        sa.Column("seconds", sa.Float()),
-        sa.Column("rules", sa.Text()),
-        sa.Column("sha256", sa.Text()),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
-    )
-    op.create_index(op.f("ix_attempts_url"), "attempts", ["url"], unique=False)
-    op.create_table(
         "batches",
         sa.Column("id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -117,11 +102,61 @@ def upgrade() -> None:
         sa.Column("dhash", sa.BigInteger()),
         sa.Column("mirrored", sa.BigInteger()),
         sa.Column("hash_version", sa.Integer()),
+        sa.Column("copy_of", sa.BigInteger()),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
         sa.UniqueConstraint("sha256", name=op.f("uq_images_sha256")),
     )
     op.create_index(op.f("ix_images_url"), "images", ["url"], unique=False)
+    op.create_index(op.f("ix_images_copy_of"), "images", ["copy_of"], unique=False)
+    op.create_table(
+        "thumbnails",
+        sa.Column("image_id", _ID, autoincrement=False, nullable=False),
+        sa.Column("thumb", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_thumbnails_image_id")),
+        sa.PrimaryKeyConstraint("image_id", name=op.f("pk_thumbnails")),
+    )
+    op.create_table(
+        "requests",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("provider", "day", name=op.f("pk_requests")),
+    )
+    op.create_table(
+        "hosts",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("urls", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_hosts")),
+    )
+    op.create_table(
+        "urls",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("image_id", sa.BigInteger()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_urls_image_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_urls")),
+        sa.UniqueConstraint("url", name=op.f("uq_urls_url")),
+    )
+    op.create_index(op.f("ix_urls_image_id"), "urls", ["image_id"], unique=False)
+    op.create_table(
+        "attempts",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("url_id", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("http_status", sa.Integer()),
+        sa.Column("final_url", sa.Text()),
+        sa.Column("bytes", sa.BigInteger()),
+        sa.Column("seconds", sa.Float()),
+        sa.Column("rules", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["url_id"], ["urls.id"], name=op.f("fk_attempts_url_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
+    )
+    op.create_index(op.f("ix_attempts_url_id"), "attempts", ["url_id"], unique=False)
     op.create_table(
         "queries",
         sa.Column("id", _ID, nullable=False),
@@ -133,6 +168,52 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queries")),
         sa.UniqueConstraint("language", "text", name=op.f("uq_queries_language_text")),
     )
+    op.create_table(
+        "searches",
+        sa.Column("query_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("options", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("page", sa.Integer(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("hits", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=op.f("fk_searches_query_id")),
+        sa.PrimaryKeyConstraint("query_id", "provider", "options", name=op.f("pk_searches")),
+    )
+    op.create_table(
+        "hits",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("url_id", sa.BigInteger(), nullable=False),
+        sa.Column("query_id", sa.BigInteger()),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("rank", sa.Integer()),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("page_url", sa.Text()),
+        sa.Column("title", sa.Text()),
+        sa.Column("author", sa.Text()),
+        sa.Column("license", sa.Text()),
+        sa.Column("license_url", sa.Text()),
+        sa.Column("rights", sa.Text()),
+        sa.Column("restrictions", sa.Text()),
+        sa.Column("query", sa.Text()),
+        sa.Column("intended", sa.Text()),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=op.f("fk_hits_query_id")),
+        sa.ForeignKeyConstraint(["url_id"], ["urls.id"], name=op.f("fk_hits_url_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hits")),
+    )
+    op.create_index("uq_hits_asked", "hits", ["query_id", "provider", "url_id"], unique=True)
+    op.create_index(
+        "uq_hits_listed",
+        "hits",
+        ["provider", "url_id"],
+        unique=True,
+        postgresql_where=sa.text("query_id IS NULL"),
+        sqlite_where=sa.text("query_id IS NULL"),
+    )
+    op.create_index(op.f("ix_hits_url_id"), "hits", ["url_id"], unique=False)
     op.create_table(
         "settings",
         sa.Column("key", sa.Text(), nullable=False),
@@ -165,11 +246,10 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text()),
         sa.Column("owner", sa.Text()),
         sa.Column("expires", sa.DateTime(timezone=True)),
+        sa.Column("turn", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("step", "item", name=op.f("pk_work")),
     )
-    op.create_index(
-        op.f("ix_work_step_state_item"), "work", ["step", "state", "item"], unique=False
-    )
+    op.create_index("ix_work_queue", "work", ["step", "state", "turn", "item"], unique=False)
     op.create_table(
         "faces",
         sa.Column("id", _ID, nullable=False),
@@ -200,28 +280,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("face_id", name=op.f("uq_faces_face_id")),
     )
     op.create_index(op.f("ix_faces_image_id"), "faces", ["image_id"], unique=False)
-    op.create_table(
-        "hits",
-        sa.Column("id", _ID, nullable=False),
-        sa.Column("query_id", sa.BigInteger()),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("rank", sa.Integer()),
-        sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("page_url", sa.Text()),
-        sa.Column("title", sa.Text()),
-        sa.Column("author", sa.Text()),
-        sa.Column("license", sa.Text()),
-        sa.Column("license_url", sa.Text()),
-        sa.Column("rights", sa.Text()),
-        sa.Column("restrictions", sa.Text()),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=op.f("fk_hits_query_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_hits")),
-        sa.UniqueConstraint(
-            "query_id", "provider", "url", name=op.f("uq_hits_query_id_provider_url")
-        ),
-    )
-    op.create_index(op.f("ix_hits_url"), "hits", ["url"], unique=False)
     op.create_table(
         "links",
         sa.Column("token_hash", sa.Text(), nullable=False),

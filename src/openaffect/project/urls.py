@@ -1,0 +1,274 @@
+"""Addresses of images: who found them, which are to be downloaded, and what came of it."""
+
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, TypeAlias
+
+import sqlalchemy as sa
+
+from openaffect.project import counters, work
+from openaffect.project.rows import ImageRow, insert, insert_images
+from openaffect.project.schema import (
+    attempts,
+    current_time,
+    hits,
+    hosts,
+    queries,
+    thumbnails,
+    urls,
+)
+from openaffect.withdrawals import normalize_url
+
+STEP = "download"
+"""The queue of the addresses."""
+
+End: TypeAlias = Literal["stored", "known", "refused", "failed"]
+"""How an attempt ends; `known`: its bytes are an image that is there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class HitRow:
+    """What a provider says of an address; the columns of `schema.hits`."""
+
+    provider: str
+    url: str
+    rank: int | None = None
+    page_url: str | None = None
+    title: str | None = None
+    author: str | None = None
+    license: str | None = None
+    license_url: str | None = None
+    rights: str | None = None
+    restrictions: str | None = None
+    query_id: int | None = None
+    query: str | None = None
+    intended: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HitCounts:
+    """What `add_hits` has added.
+
+    Attributes:
+        urls: addresses that no provider had found before.
+        hits: a provider's word on an address, for a query.
+    """
+
+    urls: int = 0
+    hits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An address that is to be downloaded.
+
+    Attributes:
+        id: of the address.
+        url: in the form of `withdrawals.normalize_url`.
+        host: its host.
+        hits: what providers said of it, in the order in which they came; `query` and `intended`
+            are those of the query.
+    """
+
+    id: int
+    url: str
+    host: str
+    hits: tuple[HitRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How the download of an address ended; see `schema.attempts`.
+
+    Attributes:
+        url_id: of the address.
+        status: how it ended; one that was `stored` becomes `known` where the image was there.
+        reason: why it was refused or failed.
+        http_status, final_url, size, seconds, rules: see `schema.attempts`.
+        image: what was stored.
+        thumb: its 256 gray pixels.
+    """
+
+    url_id: int
+    status: End
+    reason: str | None = None
+    http_status: int | None = None
+    final_url: str | None = None
+    size: int | None = None
+    seconds: float | None = None
+    rules: str | None = None
+    image: ImageRow | None = None
+    thumb: bytes | None = None
+
+
+def add_hits(connection: sa.Connection, rows: Sequence[HitRow]) -> HitCounts:
+    """Add what a provider has found; an address that is new comes into the queue of downloads.
+
+    The n-th address of a host has turn n: so downloads go round the hosts, and no host that
+    has many addresses keeps the others waiting.
+
+    Args:
+        connection: of a transaction that writes.
+        rows: at most some thousand.
+    """
+    if not rows:
+        return HitCounts()
+    at = current_time()
+    wanted = {normalize_url(row.url): row for row in rows}
+    # Sorted: two transactions that add the same ones never wait for each other.
+    values = [{"url": url, "host": find_host(url), "at": at} for url in sorted(wanted)]
+    statement = insert(connection, urls).on_conflict_do_nothing()
+    new = connection.execute(statement.returning(urls.c.id, urls.c.host), values).all()
+    _queue(connection, sorted((row.id, row.host) for row in new))
+    ids = _find_ids(connection, wanted)
+    found = [{**asdict(row), "url_id": ids[normalize_url(row.url)], "at": at} for row in rows]
+    added = connection.execute(
+        insert(connection, hits).on_conflict_do_nothing().returning(hits.c.id), found
+    )
+    done = HitCounts(len(new), len(added.all()))
+    counters.add(connection, {"urls": done.urls, "hits": done.hits})
+    return done
+
+
+def claim_urls(connection: sa.Connection, owner: str, count: int) -> list[Candidate]:
+    """Take up to `count` addresses that wait for their download, in their turns."""
+    numbers = work.claim(connection, STEP, owner, count)
+    if not numbers:
+        return []
+    said: dict[int, list[HitRow]] = {}
+    names = [name for name in HitRow.__dataclass_fields__ if name not in ("query", "intended")]
+    statement = (
+        sa.select(
+            *(hits.c[name] for name in names),
+            hits.c.url_id,
+            sa.func.coalesce(hits.c.query, queries.c.text).label("query"),
+            sa.func.coalesce(hits.c.intended, queries.c.intended).label("intended"),
+        )
+        .outerjoin(queries, queries.c.id == hits.c.query_id)
+        .where(hits.c.url_id.in_(numbers))
+        .order_by(hits.c.id)
+    )
+    for row in connection.execute(statement).mappings():
+        values = dict(row)
+        said.setdefault(values.pop("url_id"), []).append(HitRow(**values))
+    places = {
+        row.id: row for row in connection.execute(sa.select(urls).where(urls.c.id.in_(numbers)))
+    }
+    return [
+        Candidate(number, places[number].url, places[number].host, tuple(said.get(number, ())))
+        for number in numbers
+        if number in places
+    ]
+
+
+def finish_urls(connection: sa.Connection, owner: str, found: Sequence[Attempt]) -> list[Attempt]:
+    """Write down how downloads ended, with the images that they brought.
+
+    Returns:
+        Those that were this process's to finish; `stored` ones whose image was there are `known`.
+    """
+    results = {one.url_id: one.reason for one in found}
+    refused = {one.url_id for one in found if one.status == "refused"}
+    mine = work.finish(connection, STEP, owner, results, refused=refused)
+    ours = [one for one in found if one.url_id in mine]
+    images = [one.image for one in ours if one.image is not None]
+    thumbs = {one.image.sha256: one.thumb for one in ours if one.image is not None}
+    ids, new = add_images(connection, images, thumbs)
+    ended = []
+    for one in ours:
+        known = one.image is not None and one.image.sha256 not in new
+        if one.image is not None:
+            new.discard(one.image.sha256)  # of equal bytes the first is stored
+        ended.append(replace(one, status="known") if known else one)
+    at = current_time()
+    rows = [
+        {
+            "url_id": one.url_id,
+            "status": one.status,
+            "reason": one.reason,
+            "http_status": one.http_status,
+            "final_url": one.final_url,
+            "bytes": one.size,
+            "seconds": one.seconds,
+            "rules": one.rules,
+            "at": at,
+        }
+        for one in ended
+    ]
+    if rows:
+        connection.execute(sa.insert(attempts), rows)
+    came = [
+        {"b_id": one.url_id, "b_image": ids[one.image.sha256]}
+        for one in ours
+        if one.image is not None
+    ]
+    if came:
+        connection.execute(
+            sa.update(urls)
+            .where(urls.c.id == sa.bindparam("b_id"))
+            .values(image_id=sa.bindparam("b_image")),
+            came,
+        )
+    counters.add(connection, {f"{STEP}.known": sum(one.status == "known" for one in ended)})
+    return ended
+
+
+def add_images(
+    connection: sa.Connection, rows: Sequence[ImageRow], thumbs: Mapping[str, bytes | None]
+) -> tuple[dict[str, int], set[str]]:
+    """Add images with their thumbnails, and have new ones searched; see `rows.insert_images`."""
+    unique: dict[str, ImageRow] = {}
+    for row in rows:
+        unique.setdefault(row.sha256, row)
+    ids, new = insert_images(connection, [unique[sha256] for sha256 in sorted(unique)])
+    work.enqueue(connection, "detect", sorted(ids[sha256] for sha256 in new))
+    values = [
+        {"image_id": ids[sha256], "thumb": thumb}
+        for sha256 in new
+        if (thumb := thumbs.get(sha256)) is not None
+    ]
+    if values:
+        connection.execute(insert(connection, thumbnails).on_conflict_do_nothing(), values)
+    return ids, new
+
+
+def list_hosts(connection: sa.Connection, limit: int) -> list[tuple[str, int]]:
+    """The hosts with most addresses, each with their number."""
+    statement = sa.select(hosts).order_by(hosts.c.urls.desc(), hosts.c.name).limit(limit)
+    return [(row.name, row.urls) for row in connection.execute(statement)]
+
+
+def find_host(url: str) -> str:
+    """The host of an address, in lower case; "" where it has none."""
+    try:
+        return urllib.parse.urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _queue(connection: sa.Connection, new: Sequence[tuple[int, str]]) -> None:
+    """Put new addresses into the queue, and count them for their hosts."""
+    if not new:
+        return
+    counts = Counter(host for _, host in new)
+    statement = insert(connection, hosts)
+    statement = statement.on_conflict_do_update(
+        index_elements=["name"], set_={"urls": hosts.c.urls + statement.excluded.urls}
+    ).returning(hosts.c.name, hosts.c.urls)
+    # One by one, in the order of the names: two transactions never wait for each other.
+    turns_of = {}
+    for host, count in sorted(counts.items()):
+        name, total = connection.execute(statement, {"name": host, "urls": count}).one()
+        turns_of[name] = total - count
+    turns = {}
+    for number, host in new:
+        turns[number] = turns_of[host]
+        turns_of[host] += 1
+    work.enqueue(connection, STEP, turns, turns)
+
+
+def _find_ids(connection: sa.Connection, wanted: Iterable[str]) -> dict[str, int]:
+    rows = connection.execute(sa.select(urls.c.url, urls.c.id).where(urls.c.url.in_(list(wanted))))
+    return dict(rows.all())
