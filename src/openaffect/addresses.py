@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Collection
 from typing import TypeAlias
 
-from openaffect.errors import DownloadError
+from openaffect.errors import AddressRefused
 
 Allowed: TypeAlias = Collection[tuple[str, int]]
 """Numbers and ports that may be opened although they are not public: `{("127.0.0.1", 8000)}`."""
@@ -56,27 +56,27 @@ def check_url(url: str, allow: Allowed = ()) -> None:
         allow: numbers and ports that may be opened although they are not public.
 
     Raises:
-        DownloadError: no address, another scheme than http and https, a name and password, a
+        AddressRefused: no address, another scheme than http and https, a name and password, a
             port of another service, or a number that is not public.
     """
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:  # brackets that do not close, a port that is no number
-        raise DownloadError("expected an address such as https://example.org/a.jpg") from None
+        raise AddressRefused("expected an address such as https://example.org/a.jpg") from None
     scheme = parts.scheme.lower()
     if scheme not in SCHEMES:
-        raise DownloadError(f"expected an http or https address, but got {scheme}://")
+        raise AddressRefused(f"expected an http or https address, but got {scheme}://")
     if not host or not url.isprintable() or " " in url:
-        raise DownloadError("expected an address such as https://example.org/a.jpg")
+        raise AddressRefused("expected an address such as https://example.org/a.jpg")
     if parts.username is not None or parts.password is not None:
-        raise DownloadError("an address with a name or a password in it is not opened")
+        raise AddressRefused("an address with a name or a password in it is not opened")
     port = SCHEMES[scheme] if port is None else port
     number = _read_number(host)
     if number is not None:
         check_number(host, port, allow)
     elif port not in SCHEMES.values() and port < _FIRST_FREE_PORT:
-        raise DownloadError(f"port {port} belongs to another service than the web")
+        raise AddressRefused(f"port {port} belongs to another service than the web")
 
 
 def check_number(number: str, port: int, allow: Allowed = ()) -> None:
@@ -88,23 +88,23 @@ def check_number(number: str, port: int, allow: Allowed = ()) -> None:
         allow: numbers and ports that may be opened all the same.
 
     Raises:
-        DownloadError: no number, one of this computer, of a private network or of a service, or
+        AddressRefused: no number, one of this computer, of a private network or of a service, or
             a port of another service.
     """
     parsed = _read_number(number)
     if parsed is None:
-        raise DownloadError(f"expected the number of a computer, but got {number[:100]}")
+        raise AddressRefused(f"expected the number of a computer, but got {number[:100]}")
     if (str(parsed), port) in allow:
         return
     inner = _unwrap(parsed)
     special = inner.is_multicast or inner.is_reserved or inner.is_unspecified
     if special or not inner.is_global or inner in _SITE_LOCAL:
-        raise DownloadError(
+        raise AddressRefused(
             f"the address leads to {parsed}, which is not on the public internet; "
             "save the file and name its path"
         )
     if port not in SCHEMES.values() and port < _FIRST_FREE_PORT:
-        raise DownloadError(f"port {port} belongs to another service than the web")
+        raise AddressRefused(f"port {port} belongs to another service than the web")
 
 
 _Number: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address

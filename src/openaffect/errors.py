@@ -82,6 +82,10 @@ class DownloadError(InputError):
     """A web address that gives no file: no or a bad answer, too slow, or too large."""
 
 
+class AddressRefused(DownloadError):  # noqa: N818
+    """A web address that is not opened: of another scheme, or not on the public internet."""
+
+
 class FormatError(InputError):
     """A file or folder that is not in the format that it should have."""
 

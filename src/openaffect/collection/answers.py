@@ -13,9 +13,13 @@ class Answer:
     Attributes:
         status: of HTTP.
         headers: names in lower case; of a repeated one all values, with commas.
-        body: its bytes.
+        body: its bytes, or as many as were asked for.
+        raw_headers: the headers as they came, each by itself.
+        whole: whether the body is whole.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    raw_headers: tuple[tuple[str, str], ...] = ()
+    whole: bool = True

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import openaffect
@@ -21,7 +22,7 @@ with needs("collect", "collecting from the web"):
 
 _is_mail = re.compile(r"[^@\s<>()]+@[^@\s<>()]+\.[^@\s<>()]+").fullmatch
 _is_page = re.compile(r"https?://[^\s<>()/]+\.[^\s<>()]+").fullmatch
-_CHUNK = 1 << 16
+_FIRST = 32  # bytes that tell what a body is
 
 
 def check_contact(contact: str) -> str:
@@ -70,6 +71,14 @@ def open_session(
     )
 
 
+class TooSlow(DownloadError):  # noqa: N818
+    """An answer that takes longer than was allowed."""
+
+
+class TooLarge(DownloadError):  # noqa: N818
+    """An answer of more bytes than were allowed."""
+
+
 async def fetch(
     session: aiohttp.ClientSession,
     url: str,
@@ -80,6 +89,8 @@ async def fetch(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
+    cut: bool = False,
+    look: Callable[[Answer], None] | None = None,
 ) -> Answer:
     """One answer, without following redirects; messages do not repeat `params`, `headers` and `form`.
 
@@ -91,10 +102,15 @@ async def fetch(
         allow: as for the session.
         params, headers: of the request.
         form: sent by POST.
+        cut: give the first `max_bytes` of a larger body, instead of refusing it.
+        look: called when the headers have come, with an empty body, and again with the first part of
+            the body; what it raises ends the download.
 
     Raises:
-        DownloadError: an address that `addresses` refuses, no answer, too slow, too large, or
-            compressed although that was not asked for.
+        AddressRefused: an address that `addresses` refuses.
+        TooSlow, TooLarge: as the names say.
+        DownloadError: no answer, a broken one, or one that is compressed although that was not
+            asked for.
     """
     check_url(url, allow)
     try:
@@ -107,27 +123,55 @@ async def fetch(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=seconds),
         ) as answer:
-            encoding = answer.headers.get("Content-Encoding", "identity").lower()
+            found = _read_headers(answer)
+            if look is not None:
+                look(found)
+            encoding = found.headers.get("content-encoding", "identity").lower()
             if encoding != "identity":
                 raise DownloadError(
                     f"the address answered in {encoding[:20]}, which was not asked for"
                 )
-            parts: list[bytes] = []
-            size = 0
-            async for part in answer.content.iter_chunked(_CHUNK):
-                size += len(part)
-                if size > max_bytes:
-                    raise DownloadError(f"the address gave more than {max_bytes:,} bytes")
-                parts.append(part)
-            found: dict[str, str] = {}
-            for name, value in answer.headers.items():
-                key = name.lower()
-                found[key] = f"{found[key]}, {value}" if key in found else value
-            return Answer(answer.status, found, b"".join(parts))
+            size = found.headers.get("content-length", "")
+            if not cut and size.isdecimal() and int(size[:15]) > max_bytes:
+                raise TooLarge(f"the address has more than {max_bytes:,} bytes")
+            body, whole = await _read_body(answer, found, max_bytes, cut, look)
+            return replace(found, body=body, whole=whole)
     except TimeoutError:
-        raise DownloadError(f"the address took more than {seconds:g} s") from None
+        raise TooSlow(f"the address took more than {seconds:g} s") from None
     except aiohttp.ClientConnectorError as error:
         raise DownloadError(f"no answer from the address: {reason(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # Their texts may hold the whole address, with a key in it.
         raise DownloadError(f"no answer from the address: {type(error).__name__}") from None
+
+
+async def _read_body(
+    answer: aiohttp.ClientResponse,
+    found: Answer,
+    max_bytes: int,
+    cut: bool,
+    look: Callable[[Answer], None] | None,
+) -> tuple[bytes, bool]:
+    """The body, and whether it is whole."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in answer.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if look is not None and size >= _FIRST:
+            look(replace(found, body=b"".join(parts)))
+            look = None
+        if size > max_bytes:
+            if cut:
+                return b"".join(parts)[:max_bytes], False
+            raise TooLarge(f"the address has more than {max_bytes:,} bytes")
+    return b"".join(parts), True
+
+
+def _read_headers(answer: aiohttp.ClientResponse) -> Answer:
+    raw = tuple((name, value) for name, value in answer.headers.items())
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return Answer(answer.status, found, b"", raw)

@@ -45,6 +45,30 @@ class CropSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """`[collect]`: how `openaffect collect` asks servers, and which images it keeps."""
+
+    per_host: Annotated[
+        float, Meta(gt=0, le=10_000, description="requests to one host per second, at most")
+    ] = 2.0
+    connections: Annotated[
+        int, Meta(ge=1, le=1_000, description="downloads that run at the same time, at most")
+    ] = 32
+    seconds: Annotated[
+        float, Meta(gt=0, le=3_600, description="give an image up that takes longer")
+    ] = 60.0
+    max_bytes: Annotated[
+        int, Meta(ge=1, le=1_000_000_000, description="give an image up that is larger")
+    ] = 20_000_000
+    max_pixels: Annotated[
+        int, Meta(ge=1, le=200_000_000, description="drop images with more pixels")
+    ] = 50_000_000
+    min_side: Annotated[
+        _Count, Meta(description="drop images whose shorter side has fewer pixels")
+    ] = 64
+
+
+@dataclass(frozen=True, slots=True)
 class DetectSettings:
     """`[detect]`: what `openaffect detect` looks for, and what it keeps."""
 
@@ -155,6 +179,7 @@ class Settings:
         str, Meta(description="the categories: 7, 8, 11, or names between commas")
     ] = "11"
     crop: CropSettings = field(default_factory=CropSettings)
+    collect: CollectSettings = field(default_factory=CollectSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)
     annotation: AnnotationSettings = field(default_factory=AnnotationSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
@@ -271,6 +296,7 @@ _REGIONS_DOC = "expected region: lowest and highest valence, lowest and highest 
 def _groups() -> dict[str, type[Any]]:
     return {
         "crop": CropSettings,
+        "collect": CollectSettings,
         "detect": DetectSettings,
         "annotation": AnnotationSettings,
         "quality": QualitySettings,
