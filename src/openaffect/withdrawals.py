@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import hashlib
@@ -229,8 +230,10 @@ def hash_text(text: str) -> str:
 def normalize_url(url: str) -> str:
     """An address in the form in which it is compared: no fragment, no default port, lower-case host.
 
-    >>> normalize_url("HTTP://Example.org:80/A?b#c")
-    'http://example.org/A?b'
+    A host in other letters than ASCII's becomes what is asked of name servers.
+
+    >>> normalize_url("HTTP://Example.org:80/A?b#c"), normalize_url("http://bücher.example/")
+    ('http://example.org/A?b', 'http://xn--bcher-kva.example/')
     """
     try:
         parts = urlsplit(url.strip())
@@ -240,6 +243,9 @@ def normalize_url(url: str) -> str:
         return url.strip()
     if ":" in host:
         host = f"[{host}]"
+    elif not host.isascii():
+        with contextlib.suppress(UnicodeError):  # a label that is too long
+            host = host.encode("idna").decode("ascii")
     if port is not None and port != {"http": 80, "https": 443}.get(parts.scheme):
         host = f"{host}:{port}"
     return urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from openaffect.collection import add_dataset, add_images, detect_faces, detections
 from openaffect.collection.detections import DetectSummary, Task, search_image
+from openaffect.collection.examination import to_signed
 from openaffect.dataset import Dataset
 from openaffect.errors import StoreError, UnknownName
 from openaffect.faces import Box, Face, find_faces
@@ -142,7 +143,7 @@ def test_the_largest_faces_are_kept(photos: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_hashes_are_the_signed_numbers_that_databases_have() -> None:
     numbers = [0, 1, 2**63 - 1, 2**63, 2**64 - 1]
-    assert [detections._signed(n) for n in numbers] == [0, 1, 2**63 - 1, -(2**63), -1]
+    assert [to_signed(n) for n in numbers] == [0, 1, 2**63 - 1, -(2**63), -1]
 
 
 def test_what_a_claim_that_has_ended_brought_is_not_written(

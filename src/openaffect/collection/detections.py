@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openaffect.collection.examination import to_signed
 from openaffect.errors import ImageError
 from openaffect.faces.boxes import Box, Face
 from openaffect.faces.finding import LANDMARKERS, find_faces, resolve_detector
@@ -182,9 +183,9 @@ def search_image(task: Task) -> Found:
         "id": task.image_id,
         "width": width,
         "height": height,
-        "pixels": _signed(signature.pixels),
-        "dhash": _signed(signature.dhash),
-        "mirrored": _signed(signature.mirrored),
+        "pixels": to_signed(signature.pixels),
+        "dhash": to_signed(signature.dhash),
+        "mirrored": to_signed(signature.mirrored),
         "hash_version": HASH_VERSION,
     }
     if task.faces:
@@ -312,11 +313,6 @@ def _measure(
 
 def _packed(points: NDArray[np.float32] | None) -> bytes | None:
     return None if points is None else np.ascontiguousarray(points, "<f4").tobytes()
-
-
-def _signed(number: int) -> int:
-    """64 bits as the signed number that databases have."""
-    return number - 2**64 if number >= 2**63 else number
 
 
 def _try_out(settings: DetectSettings) -> None:

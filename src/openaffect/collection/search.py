@@ -7,7 +7,7 @@ import datetime
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -198,10 +198,13 @@ class Searcher:
         base: another server that speaks the provider's language.
         allow: numbers and ports that may be opened although they are not public.
         tries: how often a request is tried.
+        count_request: called before each request; False ends the search, for no more are allowed
+            today. By default the requests of this searcher are counted.
         sleep: how to wait for seconds.
 
     Attributes:
         asked: number of requests so far.
+        caps: what the provider allows with these keys.
 
     Raises:
         UnknownName: no such provider or option.
@@ -219,6 +222,7 @@ class Searcher:
         base: str | None = None,
         allow: Allowed = (),
         tries: int = TRIES,
+        count_request: Callable[[], Awaitable[bool]] | None = None,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self.name = name
@@ -227,11 +231,12 @@ class Searcher:
         self._contact = sessions.check_contact(contact)
         self._options = providers.choose_options(name, options or {})
         self._keys = dict(providers.read_keys(name) if keys is None else keys)
-        self._caps = self.engine.get_caps(self._keys, self._options)
+        self.caps = self.engine.get_caps(self._keys, self._options)
         self._any_license = any_license
         self._base = (base or self.engine.BASE).rstrip("/")
         self._allow = allow
         self._tries = tries
+        self._count_request = count_request or self._count_here
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
         self._secrets = sorted((value for value in self._keys.values() if value), key=len)
@@ -337,9 +342,9 @@ class Searcher:
         return replace(page, hits=tuple(map(self._clean, page.hits)))
 
     async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
-        if self._caps.per_day is not None and self.asked >= self._caps.per_day:
+        if not await self._count_request():
             raise QuotaUsedUp(
-                f"{self.name} allows {self._caps.per_day:,} requests a day; go on tomorrow"
+                f"{self.name} allows {self.caps.per_day or 0:,} requests a day; go on tomorrow"
             )
         await self._wait_for_turn()
         self.asked += 1
@@ -358,10 +363,13 @@ class Searcher:
         except DownloadError as error:
             raise BadAnswer(f"{self.name}: {self._hide(str(error))}") from None
 
+    async def _count_here(self) -> bool:
+        return self.caps.per_day is None or self.asked < self.caps.per_day
+
     async def _wait_for_turn(self) -> None:
         now = time.monotonic()
         at = max(now, self._next_at)
-        self._next_at = at + 60 / self._caps.per_minute
+        self._next_at = at + 60 / self.caps.per_minute
         if at > now:
             await self._sleep(at - now)
 

@@ -112,13 +112,26 @@ def save_search(
     connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
-def count_request(connection: sa.Connection, provider: str, day: datetime.date) -> int:
-    """Count one more request of a day; how many there are."""
+def count_request(
+    connection: sa.Connection, provider: str, day: datetime.date, most: int | None
+) -> bool:
+    """Count one more request of a day; False, and nothing is counted, where no more are allowed.
+
+    Args:
+        connection: of a transaction that writes.
+        provider: its name.
+        day: in UTC.
+        most: requests of a day; None for any number.
+    """
+    if most is not None and read_requests(connection, provider, day) >= most:
+        return False
     statement = insert(connection, requests).values(provider=provider, day=day.isoformat(), count=1)
-    statement = statement.on_conflict_do_update(
-        index_elements=["provider", "day"], set_={"count": requests.c.count + 1}
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["provider", "day"], set_={"count": requests.c.count + 1}
+        )
     )
-    return int(connection.execute(statement.returning(requests.c.count)).scalar_one())
+    return True
 
 
 def read_requests(connection: sa.Connection, provider: str, day: datetime.date) -> int:

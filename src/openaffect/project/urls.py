@@ -19,6 +19,7 @@ from openaffect.project.schema import (
     thumbnails,
     urls,
 )
+from openaffect.project.schema import work as work_table
 from openaffect.withdrawals import normalize_url
 
 STEP = "download"
@@ -132,9 +133,21 @@ def add_hits(connection: sa.Connection, rows: Sequence[HitRow]) -> HitCounts:
     return done
 
 
-def claim_urls(connection: sa.Connection, owner: str, count: int) -> list[Candidate]:
-    """Take up to `count` addresses that wait for their download, in their turns."""
-    numbers = work.claim(connection, STEP, owner, count)
+def claim_urls(
+    connection: sa.Connection, owner: str, count: int, busy_hosts: Sequence[str] = ()
+) -> list[Candidate]:
+    """Take up to `count` addresses that wait for their download, in their turns.
+
+    Args:
+        connection: of a transaction that writes.
+        owner: the process.
+        count: at most so many.
+        busy_hosts: whose addresses stay in the queue.
+    """
+    free = None
+    if busy_hosts:
+        free = ~sa.exists().where(urls.c.id == work_table.c.item, urls.c.host.in_(busy_hosts))
+    numbers = work.claim(connection, STEP, owner, count, among=free)
     if not numbers:
         return []
     said: dict[int, list[HitRow]] = {}

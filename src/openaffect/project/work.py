@@ -51,13 +51,30 @@ def enqueue(
     return added
 
 
-def claim(connection: sa.Connection, step: str, owner: str, count: int) -> list[int]:
-    """Take up to `count` pending items for a process, in their turns."""
+def claim(
+    connection: sa.Connection,
+    step: str,
+    owner: str,
+    count: int,
+    *,
+    among: sa.ColumnElement[bool] | None = None,
+) -> list[int]:
+    """Take up to `count` pending items for a process, in their turns.
+
+    Args:
+        connection: of a transaction that writes.
+        step: the queue.
+        owner: the process.
+        count: at most so many.
+        among: a condition on the rows of `work`; all of the queue by default.
+    """
     now = current_time()
     _release(connection, step, work.c.expires < now)
     pending = (
         sa.select(work.c.item)
-        .where(work.c.step == step, work.c.state == "pending")
+        .where(
+            work.c.step == step, work.c.state == "pending", sa.true() if among is None else among
+        )
         .order_by(work.c.turn, work.c.item)
         .limit(count)
         .with_for_update(skip_locked=True)  # nothing on SQLite, where one writer has the whole lock
