@@ -415,7 +415,7 @@ def test_images_that_were_not_searched_or_failed_can_be_forgotten(sqlite_project
     assert done.images == 2
     status = sqlite_project.status()
     assert status["images"] == {"total": 0, "bytes": 0, "without_faces": 0}
-    assert status["steps"]["detect"] == {"pending": 0, "done": 0, "failed": {}}
+    assert status["steps"]["detect"] == {"pending": 0, "done": 0, "failed": {}, "refused": {}}
 
 
 def test_a_list_has_one_text_per_line(tmp_path):

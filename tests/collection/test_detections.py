@@ -269,7 +269,12 @@ def test_a_store_that_is_not_there_fails_no_image(project: Project, photos: Path
         make()
         with pytest.raises(StoreError, match="images of the project"):
             detect_faces(project, workers=1)
-        assert project.status()["steps"]["detect"] == {"pending": 12, "done": 0, "failed": {}}
+        assert project.status()["steps"]["detect"] == {
+            "pending": 12,
+            "done": 0,
+            "failed": {},
+            "refused": {},
+        }
         check_counters(project)
     Path(project.store.location).rmdir()
     away.rename(Path(project.store.location))
@@ -318,7 +323,12 @@ def test_a_killed_call_is_given_again(project: Project, photos: Path, tmp_path: 
     assert project.status()["steps"]["detect"]["pending"] > 0
     check = subprocess.run(command, check=False, capture_output=True, text=True)
     assert check.returncode == 0, check.stderr
-    assert project.status()["steps"]["detect"] == {"pending": 0, "done": 200, "failed": {}}
+    assert project.status()["steps"]["detect"] == {
+        "pending": 0,
+        "done": 200,
+        "failed": {},
+        "refused": {},
+    }
     found = rows(project, faces)
     assert len(found) > 0
     assert len(found) == 200 * len(find_faces(read_image(many / "0.png")))

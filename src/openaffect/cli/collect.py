@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openaffect import console
+from openaffect.cli._collect_output import print_collected, print_list_plan, print_plan
 from openaffect.cli._database_output import print_queries
 from openaffect.cli.options import AsJson, Overwrite, ProjectPath, app, read_list, read_pairs
 from openaffect.errors import InputError
+
+if TYPE_CHECKING:
+    from openaffect.project import Project
 
 Options = Annotated[
     list[str] | None,
@@ -225,3 +229,113 @@ def _describe_keys(keys: dict[str, bool]) -> str:
     if not keys:
         return "none needed"
     return ", ".join(f"{name} {'(set)' if there else '(not set)'}" for name, there in keys.items())
+
+
+@app.command()
+def collect(
+    project: ProjectPath,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who is asked, or folder, urls or archive; none to download what is waiting.",
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="What folder, urls or archive reads."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="End the search after so many new addresses; download so many.", min=1),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say how long it takes and what it costs.")
+    ] = False,
+    licenses: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="open (the default on the web), any (with --because), or ids such as CC0-1.0,CC-BY.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Pass over the opt-outs of this host (with --because); may be repeated.",
+        ),
+    ] = None,
+    because: Annotated[
+        str, typer.Option(metavar="TEXT", help="The reason; it is recorded in the project.")
+    ] = "",
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(metavar="END", help="Try addresses again: failed or refused."),
+    ] = None,
+    option: Options = None,
+    json: AsJson = False,
+) -> None:
+    """Collect images: ask a provider, download what it finds, and keep what is an image.
+
+    The queries are those of `openaffect queries`. Servers see the contact of project.toml; robots.txt and
+    other opt-outs are obeyed. A run that was interrupted or killed is given again: everything that was
+    done is kept. Ctrl-C ends after what is being downloaded, a second one at once.
+
+    Example: openaffect collect faces --provider openverse --limit 5000
+    """
+    from openaffect.collection.collecting import collect_images
+    from openaffect.project import open_project
+
+    with open_project(project) as opened:
+        if plan:
+            _print_plan(opened, provider, source, limit, read_pairs(option), licenses, json=json)
+            return
+        with (
+            console.resumable(f"`openaffect collect {project} …` goes on"),
+            console.show_progress() as on_progress,
+        ):
+            done = collect_images(
+                opened,
+                provider,
+                source=source,
+                limit=limit,
+                options=read_pairs(option),
+                licenses=licenses,
+                allow_hosts=allow_host or (),
+                because=because,
+                retry=retry or (),
+                on_progress=on_progress,
+            )
+    if json:
+        console.print_json(dataclasses.asdict(done))
+    else:
+        print_collected(done, project)
+
+
+def _print_plan(
+    project: Project,
+    provider: str | None,
+    source: Path | None,
+    limit: int | None,
+    options: dict[str, str],
+    licenses: str | None,
+    *,
+    json: bool,
+) -> None:
+    from openaffect.collection.collecting import plan_collection, plan_list
+
+    if provider is None:
+        raise InputError("--plan needs --provider")
+    if source is not None:
+        listed = plan_list(project, provider, source)
+        if json:
+            console.print_json(dataclasses.asdict(listed))
+        else:
+            print_list_plan(listed)
+        return
+    found = plan_collection(project, provider, limit=limit, options=options, licenses=licenses)
+    if json:
+        console.print_json(dataclasses.asdict(found))
+    else:
+        print_plan(found, provider)

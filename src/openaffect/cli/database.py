@@ -286,7 +286,10 @@ def status(project: ProjectPath, json: AsJson = False) -> None:
         {
             "project": found["name"],
             "database": found["database"],
+            "hits of providers": found["found"]["hits"],
+            "addresses": found["found"]["urls"],
             "images": found["images"]["total"],
+            "copies of others": found["images"]["copies"],
             "without a face": found["images"]["without_faces"],
             "megabytes": round(found["images"]["bytes"] / 1e6, 1),
             "faces": found["faces"]["total"],
@@ -298,19 +301,26 @@ def status(project: ProjectPath, json: AsJson = False) -> None:
         }
     )
     console.print_table(
-        ("step", "pending", "done", "failed"),
+        ("step", "pending", "done", "refused", "failed"),
         [
-            (step, numbers["pending"], numbers["done"], sum(numbers["failed"].values()))
+            (
+                step,
+                numbers["pending"],
+                numbers["done"],
+                sum(numbers["refused"].values()),
+                sum(numbers["failed"].values()),
+            )
             for step, numbers in found["steps"].items()
         ],
     )
     reasons = [
-        (step, reason, count)
+        (step, end, reason, count)
         for step, numbers in found["steps"].items()
-        for reason, count in numbers["failed"].items()
+        for end in ("refused", "failed")
+        for reason, count in numbers[end].items()
     ]
     if reasons:
-        console.print_table(("step", "failed because", "images"), reasons)
+        console.print_table(("step", "end", "because", "count"), reasons)
 
 
 @app.command()

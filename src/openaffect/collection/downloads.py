@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from openaffect.collection.examination import Examined, examine_image
 from openaffect.collection.fetcher import ImageFetcher
 from openaffect.collection.license_filter import LicenseFilter
-from openaffect.project import Project, tombstones, work
+from openaffect.project import Project, counters, tombstones, work
+from openaffect.project.database import Connection
 from openaffect.project.rows import ImageRow
 from openaffect.project.urls import STEP, Attempt, Candidate, HitRow, claim_urls, finish_urls
 from openaffect.withdrawals import Withdrawals
@@ -80,6 +81,7 @@ class ImageDownloader:
 
     Attributes:
         summary: what has come so far.
+        pending: addresses that are still to be downloaded.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class ImageDownloader:
         on_batch: Callable[[], None] = lambda: None,
     ) -> None:
         self.summary = DownloadSummary()
+        self.pending = 0
         self._project = project
         self._fetcher = fetcher
         self._licenses = licenses
@@ -258,6 +261,7 @@ class ImageDownloader:
         self._project.store.put_all([one.data for one in batch if one.data])
         with self._project.database.write() as connection:
             ended = finish_urls(connection, self._owner, [one.attempt for one in batch])
+            self._read_pending(connection)
         for one in ended:
             kind = (one.reason or "").split(":", maxsplit=1)[0]
             if one.status == "stored":
@@ -277,9 +281,14 @@ class ImageDownloader:
         busy = [host for host, count in self._per_host.items() if count >= self._most_per_host]
         with self._project.database.write() as connection:
             found = claim_urls(connection, self._owner, room, busy)
+            self._read_pending(connection)
         if self._left is not None:
             self._left -= len(found)
         return found
+
+    def _read_pending(self, connection: Connection) -> None:
+        name = f"{STEP}.pending"
+        self.pending = counters.read(connection, name).get(name, 0)
 
     def _renew(self) -> None:
         with self._project.database.write() as connection:

@@ -241,9 +241,9 @@ class ImageFetcher:
         self, site: _Site, path: str, max_bytes: int
     ) -> tuple[int | None, bytes, str]:
         """Status and body of a file with rules; without an answer None, and why."""
-        url = site.origin + path
+        url = first = site.origin + path
         try:
-            for hop in range(MAX_REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 await self._wait(site)
                 answer = await sessions.fetch(
                     self._session,
@@ -258,7 +258,7 @@ class ImageFetcher:
                     return answer.status, answer.body, f"HTTP {answer.status}"
                 url = _join(url, location)
         except AddressRefused as error:
-            if hop == 0:
+            if url == first:
                 raise _failed(f"address not opened: {error}") from None
             return None, b"", str(error)
         except DownloadError as error:

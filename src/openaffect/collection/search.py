@@ -102,6 +102,29 @@ def plan_search(
     return SearchPlan(queries, requests, wanted, days, usd)
 
 
+def plan_addresses(
+    name: str,
+    addresses: int,
+    *,
+    keys: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> SearchPlan:
+    """What as many addresses would take, if every query brought as many as the caps allow.
+
+    Args:
+        name: of the provider.
+        addresses: how many are wanted.
+        keys, options: of the provider.
+
+    Raises:
+        UnknownName: no such provider or option.
+    """
+    chosen = providers.choose_options(name, options or {})
+    caps = providers.load_engine(name).get_caps(keys or {}, chosen)
+    queries = math.ceil(addresses / caps.per_query)
+    return plan_search(name, queries, hits=addresses, keys=keys, options=options)
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderFacts:
     """A provider as `openaffect providers list` shows it.
@@ -198,13 +221,13 @@ class Searcher:
         base: another server that speaks the provider's language.
         allow: numbers and ports that may be opened although they are not public.
         tries: how often a request is tried.
-        count_request: called before each request; False ends the search, for no more are allowed
-            today. By default the requests of this searcher are counted.
         sleep: how to wait for seconds.
 
     Attributes:
         asked: number of requests so far.
         caps: what the provider allows with these keys.
+        count_request: called before each request; False ends the search, for no more are allowed
+            today. At first it counts the requests of this searcher alone.
 
     Raises:
         UnknownName: no such provider or option.
@@ -222,7 +245,6 @@ class Searcher:
         base: str | None = None,
         allow: Allowed = (),
         tries: int = TRIES,
-        count_request: Callable[[], Awaitable[bool]] | None = None,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self.name = name
@@ -236,7 +258,7 @@ class Searcher:
         self._base = (base or self.engine.BASE).rstrip("/")
         self._allow = allow
         self._tries = tries
-        self._count_request = count_request or self._count_here
+        self.count_request: Callable[[], Awaitable[bool]] = self._count_here
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
         self._secrets = sorted((value for value in self._keys.values() if value), key=len)
@@ -342,7 +364,7 @@ class Searcher:
         return replace(page, hits=tuple(map(self._clean, page.hits)))
 
     async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
-        if not await self._count_request():
+        if not await self.count_request():
             raise QuotaUsedUp(
                 f"{self.name} allows {self.caps.per_day or 0:,} requests a day; go on tomorrow"
             )

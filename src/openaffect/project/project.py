@@ -34,7 +34,7 @@ from openaffect.storage import is_temporary
 TOML, DATABASE = "project.toml", "project.db"
 _REJECTED = "rejected.csv"
 
-STEPS = ("detect",)
+STEPS = ("download", "detect")
 """The steps whose queues `status` shows."""
 
 
@@ -68,30 +68,33 @@ class Project:
         """How far the project is, from counters alone.
 
         Returns:
-            `name`, `database`; `images`, `faces` and `annotations`, each with `total`; `answers` of
-            annotators that are `wanted` and `done`, and faces that wait for `review`; and under
-            `steps` for each step `pending`, `done` and `failed`, the last by reason.
+            `name`, `database`; what was `found`: `hits` of providers, and `urls`, each address once;
+            `images`, `faces` and `annotations`, each with `total`; `answers` of annotators that are
+            `wanted` and `done`, and faces that wait for `review`; and under `steps` for each step
+            `pending`, `done`, `failed` and `refused`, the last two by reason.
         """
         with self.database.read() as connection:
             numbers = counters.read(connection)
         steps = {}
         for step in STEPS:
-            start = f"{step}.failed."
             steps[step] = {
                 "pending": numbers.get(f"{step}.pending", 0),
                 "done": numbers.get(f"{step}.done", 0),
-                "failed": {
-                    name.removeprefix(start): count
-                    for name, count in sorted(numbers.items())
-                    if name.startswith(start)
-                },
+                "failed": _find_reasons(numbers, f"{step}.failed."),
+                "refused": _find_reasons(numbers, f"{step}.refused."),
             }
         return {
             "name": self.settings.name,
             "database": "sqlite" if self.database.is_sqlite else "postgresql",
+            "found": {
+                "hits": numbers.get("hits", 0),
+                "urls": numbers.get("urls", 0),
+                "known_images": numbers.get("download.known", 0),
+            },
             "images": {
                 "total": numbers.get("images", 0),
                 "bytes": numbers.get("images.bytes", 0),
+                "copies": numbers.get("images.copies", 0),
                 "without_faces": numbers.get("images.without_faces", 0),
             },
             "faces": {"total": numbers.get("faces", 0)},
@@ -126,6 +129,15 @@ class Project:
                 writer.writerow(["at", "source", "name", "reason"])
             at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             writer.writerows([at, *row] for row in rows)
+
+
+def _find_reasons(numbers: Mapping[str, int], start: str) -> dict[str, int]:
+    """The counters whose names begin like this, by the rest of the name."""
+    return {
+        name.removeprefix(start): count
+        for name, count in sorted(numbers.items())
+        if name.startswith(start)
+    }
 
 
 def create_project(

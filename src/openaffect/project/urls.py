@@ -104,7 +104,9 @@ class Attempt:
     thumb: bytes | None = None
 
 
-def add_hits(connection: sa.Connection, rows: Sequence[HitRow]) -> HitCounts:
+def add_hits(
+    connection: sa.Connection, rows: Sequence[HitRow], *, images: Mapping[str, int] | None = None
+) -> HitCounts:
     """Add what a provider has found; an address that is new comes into the queue of downloads.
 
     The n-th address of a host has turn n: so downloads go round the hosts, and no host that
@@ -113,16 +115,23 @@ def add_hits(connection: sa.Connection, rows: Sequence[HitRow]) -> HitCounts:
     Args:
         connection: of a transaction that writes.
         rows: at most some thousand.
+        images: the ids of images that came along, by address as it stands in `rows`: these are not
+            downloaded.
     """
     if not rows:
         return HitCounts()
+    held = {normalize_url(url): number for url, number in (images or {}).items()}
     at = current_time()
     wanted = {normalize_url(row.url): row for row in rows}
     # Sorted: two transactions that add the same ones never wait for each other.
-    values = [{"url": url, "host": find_host(url), "at": at} for url in sorted(wanted)]
+    values = [
+        {"url": url, "host": find_host(url), "image_id": held.get(url), "at": at}
+        for url in sorted(wanted)
+    ]
     statement = insert(connection, urls).on_conflict_do_nothing()
-    new = connection.execute(statement.returning(urls.c.id, urls.c.host), values).all()
-    _queue(connection, sorted((row.id, row.host) for row in new))
+    columns = (urls.c.id, urls.c.host, urls.c.image_id)
+    new = connection.execute(statement.returning(*columns), values).all()
+    _queue(connection, sorted((row.id, row.host, row.image_id is None) for row in new))
     ids = _find_ids(connection, wanted)
     found = [{**asdict(row), "url_id": ids[normalize_url(row.url)], "at": at} for row in rows]
     added = connection.execute(
@@ -261,11 +270,9 @@ def find_host(url: str) -> str:
         return ""
 
 
-def _queue(connection: sa.Connection, new: Sequence[tuple[int, str]]) -> None:
-    """Put new addresses into the queue, and count them for their hosts."""
-    if not new:
-        return
-    counts = Counter(host for _, host in new)
+def _queue(connection: sa.Connection, new: Sequence[tuple[int, str, bool]]) -> None:
+    """Count new addresses for their hosts, and queue those that are to be downloaded."""
+    counts = Counter(host for _, host, _ in new)
     statement = insert(connection, hosts)
     statement = statement.on_conflict_do_update(
         index_elements=["name"], set_={"urls": hosts.c.urls + statement.excluded.urls}
@@ -276,8 +283,9 @@ def _queue(connection: sa.Connection, new: Sequence[tuple[int, str]]) -> None:
         name, total = connection.execute(statement, {"name": host, "urls": count}).one()
         turns_of[name] = total - count
     turns = {}
-    for number, host in new:
-        turns[number] = turns_of[host]
+    for number, host, is_wanted in new:
+        if is_wanted:
+            turns[number] = turns_of[host]
         turns_of[host] += 1
     work.enqueue(connection, STEP, turns, turns)
 

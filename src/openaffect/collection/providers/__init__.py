@@ -260,6 +260,8 @@ class Source(Protocol):
     TITLE: str
     READS: str
     """What it reads, such as `a folder of images`."""
+    HAS_IMAGES: bool
+    """Whether it gives images; else it gives addresses, which are downloaded."""
 
     def read_items(self, path: Path) -> Iterator[Item]:
         """The images there, one at a time; what is wrong with one of them is its `error`.

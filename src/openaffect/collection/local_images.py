@@ -1,0 +1,157 @@
+"""Images that you have, in a folder or an archive, on their way into a project."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from openaffect.collection.downloads import make_image_row
+from openaffect.collection.examination import Examined, examine_image
+from openaffect.collection.hits import describe_item
+from openaffect.collection.license_filter import LicenseFilter
+from openaffect.collection.opt_outs import find_in_headers
+from openaffect.collection.providers import Item
+from openaffect.errors import InputError
+from openaffect.parallel import map_in_order
+from openaffect.project import Project, tombstones, urls
+from openaffect.project.rows import ImageRow
+from openaffect.project.settings import CollectSettings
+from openaffect.project.urls import HitRow
+from openaffect.withdrawals import Withdrawals
+
+_BATCH = 64  # images of one transaction
+
+
+@dataclass(slots=True)
+class LocalSummary:
+    """What a folder or an archive has brought.
+
+    Attributes:
+        stored: images that are new.
+        known: images that were there already.
+        rejected: number of images that were not taken, by reason; `rejected.csv` names them.
+    """
+
+    stored: int = 0
+    known: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def done(self) -> int:
+        """How many images were looked at."""
+        return self.stored + self.known + self.rejected.total()
+
+
+def add_local_images(
+    project: Project,
+    provider: str,
+    items: Iterator[Item],
+    licenses: LicenseFilter,
+    *,
+    limit: int | None = None,
+    on_batch: Callable[[LocalSummary], None] = lambda _: None,
+) -> LocalSummary:
+    """Add images that come with their bytes; what cannot be taken goes to `rejected.csv`.
+
+    Opt-outs in the headers that an archive keeps are obeyed, as they are on the web.
+
+    Args:
+        project: an open project.
+        provider: the source's name.
+        items: of its `read_items`.
+        licenses: that are wanted.
+        limit: at most so many images.
+        on_batch: called after each transaction.
+
+    Raises:
+        FormatError: the rest of the source cannot be read.
+        StoreError: the store cannot be reached.
+        DatabaseError: the database does not answer.
+    """
+    summary = LocalSummary()
+    settings = project.settings.collect
+    rest = items if limit is None else islice(items, limit)
+    while batch := list(islice(rest, _BATCH)):
+        with project.database.read() as connection:
+            withdrawn = tombstones.read_tombstones(connection)
+        look = partial(_look, provider, licenses, settings, withdrawn)
+        found = list(map_in_order(look, batch))
+        kept = [(item, one) for item, one in zip(batch, found, strict=True) if not one.reason]
+        project.store.put_all([one.data for _, one in kept])
+        rejected = []
+        for item, one in zip(batch, found, strict=True):
+            if one.reason:
+                summary.rejected[one.reason.split(":", maxsplit=1)[0]] += 1
+                rejected.append((provider, item.name, one.reason))
+        _write(project, kept, summary)
+        project.reject(rejected)
+        on_batch(summary)
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """An image that can be kept, or the reason why it cannot."""
+
+    hit: HitRow
+    data: bytes = b""
+    examined: Examined = field(default_factory=Examined)
+    reason: str | None = None
+
+
+def _look(
+    provider: str,
+    licenses: LicenseFilter,
+    settings: CollectSettings,
+    withdrawn: Withdrawals,
+    item: Item,
+) -> _Looked:
+    hit = HitRow(
+        provider,
+        item.url or "",
+        query=item.query,
+        intended=item.intended,
+        **describe_item(item),
+    )
+    reason = item.error or licenses.refuse(item.license, item.license_url)
+    opt_out = find_in_headers(item.headers)
+    if reason is None and opt_out is not None:
+        reason = f"{opt_out.kind}: {opt_out.text}"
+    if reason is None and withdrawn.find(url=item.url) is not None:
+        reason = "withdrawn: by address"
+    if reason is not None or item.read is None:
+        return _Looked(hit, reason=reason or "no image")
+    try:
+        data = item.read()
+    except InputError as error:
+        return _Looked(hit, reason=str(error))
+    if len(data) > settings.max_bytes:
+        return _Looked(hit, reason=f"too large: {len(data):,} bytes")
+    row = make_image_row(hit, item.url, item.name)
+    examined = examine_image(data, row, settings, withdrawn)
+    return _Looked(hit, data, examined, examined.refused or examined.failed)
+
+
+def _write(project: Project, kept: list[tuple[Item, _Looked]], summary: LocalSummary) -> None:
+    if not kept:
+        return
+    images: list[ImageRow] = []
+    thumbs: dict[str, bytes | None] = {}
+    for _, one in kept:
+        image = one.examined.image
+        if image is not None:
+            images.append(image)
+            thumbs[image.sha256] = one.examined.thumb
+    with project.database.write() as connection:
+        ids, new = urls.add_images(connection, images, thumbs)
+        named = {}
+        for item, one in kept:
+            if item.url is not None and one.examined.image is not None:
+                named[item.url] = ids[one.examined.image.sha256]
+        hits = [one.hit for item, one in kept if item.url is not None]
+        urls.add_hits(connection, hits, images=named)
+    summary.stored += len(new)
+    summary.known += len(kept) - len(new)
