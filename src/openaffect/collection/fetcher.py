@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from openaffect.addresses import MAX_REDIRECTS, Allowed, check_url
+from openaffect.addresses import MAX_REDIRECTS, Allowed, check_url, hide_password
 from openaffect.collection import sessions
 from openaffect.collection.answers import Answer
 from openaffect.collection.hosts import Breaker, HostLists, Pace
@@ -378,10 +378,11 @@ def _join(url: str, location: str) -> str:
     """Where a redirect leads."""
     try:
         joined = urllib.parse.urljoin(url, location)
+        usable = urllib.parse.urlsplit(joined).username is None
     except ValueError:
-        joined = ""
-    if not joined:
-        raise _failed(f"address not opened: a redirect to {location[:100]!r}")
+        usable = False
+    if not usable:
+        raise _failed(f"address not opened: a redirect to {hide_password(location)[:100]!r}")
     return normalize_url(joined)
 
 

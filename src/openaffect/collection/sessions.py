@@ -165,7 +165,10 @@ async def _read_body(
             if cut:
                 return b"".join(parts)[:max_bytes], False
             raise TooLarge(f"the address has more than {max_bytes:,} bytes")
-    return b"".join(parts), True
+    body = b"".join(parts)
+    if look is not None and body:
+        look(replace(found, body=body))
+    return body, True
 
 
 def _read_headers(answer: aiohttp.ClientResponse) -> Answer:
