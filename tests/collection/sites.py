@@ -39,12 +39,14 @@ class Site:
 
     Attributes:
         pages: by path, or a function that makes one for the n-th request of the path.
+        answer: makes the page of a path that is not in `pages`, or None.
         asked: every path that was asked for, in order, with the time.
         agents: the user agents.
         most: the most requests that were answered at the same time.
     """
 
     pages: dict[str, Page | Callable[[int], Page]] = field(default_factory=dict)
+    answer: Callable[[str], Page | None] | None = None
     asked: list[tuple[str, float]] = field(default_factory=list)
     agents: set[str] = field(default_factory=set)
     cookies: set[str] = field(default_factory=set)
@@ -89,7 +91,10 @@ def open_site(pages: dict[str, Page | Callable[[int], Page]] | None = None) -> I
                 current += 1
                 site.most = max(site.most, current)
             try:
-                found = site.pages.get(self.path, Page(status=404))
+                found = site.pages.get(self.path)
+                if found is None:
+                    made = site.answer(self.path) if site.answer is not None else None
+                    found = made or Page(status=404)
                 self._answer(found if isinstance(found, Page) else found(before + 1))
             except OSError:  # the client has had enough
                 self.close_connection = True

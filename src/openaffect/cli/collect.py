@@ -308,7 +308,7 @@ def collect(
                 on_progress=on_progress,
             )
     if json:
-        console.print_json(dataclasses.asdict(done))
+        console.print_json(done.describe())
     else:
         print_collected(done, project)
 

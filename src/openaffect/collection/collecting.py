@@ -12,7 +12,7 @@ import datetime
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,16 @@ class CollectSummary:
     local: LocalSummary | None = None
     downloads: DownloadSummary | None = None
     retried: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        """All of it, JSON-ready."""
+        parts = {"search": self.search, "local": self.local, "downloads": self.downloads}
+        found: dict[str, Any] = {
+            name: None if part is None else _describe_part(part) for name, part in parts.items()
+        }
+        found["searching_elsewhere"] = self.searching_elsewhere
+        found["retried"] = self.retried
+        return found
 
 
 def collect_images(
@@ -236,6 +246,14 @@ class _Asked:
         return self.provider is not None and providers.is_engine(self.provider)
 
 
+def _describe_part(part: SearchSummary | LocalSummary | DownloadSummary) -> dict[str, Any]:
+    # Not `asdict`, which makes something else of a Counter.
+    values = {one.name: getattr(part, one.name) for one in fields(part)}
+    return {
+        name: dict(value) if isinstance(value, dict) else value for name, value in values.items()
+    }
+
+
 def _choose_licenses(provider: str | None, text: str | None) -> LicenseFilter:
     if text is None:
         return parse_licenses("any" if _has_bytes(provider) else OPEN)
@@ -309,7 +327,9 @@ class _Collecting:
             self._collect()
         finally:
             with self._project.database.write() as connection:
-                rows.record_event(connection, "collected", self._asked.provider, self._count())
+                rows.record_event(
+                    connection, "collected", self._asked.provider, self._summary.describe()
+                )
         if self._stopping:
             raise KeyboardInterrupt
         return self._summary
@@ -481,7 +501,3 @@ class _Collecting:
             "because": asked.because,
             "limit": self._limit,
         }
-
-    def _count(self) -> dict[str, Any]:
-        found = asdict(self._summary)
-        return {key: value for key, value in found.items() if value}
