@@ -294,7 +294,7 @@ def test_what_has_ended_is_tried_again_when_asked(
         collect(asking, engine, host, retry=["done"])
 
 
-LICENSES = {
+LICENSES: dict[str, dict[str, Any]] = {
     "cc0.jpg": {"license": "cc0", "license_version": "1.0"},
     "by.jpg": {"license": "by", "license_version": "2.0"},
     "nc.jpg": {"license": "by-nc", "license_version": "4.0"},
@@ -329,7 +329,7 @@ def test_licenses_choose_what_is_downloaded(
     for number, name in enumerate(LICENSES):
         host.pages[f"/{name}"] = Page(draw(number))
     engine.results["happy man"] = [result(host, name, **one) for name, one in LICENSES.items()]
-    reason = {"because": "a court order"} if licenses == "any" else {}
+    reason: dict[str, Any] = {"because": "a court order"} if licenses == "any" else {}
     done = collect(asking, engine, host, licenses=licenses, **reason)
     assert done.downloads is not None
     assert done.downloads.refused == refused
