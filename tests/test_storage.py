@@ -18,7 +18,14 @@ import pytest
 
 from openaffect import storage
 from openaffect.errors import DestinationExists, InputError
-from openaffect.storage import atomic_file, atomic_folder, read_folder, recover_folder
+from openaffect.storage import (
+    atomic_file,
+    atomic_folder,
+    process_name,
+    read_folder,
+    recover_folder,
+    write_files,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -142,6 +149,59 @@ def test_a_file_writer_that_is_killed_leaves_the_old_file_and_the_next_one_clean
     with atomic_file(path) as temporary:
         temporary.write_text("new")
     assert contents(tmp_path) == {"a.txt": "new"}
+
+
+def test_many_files_are_written_whole_and_leftovers_of_the_dead_go(tmp_path):
+    files = {tmp_path / "a" / "1": b"one", tmp_path / "a" / "2": b"", tmp_path / "b" / "1": b"x"}
+    (tmp_path / "a").mkdir()
+    dead = tmp_path / "a" / f".1.partial-{process_name().split('.')[0]}.999999.1.0"
+    living = tmp_path / "a" / f".1.partial-{process_name()}.x"
+    for path in (dead, living):
+        path.write_bytes(b"half")
+    (tmp_path / "a" / "1").write_bytes(b"old")
+    write_files(files)
+    write_files({})
+    assert {path: path.read_bytes() for path in files} == files
+    assert names(tmp_path / "a") == sorted([living.name, "1", "2"])
+
+
+def test_of_many_files_one_that_cannot_be_written_leaves_the_others_whole(tmp_path):
+    (tmp_path / "b").write_text("a file")
+    files = {tmp_path / "a": b"one", tmp_path / "b" / "1": b"two"}
+    with pytest.raises(OSError, match="b"):
+        write_files(files)
+    assert contents(tmp_path) == {"a": "one", "b": "a file"}
+
+
+@pytest.mark.parametrize("has_syncfs", [True, False])
+def test_many_files_are_on_disk_when_that_returns(tmp_path, monkeypatch, has_syncfs):
+    events: list[object] = []
+    real_replace, real_sync = os.replace, os.fsync
+
+    def replace(*args):
+        events.append("replace")
+        return real_replace(*args)
+
+    def fsync(number):
+        events.append(stat.S_IFMT(os.fstat(number).st_mode))
+        return real_sync(number)
+
+    def sync_file_system(folder):
+        assert folder == tmp_path
+        events.append("syncfs")
+        return has_syncfs
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(storage, "_sync_file_system", sync_file_system)
+    write_files({tmp_path / "1": b"a", tmp_path / "2": b"b"})
+    each = [] if has_syncfs else [stat.S_IFREG, stat.S_IFREG, stat.S_IFDIR]
+    assert events == ["replace", "replace", "syncfs", *each]
+
+
+def test_a_file_system_is_synced_where_the_system_can(tmp_path):
+    assert storage._sync_file_system(tmp_path) == sys.platform.startswith("linux")
+    assert not storage._sync_file_system(tmp_path / "nowhere")
 
 
 def test_a_folder_appears_whole_when_the_block_ends(tmp_path):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import os
 import platform
@@ -20,7 +21,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -63,15 +64,8 @@ def open_file(path: str | Path, what: str = "a file") -> BinaryIO:
 
 
 @contextlib.contextmanager
-def atomic_file(
-    path: str | Path, *, overwrite: bool = True, durable: bool = True
-) -> Iterator[Path]:
+def atomic_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends without an error it becomes `path`.
-
-    Args:
-        path: the file.
-        overwrite: replace one that is there.
-        durable: wait until it is on disk; else the caller sees to that, with `sync_all`.
 
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
@@ -84,11 +78,9 @@ def atomic_file(
     try:
         with _naming(path, temporary):
             yield temporary
-            if durable:
-                sync(temporary)
+            sync(temporary)
             os.replace(temporary, path)
-            if durable:
-                sync(path.parent)
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -198,12 +190,26 @@ def sync(path: str | Path) -> None:
         os.close(number)
 
 
-def sync_all(paths: Iterable[str | Path]) -> None:
-    """Have the system put many files and their names on disk, all at once where it can."""
-    files = [Path(path) for path in paths]
-    if not files:
-        return
-    if not _sync_file_system(files[0].parent):
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Write many files, each of them whole or not there, and all on disk when this returns.
+
+    They are put on disk together where the system can do that, which takes a fraction of the time.
+    """
+    for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = f".{path.name}.{_PARTIAL}"
+        for name in os.listdir(path.parent):
+            if name.startswith(start) and is_dead(name.removeprefix(start)):
+                _remove(path.with_name(name))
+        temporary = f"{path.parent}/{start}{process_name()}.{next(_numbers)}"
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    if files and not _sync_file_system(next(iter(files)).parent):
         for path in files:
             sync(path)
         for folder in {path.parent for path in files}:
@@ -318,7 +324,12 @@ def _remove(path: Path) -> None:
 
 def process_name() -> str:
     """This process, as temporary names and claims have it: its computer, its number, its start."""
-    return f"{_computer()}.{os.getpid()}.{_started(os.getpid())}"
+    return _name_process(os.getpid())
+
+
+@functools.lru_cache(1)  # a child that was forked has another number
+def _name_process(pid: int) -> str:
+    return f"{_computer()}.{pid}.{_started(pid)}"
 
 
 def _computer() -> str:

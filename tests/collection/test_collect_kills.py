@@ -23,7 +23,7 @@ from openaffect.project.urls import HitRow, add_hits
 
 IMAGES = 300
 LIMIT_S = 60.0
-WAITING = 64 + 4  # results of a transaction that was not committed, and what was being answered
+WAITING = 128 + 4 + 4  # results of a transaction that was not committed, waiting, or being answered
 
 
 @pytest.fixture

@@ -534,11 +534,11 @@ def test_a_full_disk_is_an_error_and_no_row_is_without_its_file(
     put_all = FolderStore.put_all
     calls: list[int] = []
 
-    def fill_up(store: FolderStore, images: list[bytes]) -> list[tuple[str, str]]:
+    def fill_up(store: FolderStore, images: dict[tuple[str, str], bytes]) -> None:
         calls.append(len(images))
         if len(calls) > 1:
             raise OSError(28, "No space left on device")
-        return put_all(store, images[:64])
+        put_all(store, images)
 
     monkeypatch.setattr("openaffect.collection.downloads._BATCH", 8)
     monkeypatch.setattr(FolderStore, "put_all", fill_up)
@@ -552,7 +552,7 @@ def test_a_full_disk_is_an_error_and_no_row_is_without_its_file(
 def test_a_store_that_is_gone_is_an_error(
     asking: Project, engine: Engine, host: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> list[tuple[str, str]]:
+    def refuse(*_: object) -> None:
         raise StoreError("no bucket")
 
     fill_host(host, engine, "happy man", range(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -91,6 +92,22 @@ def test_what_is_put_is_read_once_and_whole(store: Store) -> None:
     assert open_store(store.location).read(sha256, suffix) == first
     with pytest.raises(ImageError, match="not a picture"):
         store.put(b"text")
+
+
+def test_many_images_are_put_at_once(store: Store) -> None:
+    images = {name(data): data for data in (picture(1), picture(2), picture(3))}
+    store.put_all(images)
+    store.put_all({})
+    assert list(store.iterate()) == sorted(images)
+    damaged, *others = images
+    spoil(store, damaged[0], b"x" * len(images[damaged]))  # of the right length
+    spoil(store, others[0][0], b"")
+    store.put_all(images)
+    assert {one: store.read(*one) for one in images} == images
+
+
+def name(data: bytes) -> tuple[str, str]:
+    return hashlib.sha256(data).hexdigest(), "png"
 
 
 def test_images_are_listed_in_order_and_other_files_are_passed_over(store: Store) -> None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from openaffect.errors import DatabaseError
 from openaffect.project import Project, counters, open_project, work
+from openaffect.project.schema import current_time
 from openaffect.project.schema import work as table
 from openaffect.storage import process_name
 
@@ -58,6 +59,7 @@ def test_ends_are_counted_by_reason(project: Project) -> None:
         "pending": 0,
         "done": 2,
         "failed": {"broken": 2},
+        "refused": {},
     }
     with project.database.write() as connection:
         assert work.retry(connection, "detect") == 2
@@ -200,3 +202,61 @@ def test_a_full_disk_is_told_and_loses_nothing(project: Project, database_url: s
         work.enqueue(connection, "detect", range(10, 20_000))
     assert numbers(project) == {"detect.pending": 3}
     assert os.path.getsize(project.path / "project.db") > 0
+
+
+def test_lower_turns_come_first_and_a_condition_leaves_items_in_the_queue(
+    project: Project,
+) -> None:
+    turns = {1: 5, 2: 0, 3: 5, 4: 1}
+    with project.database.write() as connection:
+        work.enqueue(connection, "detect", turns, turns)
+        work.enqueue(connection, "detect", [5])
+    with project.database.write() as connection:
+        assert work.claim(connection, "detect", "a", 2, among=table.c.item != 5) == [2, 4]
+        assert work.claim(connection, "detect", "a", 9) == [5, 1, 3]
+
+
+def test_what_a_rule_refuses_is_counted_apart(project: Project) -> None:
+    fill(project, 6)
+    assert claim(project, "a", 4) == [1, 2, 3, 4]
+    with project.database.write() as connection:
+        ends = {1: None, 2: "rule: x", 3: "rule: y", 4: "rule: z"}
+        work.finish(connection, "detect", "a", ends, refused=[2, 3])
+        assert work.refuse(connection, "detect", [1, 4, 5, 77], "copy: of 1") == 1
+    expected = {
+        "detect.done": 1,
+        "detect.failed.rule": 1,
+        "detect.refused.rule": 2,
+        "detect.refused.copy": 1,
+        "detect.pending": 1,
+    }
+    assert numbers(project) == expected
+    with project.database.write() as connection:
+        assert work.retry(connection, "detect") == 1
+        assert work.retry(connection, "detect", "refused") == 3
+    assert numbers(project) == {"detect.done": 1, "detect.pending": 5}
+
+
+def test_what_is_removed_leaves_no_count(project: Project) -> None:
+    fill(project, 5)
+    claim(project, "a", 3)
+    with project.database.write() as connection:
+        work.finish(connection, "detect", "a", {1: None, 2: "broken: 2"}, refused=[])
+        states = work.remove(connection, "detect", [1, 2, 3, 4, 99])
+    assert states == {1: "done", 2: "failed", 3: "claimed", 4: "pending"}
+    assert numbers(project) == {"detect.pending": 1}
+    assert claim(project, "b", 9) == [5]
+
+
+def test_a_claim_that_is_renewed_holds_for_longer(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, 2)
+    claim(project, "a", 1)
+    claim(project, "b", 1)
+    now = current_time()
+    monkeypatch.setattr(work, "current_time", lambda: now + work.LEASE * 0.9)
+    with project.database.write() as connection:
+        work.renew(connection, "detect", "a")
+    monkeypatch.setattr(work, "current_time", lambda: now + work.LEASE * 1.5)
+    assert claim(project, "c", 9) == [2]

@@ -29,9 +29,10 @@ _IN_FLIGHT = 1_024  # addresses that are claimed at the same time
 _PER_HOST = 64  # of them, of one host, or as many as its pace takes in half a minute:
 _AHEAD_S = 30.0  # the rest of its addresses wait in the queue
 _CLAIM = 128
-_BATCH = 64  # results of one transaction
+_BATCH = 128  # results of one transaction
 _BATCH_BYTES = 64_000_000
 _BATCH_S = 0.5  # no result waits for longer
+_GATHER_S = 0.02  # between two looks for results that come into the same transaction
 _RENEW_S = 240.0
 _PAUSE_S = 0.2  # between two looks at a queue that was empty
 
@@ -103,7 +104,9 @@ class ImageDownloader:
         self._left = limit
         self._on_batch = on_batch
         self._withdrawn = Withdrawals()
-        self._results: asyncio.Queue[_Result | None] = asyncio.Queue(_BATCH)
+        self._results: asyncio.Queue[_Result | None] = asyncio.Queue(
+            project.settings.collect.connections
+        )
         self._hosts: dict[asyncio.Task[None], str] = {}  # of the downloads that have begun
         self._per_host: Counter[str] = Counter()
         self._most_per_host = max(_PER_HOST, int(_AHEAD_S * project.settings.collect.per_host))
@@ -221,7 +224,7 @@ class ImageDownloader:
 
     def _choose_hit(self, candidate: Candidate) -> tuple[HitRow | None, str | None]:
         """The first hit that may be downloaded, or why none may."""
-        if self._withdrawn.find(url=candidate.url) is not None:
+        if len(self._withdrawn) and self._withdrawn.find(url=candidate.url) is not None:
             return None, "withdrawn: by address"
         reason = None
         for hit in candidate.hits:
@@ -242,11 +245,12 @@ class ImageDownloader:
             size = 0
             until: float | None = None
             while len(batch) < _BATCH and size < _BATCH_BYTES:
-                left = None if until is None else max(0.0, until - time.monotonic())
-                try:
-                    one = await asyncio.wait_for(self._results.get(), left)
-                except TimeoutError:
-                    break
+                if until is not None and self._results.empty():
+                    if time.monotonic() > until:
+                        break
+                    await asyncio.sleep(_GATHER_S)
+                    continue
+                one = await self._results.get()
                 if one is None:
                     ended = True
                     break
@@ -258,7 +262,13 @@ class ImageDownloader:
                 self._on_batch()
 
     def _save(self, batch: list[_Result]) -> None:
-        self._project.store.put_all([one.data for one in batch if one.data])
+        self._project.store.put_all(
+            {
+                (image.sha256, image.suffix): one.data
+                for one in batch
+                if (image := one.attempt.image) is not None
+            }
+        )
         with self._project.database.write() as connection:
             ended = finish_urls(connection, self._owner, [one.attempt for one in batch])
             self._read_pending(connection)

@@ -80,7 +80,13 @@ def add_local_images(
         look = partial(_look, provider, licenses, settings, withdrawn)
         found = list(map_in_order(look, batch))
         kept = [(item, one) for item, one in zip(batch, found, strict=True) if not one.reason]
-        project.store.put_all([one.data for _, one in kept])
+        project.store.put_all(
+            {
+                (image.sha256, image.suffix): one.data
+                for _, one in kept
+                if (image := one.examined.image) is not None
+            }
+        )
         rejected = []
         for item, one in zip(batch, found, strict=True):
             if one.reason:

@@ -10,14 +10,14 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from openaffect.errors import ImageError, InputError, StoreError, reason
 from openaffect.image_headers import content_path, suffix_of_format
 from openaffect.images import MAX_BYTES
 from openaffect.parallel import map_in_order
-from openaffect.storage import atomic_file, open_file, sync_all
+from openaffect.storage import atomic_file, open_file, write_files
 
 parse_name = re.compile(r"([0-9a-f]{64})\.([a-z]{3,4})").fullmatch
 """The name of an image in a store: its SHA-256 and its suffix."""
@@ -45,13 +45,16 @@ class Store(ABC):
         """
         suffix = suffix_of_format(data[:32])
         sha256 = hashlib.sha256(data).hexdigest()
-        if self.size(sha256, suffix) != len(data) or not self._holds(sha256, suffix):
-            self._write(sha256, suffix, data)
+        self._put_named((sha256, suffix), data)
         return sha256, suffix
 
-    def put_all(self, images: Sequence[bytes]) -> list[tuple[str, str]]:
-        """Keep many images, on disk when this returns; see `put`."""
-        return list(map_in_order(self.put, images, workers=self.workers))
+    def put_all(self, images: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep many images, on disk when this returns; see `put`.
+
+        Args:
+            images: the bytes by SHA-256 and suffix, which are taken as they are.
+        """
+        list(map_in_order(lambda one: self._put_named(*one), images.items(), workers=self.workers))
 
     def read(self, sha256: str, suffix: str) -> bytes:
         """The bytes of an image.
@@ -119,6 +122,14 @@ class Store(ABC):
     @abstractmethod
     def _write(self, sha256: str, suffix: str, data: bytes) -> None:
         """Put the bytes there in one step, over whatever is there; errors as of `put`."""
+
+    def _put_named(self, name: tuple[str, str], data: bytes) -> None:
+        if not self._has(*name, len(data)):
+            self._write(*name, data)
+
+    def _has(self, sha256: str, suffix: str, size: int) -> bool:
+        """Whether an image is there, whole."""
+        return self.size(sha256, suffix) == size and self._holds(sha256, suffix)
 
     def _holds(self, sha256: str, suffix: str) -> bool:
         """Whether an image is whole: a power cut may have left its name with other bytes."""
@@ -197,19 +208,14 @@ class FolderStore(Store):
         """Make the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def put_all(self, images: Sequence[bytes]) -> list[tuple[str, str]]:
+    def put_all(self, images: Mapping[tuple[str, str], bytes]) -> None:
         """They are put on disk together, which takes a fraction of the time."""
-        names = [(hashlib.sha256(data).hexdigest(), suffix_of_format(data[:32])) for data in images]
         new = {
-            name: data
-            for name, data in zip(names, images, strict=True)
-            if self.size(*name) != len(data) or not self._holds(*name)
+            self.path(*name): data
+            for name, data in images.items()
+            if not self._has(*name, len(data))
         }
-        for name, data in new.items():
-            with atomic_file(self.path(*name), durable=False) as temporary:
-                temporary.write_bytes(data)
-        sync_all(self.path(*name) for name in new)
-        return names
+        write_files(new)
 
     def _read(self, sha256: str, suffix: str) -> bytes:
         try:

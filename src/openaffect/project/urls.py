@@ -3,13 +3,13 @@
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import sqlalchemy as sa
 
 from openaffect.project import counters, work
-from openaffect.project.rows import ImageRow, insert, insert_images
+from openaffect.project.rows import ImageRow, insert, insert_images, read_fields
 from openaffect.project.schema import (
     attempts,
     current_time,
@@ -133,7 +133,7 @@ def add_hits(
     new = connection.execute(statement.returning(*columns), values).all()
     _queue(connection, sorted((row.id, row.host, row.image_id is None) for row in new))
     ids = _find_ids(connection, wanted)
-    found = [{**asdict(row), "url_id": ids[normalize_url(row.url)], "at": at} for row in rows]
+    found = [{**read_fields(row), "url_id": ids[normalize_url(row.url)], "at": at} for row in rows]
     added = connection.execute(
         insert(connection, hits).on_conflict_do_nothing().returning(hits.c.id), found
     )
@@ -159,30 +159,28 @@ def claim_urls(
     numbers = work.claim(connection, STEP, owner, count, among=free)
     if not numbers:
         return []
-    said: dict[int, list[HitRow]] = {}
     names = [name for name in HitRow.__dataclass_fields__ if name not in ("query", "intended")]
     statement = (
         sa.select(
-            *(hits.c[name] for name in names),
-            hits.c.url_id,
-            sa.func.coalesce(hits.c.query, queries.c.text).label("query"),
-            sa.func.coalesce(hits.c.intended, queries.c.intended).label("intended"),
+            urls.c.id,
+            urls.c.url,
+            urls.c.host,
+            *(hits.c[name].label(f"hit_{name}") for name in names),
+            sa.func.coalesce(hits.c.query, queries.c.text).label("hit_query"),
+            sa.func.coalesce(hits.c.intended, queries.c.intended).label("hit_intended"),
         )
+        .join(hits, hits.c.url_id == urls.c.id)
         .outerjoin(queries, queries.c.id == hits.c.query_id)
-        .where(hits.c.url_id.in_(numbers))
+        .where(urls.c.id.in_(numbers))
         .order_by(hits.c.id)
     )
-    for row in connection.execute(statement).mappings():
-        values = dict(row)
-        said.setdefault(values.pop("url_id"), []).append(HitRow(**values))
-    places = {
-        row.id: row for row in connection.execute(sa.select(urls).where(urls.c.id.in_(numbers)))
-    }
-    return [
-        Candidate(number, places[number].url, places[number].host, tuple(said.get(number, ())))
-        for number in numbers
-        if number in places
-    ]
+    fields = [*names, "query", "intended"]
+    said: dict[tuple[int, str, str], list[HitRow]] = {}
+    for number, url, host, *values in connection.execute(statement):
+        hit = HitRow(**dict(zip(fields, values, strict=True)))
+        said.setdefault((number, url, host), []).append(hit)
+    found = {key[0]: Candidate(*key, tuple(rows)) for key, rows in said.items()}
+    return [found[number] for number in numbers if number in found]
 
 
 def finish_urls(connection: sa.Connection, owner: str, found: Sequence[Attempt]) -> list[Attempt]:
