@@ -28,6 +28,7 @@ OTHER_COMMANDS = {
         "annotate",
         "weights",
         "fetch",
+        "collect",
         "providers list",
         "providers try",
     ),  # datasets; HTTP; nothing; addresses
