@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from freezing_builders import draw_picture, make_dataset, read_rows
-from openaffect.dataset import open_dataset
+from openaffect.dataset import open_dataset, save_dataset
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.faces.signatures import sign_face
 from openaffect.images import encode_image
+from openaffect.legal import LegalFacts
 from openaffect.publishing import ReleaseOptions, fetch_release, reconstruction, release_dataset
 from openaffect.withdrawals import Withdrawals, describe_withdrawal, write_withdrawn
 
@@ -105,6 +107,17 @@ def test_a_release_without_pictures_comes_back_whole(site, tmp_path):
     assert [path.read_bytes() for path in after.image_paths] == [
         path.read_bytes() for path in before.image_paths
     ]
+
+
+def test_who_is_responsible_comes_back_with_the_faces(site, tmp_path):
+    _release(site, tmp_path)
+    legal = LegalFacts(controller="Example University", purpose="research")
+    dataset = open_dataset(tmp_path / "d")
+    info = dataclasses.replace(dataset.info, legal=legal)
+    frozen = save_dataset(dataclasses.replace(dataset, info=info), tmp_path / "frozen")
+    release_dataset(frozen.path, tmp_path / "r2", ReleaseOptions(pixels="none"))
+    fetch_release(tmp_path / "r2", tmp_path / "out", allow=site.allow)
+    assert open_dataset(tmp_path / "out").info.legal == legal
 
 
 def test_each_server_that_does_otherwise_is_told_apart(site, tmp_path):

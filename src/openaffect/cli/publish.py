@@ -76,6 +76,7 @@ def freeze(
     """
     from openaffect.dataset import open_dataset
     from openaffect.freezing import FreezeOptions, freeze_project, has_changed, plan_freeze
+    from openaffect.legal import LegalFacts, list_missing_legal
     from openaffect.project import open_project
 
     options = FreezeOptions(
@@ -125,6 +126,12 @@ def freeze(
         console.warn(
             f"{counted(done.written.rejected.total(), 'face')} rejected; "
             f"{dataset}/rejected.csv names them"
+        )
+    missing = list_missing_legal(done.dataset.info.legal or LegalFacts())
+    if missing:
+        console.note(
+            f"[legal] of {project}/project.toml has nothing under {', '.join(missing)}: a release of this "
+            "dataset will need --pixels none"
         )
     if done.earlier is not None:
         differs = "has changed" if done.changed else "has not changed"

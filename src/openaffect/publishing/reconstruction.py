@@ -297,6 +297,7 @@ def _write(
         license=table.info.license,
         shareable=table.info.shareable,
         source=f"fetched from {table.info.source}",
+        legal=table.info.legal,
         hard_links=True,
         overwrite=overwrite or unfinished_folder(path).exists(),
     ) as writer:
