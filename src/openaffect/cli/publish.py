@@ -324,8 +324,15 @@ def fetch(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at the same time.")] = 8,
+    per_host: Annotated[
+        int, typer.Option(min=1, max=64, help="Of these, at most so many from the same host.")
+    ] = 2,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on; what failed before is tried again.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on, also with a dataset that is there: what failed is tried again, what came is kept.",
+        ),
     ] = False,
     overwrite: Overwrite = False,
     json: AsJson = False,
@@ -345,6 +352,7 @@ def fetch(
             dataset,
             withdrawn=() if withdrawn is None else (withdrawn,),
             workers=workers,
+            per_host=per_host,
             resume=resume,
             overwrite=overwrite,
             on_progress=on_progress,
