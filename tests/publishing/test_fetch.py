@@ -12,9 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from freezing_builders import draw_picture, make_dataset, read_rows
+from openaffect import schemas
 from openaffect.dataset import open_dataset, save_dataset
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.faces.signatures import sign_face
@@ -110,13 +112,24 @@ def _outcomes(dataset: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_a_release_without_pictures_comes_back_whole(site, tmp_path):
-    release = _release(site, tmp_path, box={0: [4, 4, 20, 20]})
+    release = _release(
+        site,
+        tmp_path,
+        box={0: [4, 4, 20, 20]},
+        landmarks={0: np.linspace(3, 25, 136, dtype=np.float32)},
+        votes={1: [0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0]},
+        soft_label={1: [0, 0, 0.9, 0.1, 0, 0, 0, 0]},
+        valence={2: -0.5},
+        arousal={2: 0.25},
+        affect_origin={2: "human"},
+        group={3: "photograph"},
+    )
     done = fetch_release(release, tmp_path / "out", allow=site.allow)
     assert done.faces == 6
     before, after = open_dataset(tmp_path / "d"), open_dataset(tmp_path / "out")
     assert after.fingerprint() == before.fingerprint()
     for old, new in zip(before.faces.to_pylist(), after.faces.to_pylist(), strict=True):
-        same = ("face_id", "box", "expression", "split", "url", "author", "image")
+        same = {*schemas.FACES.names, "author"} - {"extra"}
         assert {name: new[name] for name in same} == {name: old[name] for name in same}
     assert [path.read_bytes() for path in after.image_paths] == [
         path.read_bytes() for path in before.image_paths

@@ -349,6 +349,12 @@ def _outcome_of(row: dict[str, Any], known: Withdrawals, done: dict[str, Outcome
 
 
 def _face_row(row: dict[str, Any], columns: dict[str, Any]) -> FaceRow:
-    known = {name: row[name] for name in schemas.FACES.names if name not in ("expression", "extra")}
-    name = row["expression"]
-    return FaceRow(**known, expression=None if name is None else Expression(name), columns=columns)
+    apart = ("landmarks", "expression", "extra")
+    known = {name: row[name] for name in schemas.FACES.names if name not in apart}
+    name, points = row["expression"], row["landmarks"]
+    return FaceRow(
+        **known,
+        landmarks=None if points is None else np.array(points, np.float32),
+        expression=None if name is None else Expression(name),
+        columns=columns,
+    )
