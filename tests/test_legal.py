@@ -178,6 +178,17 @@ def test_the_command_says_at_freezing_what_a_release_will_refuse(project, tmp_pa
     assert main(["release", str(tmp_path / "g"), str(tmp_path / "r")]) == 0
 
 
+def test_collect_says_what_is_not_settled(project, capsys):
+    _write_legal(project, {"controller": "Example University"})
+    main(["collect", str(project), "--plan", "--json"])
+    said = capsys.readouterr()
+    assert f"{', '.join(_KEYS[1:])}: settle it" in said.err
+    assert "[legal]" not in said.out
+    _write_legal(project, _SAID)
+    main(["collect", str(project), "--plan", "--json"])
+    assert "[legal]" not in capsys.readouterr().err
+
+
 def test_card_page_and_croissant_say_who_is_responsible_and_why(project, tmp_path):
     _write_legal(project, _SAID)
     frozen = _freeze(project, tmp_path / "frozen")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from openaffect import console
+from openaffect.cli._database_output import note_missing_legal
 from openaffect.cli.options import AsJson, Overwrite, ProjectPath, Seed, app
 from openaffect.errors import InputError
 from openaffect.texts import counted
@@ -76,7 +77,7 @@ def freeze(
     """
     from openaffect.dataset import open_dataset
     from openaffect.freezing import FreezeOptions, freeze_project, has_changed, plan_freeze
-    from openaffect.legal import LegalFacts, list_missing_legal
+    from openaffect.legal import LegalFacts
     from openaffect.project import open_project
 
     options = FreezeOptions(
@@ -127,12 +128,8 @@ def freeze(
             f"{counted(done.written.rejected.total(), 'face')} rejected; "
             f"{dataset}/rejected.csv names them"
         )
-    missing = list_missing_legal(done.dataset.info.legal or LegalFacts())
-    if missing:
-        console.note(
-            f"[legal] of {project}/project.toml has nothing under {', '.join(missing)}: a release of this "
-            "dataset will need --pixels none"
-        )
+    legal = done.dataset.info.legal or LegalFacts()
+    note_missing_legal(legal, project, "a release of this dataset will need --pixels none")
     if done.earlier is not None:
         differs = "has changed" if done.changed else "has not changed"
         console.note(f"the project {differs} since the freeze of {done.earlier}")
