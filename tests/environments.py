@@ -21,7 +21,7 @@ def make_environment(folder: Path, requirements: Sequence[str]) -> str | None:
     if ready.exists():
         return None
     python = folder / "bin" / "python"
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    uv = _find_uv()
     make = [sys.executable, "-m", "venv", str(folder)]
     install = (
         [uv, "pip", "install", "--quiet", "--python", str(python), *requirements]
@@ -29,8 +29,44 @@ def make_environment(folder: Path, requirements: Sequence[str]) -> str | None:
         else [str(python), "-m", "pip", "install", "--quiet", *requirements]
     )
     for command in (make, install):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode:
-            return f"{requirements[0]} could not be installed: {done.stderr.strip()[-300:]}"
+        why = _run(command)
+        if why is not None:
+            return f"{requirements[0]} could not be installed: {why}"
     ready.touch()
     return None
+
+
+def build_wheel(project: Path, folder: Path) -> tuple[Path | None, str | None]:
+    """Build the wheel of a project; its path, or None and why it could not be built.
+
+    Args:
+        project: the folder of its `pyproject.toml`.
+        folder: where to put the wheel.
+    """
+    uv = _find_uv()
+    build = (
+        [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(project)]
+        if uv
+        else [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *("--wheel-dir", str(folder), str(project)),
+        ]
+    )
+    why = _run(build)
+    if why is not None:
+        return None, f"the wheel of {project.name} could not be built: {why}"
+    (wheel,) = folder.glob("*.whl")
+    return wheel, None
+
+
+def _find_uv() -> str | None:
+    return shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def _run(command: Sequence[str]) -> str | None:
+    """Why a command failed, or None."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    except subprocess.TimeoutExpired:
+        return "it took more than 300 s"
+    return done.stderr.strip()[-300:] if done.returncode else None

@@ -37,6 +37,7 @@ LAYERS = (
         "texts",
         "model_files",
         "progress",
+        "legal",
         "licenses",
         "metrics",
         "pages",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import hashlib
 import re
 import sqlite3
@@ -20,15 +21,16 @@ from openaffect.collection import add_dataset, add_images, detect_faces
 from openaffect.curation import split_dataset
 from openaffect.dataset import open_dataset
 from openaffect.errors import FormatError, InputError, NotFoundError
+from openaffect.exchange import add_annotations
 from openaffect.forgetting import forget, keep_image, obey, read_list
 from openaffect.freezing import FreezeOptions, freeze_project, has_changed, plan_freeze
 from openaffect.images import encode_image
-from openaffect.project import Project, counters, forgotten, gold, schema, tasks
+from openaffect.project import Project, counters, forgotten, gold, schema, tasks, tombstones
 from openaffect.project.backups import backup_project, restore_project
 from openaffect.project.gold import GoldFace
 from openaffect.project.rows import record_event
 from openaffect.project.urls import Attempt, HitRow, add_hits, claim_urls, finish_urls
-from openaffect.withdrawals import read_withdrawn
+from openaffect.withdrawals import describe_withdrawal, hash_text, read_withdrawn
 from openaffect.withdrawing import remove_withdrawn
 
 _URL = "https://example.org/Ada_Lovelace.jpg"
@@ -215,13 +217,59 @@ def test_a_forgotten_image_cannot_be_added_again(filled, tmp_path):
     assert added.rejected == {"withdrawn": 3}
     with (filled.path / "rejected.csv").open(newline="") as file:
         reasons = {row["name"]: row["reason"] for row in csv.DictReader(file)}
-    assert "same file" in reasons["same.png"]
-    assert "looks like" in reasons["smaller.jpg"]
+    hashes = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("same.png", "smaller.jpg", "mirrored.png")
+    }
+    assert "same file" in reasons[hashes["same.png"]]
+    assert "looks like" in reasons[hashes["smaller.jpg"]]
+    assert hashes["mirrored.png"] in reasons
     # Another picture under a forgotten address or name stays away, too.
     other = make_dataset(tmp_path / "e", ["sad"] * 2, pictures={1: encode_image(draw_picture(50))})
     renamed = add_dataset(filled, other)
     assert renamed.rejected == {"withdrawn": 2}
     assert add_dataset(filled, other, prefix="e/").faces == 1  # f00's picture is forgotten
+
+
+def test_what_was_forgotten_is_not_written_down_again(filled, tmp_path):
+    """Neither names nor addresses of withdrawn faces are in rejected.csv; their hashes are."""
+    address = "https://Example.org/Ada-Lovelace.png#top"
+    named = make_dataset(tmp_path / "named", ["sad"] * 3, url={1: address, 2: "https://x.org/ok"})
+    with filled.database.write() as connection:
+        gone = describe_withdrawal(datetime.date(2026, 1, 1), face_ids=["f00"], urls=[address])
+        tombstones.add_tombstones(connection, gone, because="asked")
+    folder = tmp_path / "Ada Lovelace"
+    folder.mkdir()
+    forget(filled, ["f05"], because="asked")
+    data = encode_image(draw_picture(5))
+    (folder / "Ada Lovelace.png").write_bytes(data)
+    (folder / "broken.png").write_bytes(b"")
+    assert add_dataset(filled, named, name="other").rejected["withdrawn"] == 2
+    assert add_images(filled, folder, name="photos").rejected["withdrawn"] == 1
+    again = make_dataset(tmp_path / "again", ["sad"], pictures={0: data})
+    assert add_dataset(filled, again, prefix="Ada/").rejected == {"withdrawn": 1}
+    text = (filled.path / "rejected.csv").read_text()
+    assert "Ada" not in text
+    assert "f00" not in text
+    assert "broken.png" in text  # what is not withdrawn keeps its name
+    lines = [line.split(",") for line in text.splitlines()[1:]]
+    assert [(one[1], one[2], one[3]) for one in lines if "withdrawn" in one[3]] == [
+        ("other", hash_text("f00"), "withdrawn: by face_id"),
+        ("other", hash_text("https://example.org/Ada-Lovelace.png"), "withdrawn: by address"),
+        ("photos", hashlib.sha256(data).hexdigest(), "withdrawn: the same file"),
+        ("source", hashlib.sha256(data).hexdigest(), "withdrawn: the same file"),
+    ]
+
+
+def test_annotations_of_a_forgotten_face_do_not_name_it_again(filled, tmp_path):
+    forget(filled, ["f00"], because="asked")
+    table = tmp_path / "more.csv"
+    table.write_text("face_id,annotator,expression\nf00,ada,sad\nnobody,ada,sad\n")
+    found = add_annotations(filled, table, "csv")
+    assert found.rejected == {"withdrawn": 1, "unknown face_id": 1}
+    text = (filled.path / "rejected.csv").read_text()
+    assert "f00" not in text
+    assert "unknown face_id: nobody" in text
 
 
 def test_somebody_may_look_and_let_an_image_in(filled, tmp_path):

@@ -6,7 +6,7 @@
     ├── faces.parquet          one row per face, never pixels
     ├── annotations.parquet    one row per judgment, where raters are known one by one
     ├── images/                unless dataset.json names another folder
-    ├── dataset.json           name, images, crop, license, shareable, source, rows, fingerprint …
+    ├── dataset.json           name, images, crop, license, shareable, source, legal, rows …
     ├── rejected.csv           what an import could not take, and why
     └── README.md              so that Hugging Face's load_dataset(folder) reads it
 """
@@ -39,6 +39,7 @@ from openaffect.fingerprints import ContentHash, RowsHash
 from openaffect.image_links import check_links, record_link
 from openaffect.images import Pixels, read_image
 from openaffect.labels import EXPRESSIONS
+from openaffect.legal import LegalFacts
 from openaffect.storage import atomic_folder, read_folder
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class DatasetInfo:
         license: of pictures and labels.
         shareable: whether pictures may be shown in reports that leave the machine.
         source: where it came from, such as the format and the name of the file.
+        legal: what the project that it was made of said under `[legal]`; None where it was not made
+            of a project.
         rows: number of faces.
         rejected: number of source rows that an import could not take.
         fingerprint: SHA-256 over what is scored of the rows, whatever their order.
@@ -80,6 +83,7 @@ class DatasetInfo:
     license: str | None = None
     shareable: bool = False
     source: str = ""
+    legal: LegalFacts | None = None
     rows: int = 0
     rejected: int = 0
     fingerprint: str = ""
@@ -94,7 +98,9 @@ class DatasetInfo:
     def describe_content(self) -> dict[str, Any]:
         """What `content` takes in of this file: what stays true wherever the folder lies."""
         about = dataclasses.asdict(self)
-        return {key: about[key] for key in ("name", "crop", "license", "shareable", "source")}
+        taken = {key: about[key] for key in ("name", "crop", "license", "shareable", "source")}
+        # The hash of a dataset that was not made of a project is what it was before there was this key.
+        return taken if self.legal is None else {**taken, "legal": about["legal"]}
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> DatasetInfo:

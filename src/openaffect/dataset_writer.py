@@ -36,6 +36,7 @@ from openaffect.fingerprints import ContentHash, RowsHash
 from openaffect.image_headers import content_path, suffix_of_format
 from openaffect.image_links import check_links, record_link
 from openaffect.images import check_header, encode_image, image_size, read_image_file
+from openaffect.legal import LegalFacts
 from openaffect.progress import OnProgress, Progress
 from openaffect.storage import atomic_folder
 from openaffect.tables import parquet_writer, reject_doubled
@@ -330,6 +331,7 @@ def write_dataset(
     license: str | None = None,
     shareable: bool = False,
     source: str = "",
+    legal: LegalFacts | None = None,
     hard_links: bool = False,
     overwrite: bool = False,
     check_images: bool = True,
@@ -346,6 +348,7 @@ def write_dataset(
         license: of pictures and labels.
         shareable: whether pictures may be shown in reports.
         source: where the rows come from.
+        legal: what the project says whose rows they are; None for other sources.
         hard_links: make hard links to the pictures that are given to `add`, where the file system
             can, instead of copies.
         overwrite: replace an existing dataset.
@@ -378,6 +381,7 @@ def write_dataset(
                     license=license,
                     shareable=shareable,
                     source=source,
+                    legal=legal,
                 )
             )
         finally:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from freezing_builders import draw_picture, make_dataset, read_rows
-from openaffect.dataset import open_dataset
+from openaffect import schemas
+from openaffect.dataset import open_dataset, save_dataset
 from openaffect.errors import DestinationExists, FormatError, InputError, MismatchError
 from openaffect.faces.signatures import sign_face
 from openaffect.images import encode_image
+from openaffect.legal import LegalFacts
 from openaffect.publishing import ReleaseOptions, fetch_release, reconstruction, release_dataset
+from openaffect.publishing.hosts import HostTurns, host_of, take_turns
 from openaffect.withdrawals import Withdrawals, describe_withdrawal, write_withdrawn
 
 
@@ -27,16 +33,28 @@ class Site:
     Attributes:
         pages: by path: bytes, a status, or the address of a redirect.
         asked: the paths that were asked for.
+        seconds: how long an answer takes.
+        most: answers that were given at the same time.
     """
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes | int | str] = {}
         self.asked: list[str] = []
+        self.seconds = 0.0
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                site.asked.append(self.path)
+                with site._lock:
+                    site.asked.append(self.path)
+                    site._now += 1
+                    site.most = max(site.most, site._now)
+                time.sleep(site.seconds)
+                with site._lock:  # before the answer: whoever reads it may ask again
+                    site._now -= 1
                 found = site.pages.get(self.path, 404)
                 if isinstance(found, bytes):
                     self.send_response(200)
@@ -94,17 +112,39 @@ def _outcomes(dataset: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_a_release_without_pictures_comes_back_whole(site, tmp_path):
-    release = _release(site, tmp_path, box={0: [4, 4, 20, 20]})
+    release = _release(
+        site,
+        tmp_path,
+        box={0: [4, 4, 20, 20]},
+        landmarks={0: np.linspace(3, 25, 136, dtype=np.float32)},
+        votes={1: [0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0]},
+        soft_label={1: [0, 0, 0.9, 0.1, 0, 0, 0, 0]},
+        valence={2: -0.5},
+        arousal={2: 0.25},
+        affect_origin={2: "human"},
+        group={3: "photograph"},
+    )
     done = fetch_release(release, tmp_path / "out", allow=site.allow)
     assert done.faces == 6
     before, after = open_dataset(tmp_path / "d"), open_dataset(tmp_path / "out")
     assert after.fingerprint() == before.fingerprint()
     for old, new in zip(before.faces.to_pylist(), after.faces.to_pylist(), strict=True):
-        same = ("face_id", "box", "expression", "split", "url", "author", "image")
+        same = {*schemas.FACES.names, "author"} - {"extra"}
         assert {name: new[name] for name in same} == {name: old[name] for name in same}
     assert [path.read_bytes() for path in after.image_paths] == [
         path.read_bytes() for path in before.image_paths
     ]
+
+
+def test_who_is_responsible_comes_back_with_the_faces(site, tmp_path):
+    _release(site, tmp_path)
+    legal = LegalFacts(controller="Example University", purpose="research")
+    dataset = open_dataset(tmp_path / "d")
+    info = dataclasses.replace(dataset.info, legal=legal)
+    frozen = save_dataset(dataclasses.replace(dataset, info=info), tmp_path / "frozen")
+    release_dataset(frozen.path, tmp_path / "r2", ReleaseOptions(pixels="none"))
+    fetch_release(tmp_path / "r2", tmp_path / "out", allow=site.allow)
+    assert open_dataset(tmp_path / "out").info.legal == legal
 
 
 def test_each_server_that_does_otherwise_is_told_apart(site, tmp_path):
@@ -181,7 +221,7 @@ def test_a_fetch_that_was_killed_goes_on(site, tmp_path, monkeypatch):
     seen: list[str] = []
 
     def stop(*given: Any) -> Any:
-        seen.append(given[3][0])
+        seen.append(given[-1][0])
         if len(seen) > 3:
             raise Killed
         return real(*given)
@@ -211,6 +251,156 @@ def test_what_failed_is_tried_again(site, tmp_path):
         fetch_release(release, tmp_path / "out", allow=site.allow)
     site.pages = good
     assert fetch_release(release, tmp_path / "out", allow=site.allow, resume=True).faces == 2
+
+
+def _fetch_in_part(site: Site, tmp_path: Path) -> Path:
+    """A release of six faces, fetched into `out`; of /1.png and /2.png nothing came, /3.png is another."""
+    release = _release(site, tmp_path)
+    good = dict(site.pages)
+    site.pages |= {"/1.png": 503, "/2.png": 404, "/3.png": encode_image(draw_picture(50))}
+    assert fetch_release(release, tmp_path / "out", allow=site.allow).faces == 3
+    site.pages = good
+    site.asked.clear()
+    return release
+
+
+def test_a_second_fetch_asks_only_for_what_failed(site, tmp_path):
+    release = _fetch_in_part(site, tmp_path)
+    site.pages["/2.png"] = 410
+    done = fetch_release(release, tmp_path / "out", allow=site.allow, resume=True)
+    assert sorted(site.asked) == ["/1.png", "/2.png"]
+    assert done.outcomes == {"same": 4, "failed": 1, "changed": 1}
+    before, after = open_dataset(tmp_path / "d"), open_dataset(tmp_path / "out")
+    assert after.ids == ["f00", "f01", "f04", "f05"]
+    assert after.fingerprint() == before.where(face_id=after.ids).fingerprint()
+    assert [path.read_bytes() for path in after.image_paths] == [
+        encode_image(draw_picture(number)) for number in (0, 1, 4, 5)
+    ]
+    found = _outcomes(tmp_path / "out")
+    assert "410" in found["f02"][1]
+    assert found["f03"][0] == "changed"
+    assert "another picture" in found["f03"][1]
+    site.asked.clear()
+    fetch_release(release, tmp_path / "out", allow=site.allow, overwrite=True)
+    assert len(site.asked) == 6  # all of it anew
+
+
+def test_a_picture_that_was_lost_or_changed_since_is_asked_for_again(site, tmp_path):
+    release = _fetch_in_part(site, tmp_path)
+    paths = open_dataset(tmp_path / "out").image_paths
+    paths[0].unlink()
+    paths[1].write_bytes(paths[2].read_bytes())
+    fetch_release(release, tmp_path / "out", allow=site.allow, resume=True)
+    assert sorted(site.asked) == ["/0.png", "/1.png", "/2.png", "/4.png"]
+
+
+def test_a_picture_that_was_withdrawn_since_leaves_the_dataset(site, tmp_path):
+    release = _fetch_in_part(site, tmp_path)
+    rows = describe_withdrawal(datetime.date(2026, 1, 1), signatures=[sign_face(draw_picture(4))])
+    write_withdrawn(Withdrawals(rows), tmp_path / "more.csv")
+    more = [tmp_path / "more.csv"]
+    fetch_release(release, tmp_path / "out", allow=site.allow, resume=True, withdrawn=more)
+    assert open_dataset(tmp_path / "out").ids == ["f00", "f01", "f02", "f05"]
+
+
+def test_a_second_fetch_that_was_killed_goes_on(site, tmp_path, monkeypatch):
+    release = _fetch_in_part(site, tmp_path)
+    real = reconstruction._fetch
+    seen: list[str] = []
+
+    def stop(*given: Any) -> Any:
+        seen.append(given[-1][0])
+        if len(seen) > 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(reconstruction, "_fetch", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_release(release, tmp_path / "out", allow=site.allow, workers=1, resume=True)
+    monkeypatch.undo()
+    assert len(open_dataset(tmp_path / "out")) == 3  # as it was
+    done = fetch_release(release, tmp_path / "out", allow=site.allow, resume=True)
+    assert done.outcomes == {"same": 5, "changed": 1}
+    assert sorted(site.asked) == ["/1.png", "/2.png"]
+
+
+def test_what_is_no_fetch_of_this_release_is_not_gone_on_with(site, tmp_path):
+    release = _fetch_in_part(site, tmp_path)
+    with pytest.raises(DestinationExists):
+        fetch_release(release, tmp_path / "out", allow=site.allow)
+    with pytest.raises(DestinationExists):  # a dataset that no fetch has made
+        fetch_release(release, tmp_path / "d", allow=site.allow, resume=True)
+    (tmp_path / "other").mkdir()
+    other = _release(site, tmp_path / "other", 3)
+    with pytest.raises(MismatchError, match="another release"):
+        fetch_release(other, tmp_path / "out", allow=site.allow, resume=True)
+    (tmp_path / "out" / "fetch.csv").write_bytes(b"face_id,url\nf01,http://a\n\xff")
+    with pytest.raises(FormatError, match=r"fetch\.csv.*--overwrite"):
+        fetch_release(release, tmp_path / "out", allow=site.allow, resume=True)
+    assert site.asked == []
+
+
+def test_a_killed_replacement_of_another_release_goes_on(site, tmp_path, monkeypatch):
+    _fetch_in_part(site, tmp_path)
+    (tmp_path / "other").mkdir()
+    other = _release(site, tmp_path / "other", 3)
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reconstruction, "_write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_release(other, tmp_path / "out", allow=site.allow, overwrite=True)
+    monkeypatch.undo()
+    site.asked.clear()
+    assert fetch_release(other, tmp_path / "out", allow=site.allow, resume=True).faces == 3
+    assert site.asked == []
+
+
+def test_a_dataset_that_others_link_to_is_refused_before_anything_is_asked(site, tmp_path):
+    release = _fetch_in_part(site, tmp_path)
+    save_dataset(open_dataset(tmp_path / "out"), tmp_path / "part")
+    with pytest.raises(InputError, match="part"):
+        fetch_release(release, tmp_path / "out", allow=site.allow, resume=True)
+    assert site.asked == []
+
+
+@pytest.mark.parametrize("per_host", [1, 3])
+def test_a_host_is_asked_by_so_many_at_a_time(site, tmp_path, per_host):
+    release = _release(site, tmp_path, 9)
+    site.seconds = 0.05
+    fetch_release(release, tmp_path / "out", allow=site.allow, workers=8, per_host=per_host)
+    assert site.most == per_host
+
+
+def test_one_host_after_the_other_is_asked(tmp_path, monkeypatch):
+    urls = {n: f"http://{'ab'[n // 3]}.example/{n}.png" for n in range(6)}
+    dataset = make_dataset(tmp_path / "d", ["sad"] * 6, url=urls)
+    release_dataset(dataset.path, tmp_path / "r", ReleaseOptions(pixels="none"))
+    asked: list[str] = []
+
+    def answer(url: str, **_: Any) -> bytes:
+        asked.append(url)
+        return encode_image(draw_picture(int(url[-5])))
+
+    monkeypatch.setattr(reconstruction, "download", answer)
+    done = fetch_release(tmp_path / "r", tmp_path / "out", workers=1)
+    assert done.outcomes == {"same": 6}
+    assert asked == [urls[n] for n in (0, 3, 1, 4, 2, 5)]
+
+
+def test_hosts_take_turns():
+    urls = ["http://a/1", "http://a/2", "http://b/1", "http://a/3", "http://[::1", "http://b/2"]
+    turns = ["http://a/1", "http://b/1", "http://[::1", "http://a/2", "http://b/2", "http://a/3"]
+    assert take_turns(urls) == turns
+    assert host_of("https://me@EXAMPLE.org:8080/a?b") == "example.org:8080"
+    held = HostTurns(1)
+    with held.turn("http://a/1"), held.turn("http://b/1"):  # another host has its own places
+        pass
+    with pytest.raises(ValueError, match="gone"), held.turn("http://a/1"):
+        raise ValueError("gone")
+    with held.turn("http://A/2"):  # the place was given back
+        pass
 
 
 def test_an_address_that_is_not_public_is_not_opened(site, tmp_path):

@@ -483,7 +483,6 @@ def test_the_card_says_what_was_recorded_and_what_was_not(tmp_path):
         "project": {
             "name": "n",
             "contact": "lab@example.org",
-            "legal": {"controller": "Lab of <Faces>", "purpose": ""},
         },
         "rule": "majority",
         "affect_rule": "mean",
@@ -495,7 +494,6 @@ def test_the_card_says_what_was_recorded_and_what_was_not(tmp_path):
     (dataset.path / "freeze.json").write_text(json.dumps(about))
     release_dataset(dataset.path, tmp_path / "r")
     card = (tmp_path / "r" / "README.md").read_text()
-    assert "**Who is responsible for the data?** Lab of <Faces>" in card
     assert "**For what purpose was it made?** *Not recorded.*" in card
     assert "lab@example.org" in card
     assert "36,000" in card

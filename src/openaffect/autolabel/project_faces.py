@@ -60,6 +60,7 @@ def write_faces(
             destination,
             name=project.settings.name,
             source=f"project: {project.settings.name}",
+            legal=project.settings.legal,
             hard_links=True,
             check_images=False,
             on_progress=on_progress,

@@ -1,13 +1,15 @@
-"""How queries, agreement and automatic labels are printed."""
+"""How queries, agreement, automatic labels and what the law still asks for are printed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openaffect import console
 from openaffect.labels import EXPRESSIONS
+from openaffect.legal import LegalFacts, list_missing_legal
 from openaffect.texts import counted
 
 if TYPE_CHECKING:
@@ -156,3 +158,13 @@ def _interval(score: dict[str, Any]) -> str:
     if score["low"] is None:
         return f"{score['value']:.3f}"
     return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def note_missing_legal(facts: LegalFacts, project: Path, what: str) -> None:
+    """Say which keys of `[legal]` a project leaves empty, and what follows."""
+    missing = list_missing_legal(facts)
+    if missing:
+        console.note(
+            f"[legal] of {project}/project.toml has nothing under {', '.join(missing)}: {what} "
+            "(docs/collecting.md)"
+        )

@@ -10,7 +10,7 @@ import typer
 
 from openaffect import console
 from openaffect.cli._collect_output import print_collected, print_list_plan, print_plan
-from openaffect.cli._database_output import print_queries
+from openaffect.cli._database_output import note_missing_legal, print_queries
 from openaffect.cli.options import AsJson, Overwrite, ProjectPath, app, read_list, read_pairs
 from openaffect.errors import InputError
 
@@ -288,6 +288,7 @@ def collect(
     from openaffect.project import open_project
 
     with open_project(project) as opened:
+        note_missing_legal(opened.settings.legal, project, "settle it before you collect")
         if plan:
             _print_plan(opened, provider, source, limit, read_pairs(option), licenses, json=json)
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from openaffect import console
+from openaffect.cli._database_output import note_missing_legal
 from openaffect.cli.options import AsJson, Overwrite, ProjectPath, Seed, app
 from openaffect.errors import InputError
 from openaffect.texts import counted
@@ -76,6 +77,7 @@ def freeze(
     """
     from openaffect.dataset import open_dataset
     from openaffect.freezing import FreezeOptions, freeze_project, has_changed, plan_freeze
+    from openaffect.legal import LegalFacts
     from openaffect.project import open_project
 
     options = FreezeOptions(
@@ -126,6 +128,8 @@ def freeze(
             f"{counted(done.written.rejected.total(), 'face')} rejected; "
             f"{dataset}/rejected.csv names them"
         )
+    legal = done.dataset.info.legal or LegalFacts()
+    note_missing_legal(legal, project, "a release of this dataset will need --pixels none")
     if done.earlier is not None:
         differs = "has changed" if done.changed else "has not changed"
         console.note(f"the project {differs} since the freeze of {done.earlier}")
@@ -317,8 +321,15 @@ def fetch(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at the same time.")] = 8,
+    per_host: Annotated[
+        int, typer.Option(min=1, max=64, help="Of these, at most so many from the same host.")
+    ] = 2,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on; what failed before is tried again.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on, also with a dataset that is there: what failed is tried again, what came is kept.",
+        ),
     ] = False,
     overwrite: Overwrite = False,
     json: AsJson = False,
@@ -338,6 +349,7 @@ def fetch(
             dataset,
             withdrawn=() if withdrawn is None else (withdrawn,),
             workers=workers,
+            per_host=per_host,
             resume=resume,
             overwrite=overwrite,
             on_progress=on_progress,

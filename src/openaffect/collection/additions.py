@@ -33,7 +33,7 @@ from openaffect.project import Project, rows, tombstones, work
 from openaffect.project.rows import ImageRow, StoredAnnotation, StoredFace
 from openaffect.project.store import Store, read_file
 from openaffect.storage import open_file
-from openaffect.withdrawals import Match, Withdrawals
+from openaffect.withdrawals import Match, Withdrawals, hash_text, normalize_url
 
 _BATCH = 256  # rows of one transaction
 _Item = TypeVar("_Item")
@@ -153,8 +153,8 @@ def add_images(
         withdrawn = _read_withdrawn(project)
         for path, kept in zip(batch, _keep(project.store, batch, withdrawn), strict=True):
             place = path.relative_to(base).as_posix()
-            if isinstance(kept, str):
-                adding.reject(place, kept)
+            if isinstance(kept, _Refused):
+                adding.reject(kept.withdrawn or place, kept.reason)
             else:
                 found.append(ImageRow(*kept, source=source, name=place))
         with project.database.write() as connection:
@@ -171,6 +171,20 @@ def add_images(
 
 _Kept = tuple[str, str, int]
 """SHA-256, suffix and number of bytes of an image in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """An image that is not kept.
+
+    Attributes:
+        reason: why.
+        withdrawn: the SHA-256 of one that may not come back, or "". It stands for the name, which may
+            say who is in the picture; it finds the file, and lets it in by `forget --keep`.
+    """
+
+    reason: str
+    withdrawn: str = ""
 
 
 class _Adding:
@@ -198,7 +212,7 @@ class _Adding:
         self,
         connection: Any,
         batch: Sequence[dict[str, Any]],
-        kept: dict[str, _Kept | str],
+        kept: dict[str, _Kept | _Refused],
         ids: dict[str, int],
         prefix: str,
     ) -> list[dict[str, Any]]:
@@ -208,8 +222,8 @@ class _Adding:
         made: dict[str, StoredFace] = {}
         for row, face_id in zip(batch, names, strict=True):
             image = kept[row["image"]]
-            if isinstance(image, str):
-                self.reject(face_id, image)
+            if isinstance(image, _Refused):
+                self.reject(image.withdrawn or face_id, image.reason)
             elif face_id not in known:
                 made[face_id] = _face(row, face_id, ids[image[0]], self._source)
             elif known[face_id] == (self._source, image[0]):
@@ -225,14 +239,20 @@ class _Adding:
     def refuse_withdrawn(
         self, batch: Sequence[dict[str, Any]], withdrawn: Withdrawals, prefix: str
     ) -> list[dict[str, Any]]:
-        """The rows whose face_id and address were not withdrawn; the others are rejected."""
+        """The rows whose face_id and address were not withdrawn.
+
+        The others are rejected under the hash that `withdrawn.csv` has of them: what was forgotten is
+        not written down again.
+        """
         allowed = []
         for row in batch:
-            match = withdrawn.find(face_id=prefix + row["face_id"], url=row["url"])
+            face_id, url = prefix + row["face_id"], row["url"]
+            match = withdrawn.find(face_id=face_id, url=url)
             if match is None:
                 allowed.append(row)
             else:
-                self.reject(prefix + row["face_id"], str(match))
+                text = normalize_url(url) if match.kind == "url" else face_id
+                self.reject(hash_text(text), str(match))
         return allowed
 
     def reject(self, name: str, reason: str) -> None:
@@ -268,24 +288,24 @@ def _read_withdrawn(project: Project) -> Withdrawals:
         return tombstones.read_tombstones(connection)
 
 
-def _keep(store: Store, paths: Sequence[Path], withdrawn: Withdrawals) -> list[_Kept | str]:
+def _keep(store: Store, paths: Sequence[Path], withdrawn: Withdrawals) -> list[_Kept | _Refused]:
     """Copy images into the store, on disk when this returns; why one cannot be kept."""
     keep = partial(_keep_one, store, withdrawn)
     return list(map_in_order(keep, paths, workers=store.workers))
 
 
-def _keep_one(store: Store, withdrawn: Withdrawals, path: Path) -> _Kept | str:
+def _keep_one(store: Store, withdrawn: Withdrawals, path: Path) -> _Kept | _Refused:
     try:
         data = read_file(path)
         if not data:
-            return "empty picture (0 bytes)"
+            return _Refused("empty picture (0 bytes)")
         if len(withdrawn):
             match = _find_match(data, withdrawn)
             if match is not None:
-                return str(match)
+                return _Refused(str(match), hashlib.sha256(data).hexdigest())
         return (*store.put(data), len(data))
     except ImageError as error:
-        return str(error)
+        return _Refused(str(error))
 
 
 def _find_match(data: bytes, withdrawn: Withdrawals) -> Match | None:
@@ -298,9 +318,11 @@ def _find_match(data: bytes, withdrawn: Withdrawals) -> Match | None:
     return withdrawn.find(sha256=sha256, signature=signature)
 
 
-def _image_row(row: dict[str, Any], kept: dict[str, _Kept | str], source: str) -> ImageRow | None:
+def _image_row(
+    row: dict[str, Any], kept: dict[str, _Kept | _Refused], source: str
+) -> ImageRow | None:
     found = kept[row["image"]]
-    if isinstance(found, str):
+    if isinstance(found, _Refused):
         return None
     travelling: dict[str, Any] = {
         name: row.get(name)

@@ -15,8 +15,9 @@ from openaffect.annotation_row import AnnotationRow, check_annotation
 from openaffect.exchange._entries import Entry
 from openaffect.face_row import RejectRow
 from openaffect.progress import OnProgress, Progress
-from openaffect.project import Project, rows
+from openaffect.project import Project, rows, tombstones
 from openaffect.project.rows import StoredAnnotation
+from openaffect.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from openaffect.project.database import Connection
@@ -96,13 +97,17 @@ class _Adding:
                 good.append((place, row, self._store(row)))
             except RejectRow as error:
                 self._reject(place, str(error))
-        there = rows.find_face_ids(connection, {row.face_id for _, row, _ in good})
+        named = {row.face_id for _, row, _ in good}
+        there = rows.find_face_ids(connection, named)
+        withdrawn = tombstones.read_tombstones(connection) if named - set(there) else Withdrawals()
         ids = {made.id or "" for _, _, made in good}
         ids |= {made.replaces for _, _, made in good if made.replaces}
         stored = rows.find_annotations(connection, ids)
         for place, row, made in good:
             if row.face_id not in there:
-                self._reject(place, f"unknown face_id: {row.face_id}")
+                match = withdrawn.find(face_id=row.face_id)  # whose name is not written down again
+                unknown = f"unknown face_id: {row.face_id}"
+                self._reject(place, unknown if match is None else str(match))
                 continue
             other = stored.get(made.id or "")
             replaced = stored.get(made.replaces or "")

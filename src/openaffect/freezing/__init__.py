@@ -134,6 +134,7 @@ def freeze_project(
             name=name or project.settings.name,
             source=f"project {project.settings.name}",
             license=_license(connection, taken),
+            legal=project.settings.legal,
             overwrite=overwrite,
             on_progress=on_progress,
         ) as writer:
@@ -195,7 +196,8 @@ def _record_earlier(project: Project, path: Path) -> None:
 def has_changed(project: Project, dataset: Dataset) -> bool:
     """Whether a project would now give another dataset than the one that was frozen of it.
 
-    The `content` hashes are compared: a new label, a corrected box or a forgotten face changes it.
+    The `content` hashes are compared: a new label, a corrected box, a forgotten face or another
+    text under `[legal]` changes it.
 
     Args:
         project: that was frozen.
@@ -216,6 +218,7 @@ def has_changed(project: Project, dataset: Dataset) -> bool:
             name=dataset.info.name,
             source=f"project {project.settings.name}",
             license=_license(connection, _taken(plan)),
+            legal=project.settings.legal,
             check_images=False,
         ) as writer:
             _write(writer, project, connection, plan, link=None)
@@ -390,7 +393,6 @@ def _describe(project: Project, plan: FreezePlan) -> dict[str, Any]:
             "name": settings.name,
             "id": settings.id,
             "contact": settings.contact,
-            "legal": dataclasses.asdict(settings.legal),
         },
         "options": facts["options"],
         "rule": plan.options.rule,

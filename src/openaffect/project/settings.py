@@ -21,6 +21,7 @@ from openaffect.documents import convert, decode_toml, read_bytes
 from openaffect.errors import FormatError, InputError, NewerSchema, UnknownName
 from openaffect.faces.crops import CropRule
 from openaffect.labels import EMOTIONS, Expression, parse_labels
+from openaffect.legal import LegalFacts
 from openaffect.storage import atomic_file
 
 SCHEMA = 1
@@ -142,17 +143,6 @@ class QualitySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class LegalSettings:
-    """`[legal]`: what the operator must settle; a release with pixels needs all of it."""
-
-    controller: Annotated[str, Meta(description="who decides on the processing of the data")] = ""
-    purpose: Annotated[str, Meta(description="what for")] = ""
-    legal_basis: Annotated[str, Meta(description="such as consent, or GDPR article 6(1)(e)")] = ""
-    ethics_approval: Annotated[str, Meta(description="of which board, under which number")] = ""
-    retention: Annotated[str, Meta(description="when the data will be deleted")] = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """The keys of `project.toml`; a table per group."""
 
@@ -183,7 +173,7 @@ class Settings:
     detect: DetectSettings = field(default_factory=DetectSettings)
     annotation: AnnotationSettings = field(default_factory=AnnotationSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
-    legal: LegalSettings = field(default_factory=LegalSettings)
+    legal: LegalFacts = field(default_factory=LegalFacts)
     regions: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
 
     @property
@@ -300,7 +290,7 @@ def _groups() -> dict[str, type[Any]]:
         "detect": DetectSettings,
         "annotation": AnnotationSettings,
         "quality": QualitySettings,
-        "legal": LegalSettings,
+        "legal": LegalFacts,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from openaffect.dataset import Dataset
 from openaffect.labels import EXPRESSIONS
+from openaffect.legal import LegalFacts
 from openaffect.publishing.layouts import load_layout
 from openaffect.publishing.layouts.huggingface import configs
 from openaffect.schemas import SPLITS
@@ -61,12 +62,10 @@ class Subject:
                 found[origin] = found.get(origin, 0) + 1
         return dict(sorted(found.items()))
 
-    def project(self, *keys: str) -> str:
-        """What the project recorded under these keys, or ""."""
-        value: Any = self.about.get("project", {})
-        for key in keys:
-            value = value.get(key, {}) if isinstance(value, dict) else {}
-        return str(value) if value and not isinstance(value, dict) else ""
+    @property
+    def legal(self) -> LegalFacts:
+        """What the project said under `[legal]`; empty texts where there was none."""
+        return self.table.info.legal or LegalFacts()
 
 
 def write_card(what: Subject) -> str:
@@ -81,6 +80,17 @@ def write_card(what: Subject) -> str:
         )
     parts += [_counts(what), _files(what), _datasheet(what), _not_to_do(what)]
     return "\n".join(parts)
+
+
+def answer_legal(facts: LegalFacts) -> list[tuple[str, str]]:
+    """The questions that `[legal]` of a project answers, and its answers; "" where it has none."""
+    return [
+        ("Who is responsible for the data?", facts.controller.strip()),
+        ("For what purpose was it made?", facts.purpose.strip()),
+        ("On which legal basis?", facts.legal_basis.strip()),
+        ("Was there an ethical review?", facts.ethics_approval.strip()),
+        ("How long is it kept?", facts.retention.strip()),
+    ]
 
 
 def license_of(what: Subject) -> tuple[str, str]:
@@ -199,11 +209,7 @@ def _datasheet(what: Subject) -> str:
     several = about.get("labeled_by_several")
     left = about.get("left_out")
     answers = (
-        ("Who is responsible for the data?", what.project("legal", "controller")),
-        ("For what purpose was it made?", what.project("legal", "purpose")),
-        ("On which legal basis?", what.project("legal", "legal_basis")),
-        ("Was there an ethical review?", what.project("legal", "ethics_approval")),
-        ("How long is it kept?", what.project("legal", "retention")),
+        *answer_legal(what.legal),
         ("What is one row?", "One face, found in one image."),
         ("Where do the images come from?", _sources(what)),
         ("Did the people in the images agree?", ""),

@@ -131,8 +131,9 @@ def _responsible(what: Subject) -> dict[str, str]:
     """What is said under the RAI vocabulary; nothing that was not recorded."""
     about = what.about
     annotators = about.get("annotators")
+    legal = what.legal
     said = {
-        "rai:dataCollection": what.project("legal", "purpose"),
+        "rai:dataCollection": _sentences(("Ethical review", legal.ethics_approval)),
         "rai:dataAnnotationProtocol": (
             f"expression by {about['rule']}, valence and arousal by {about['affect_rule']}"
             if about.get("rule")
@@ -149,13 +150,28 @@ def _responsible(what: Subject) -> dict[str, str]:
         "rai:dataBiases": (
             "Classes are imbalanced, and what people see in a face depends on who looks."
         ),
-        "rai:personalSensitiveInformation": "Faces of people, who may be known by others.",
-        "rai:dataUseCases": "Research on facial expression. Not: " + " ".join(FORBIDDEN),
-        "rai:dataReleaseMaintenancePlan": (
-            f"People are taken out on request: {what.contact}" if what.contact else ""
+        "rai:personalSensitiveInformation": _sentences(
+            ("Personal data", "faces of people, who may be known by others"),
+            ("Legal basis", legal.legal_basis),
+        ),
+        "rai:dataUseCases": _sentences(
+            ("Made for", legal.purpose),
+            ("Fit for", "research on facial expression"),
+            ("Not for", " ".join(FORBIDDEN)),
+        ),
+        "rai:dataReleaseMaintenancePlan": _sentences(
+            ("Responsible", legal.controller),
+            ("Kept", legal.retention),
+            ("People are taken out on request", what.contact),
         ),
     }
     return {name: text for name, text in said.items() if text}
+
+
+def _sentences(*said: tuple[str, str]) -> str:
+    """Each text after what it is about, without those that are empty."""
+    texts = ((about, text.strip().rstrip(".")) for about, text in said)
+    return " ".join(f"{about}: {text}." for about, text in texts if text)
 
 
 def _semantic(version: str) -> str:

@@ -13,7 +13,7 @@ from openaffect.pages import render
 from openaffect.pages.environment import data_url
 from openaffect.pages.plots import Frame
 from openaffect.pages.svg import Element, drawing, titled
-from openaffect.publishing.cards import FORBIDDEN, Subject, license_of
+from openaffect.publishing.cards import FORBIDDEN, Subject, answer_legal, license_of
 from openaffect.publishing.layouts import load_layout
 from openaffect.schemas import SPLITS
 
@@ -58,6 +58,7 @@ def render_page(what: Subject, samples: Sequence[tuple[str, Path]]) -> str:
         license_name=license_of(what)[1],
         without=sorted(facts["without_pictures"].items()),
         changes=[(name, n) for name, n in facts["changes"].items() if n],
+        responsible=[] if what.table.info.legal is None else answer_legal(what.legal),
         forbidden=FORBIDDEN,
         contact=what.contact,
         warnings=_warnings(what),

@@ -2,7 +2,8 @@
 
 What comes is compared with what was released: the same bytes, or the same picture saved again in the
 same size; anything else is not taken, for boxes and labels would be of another picture. Downloads
-are kept beside the destination until all are done, so that a fetch that was killed goes on.
+are kept beside the destination until all are done, so that a fetch that was killed goes on. One that
+was finished goes on, too: what is in its dataset is not asked for again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from openaffect import schemas, tables
 from openaffect.addresses import Allowed
 from openaffect.dataset import Dataset, open_dataset
 from openaffect.dataset_writer import write_dataset
-from openaffect.documents import decode_json, read_json
+from openaffect.documents import read_json
 from openaffect.download import download
 from openaffect.errors import (
     DestinationExists,
@@ -40,40 +41,32 @@ from openaffect.face_row import FaceRow
 from openaffect.faces.near_search import count_bits
 from openaffect.faces.signatures import HASH_VERSION, sign_face
 from openaffect.image_headers import suffix_of_format
+from openaffect.image_links import check_links
 from openaffect.images import MAX_BYTES, read_image
 from openaffect.labels import Expression
 from openaffect.parallel import map_in_order
 from openaffect.progress import OnProgress, Progress
+from openaffect.publishing.hosts import HostTurns, take_turns
 from openaffect.publishing.manifest import FILE as MANIFEST
 from openaffect.publishing.manifest import hash_file
+from openaffect.publishing.outcomes import (
+    FILE,
+    RELEASE,
+    TAKEN,
+    Earlier,
+    Outcome,
+    name_release,
+    read_earlier,
+    read_outcomes,
+)
 from openaffect.publishing.release import TABLE
 from openaffect.storage import atomic_file
 from openaffect.unfinished import refuse_unfinished, unfinished_folder
 from openaffect.withdrawals import DISTANCE, Withdrawals, find_withdrawn, write_withdrawn
 from openaffect.withdrawals import FILE as WITHDRAWN
 
-OUTCOMES = ("same", "saved again", "changed", "withdrawn", "failed", "no address")
-"""What became of a face; those with the first two have a picture in the dataset."""
-
-FILE = "fetch.csv"
 _SECONDS = 60.0  # for one picture
-_TAKEN = ("same", "saved again")
 _OWN = ("dhash", "hash_version")  # columns of a release that are for this comparison
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one address.
-
-    Attributes:
-        outcome: of `OUTCOMES`.
-        detail: why, or "".
-        file: its name among the downloads, or "".
-    """
-
-    outcome: str
-    detail: str = ""
-    file: str = ""
 
 
 @dataclass(slots=True)
@@ -90,6 +83,7 @@ def fetch_release(
     *,
     withdrawn: Sequence[str | Path] = (),
     workers: int = 8,
+    per_host: int = 2,
     resume: bool = False,
     overwrite: bool = False,
     allow: Allowed = (),
@@ -102,7 +96,9 @@ def fetch_release(
         path: the dataset folder to make; its `fetch.csv` names the outcome of every face.
         withdrawn: other `withdrawn.csv` files to obey, beside the release's own.
         workers: downloads at the same time.
-        resume: go on with a fetch that was interrupted; what failed then is tried again.
+        per_host: of these, from the same host.
+        resume: go on with a fetch that was interrupted, or that is done and brought not everything;
+            what failed then is tried again, and what came is not asked for once more.
         overwrite: replace an existing dataset, and drop an unfinished fetch.
         allow: numbers and ports that may be opened although they are not public.
         on_progress: called with the number of addresses done so far.
@@ -110,8 +106,9 @@ def fetch_release(
     Raises:
         DestinationExists: the dataset, or an unfinished fetch without `resume`, is there.
         FormatError: no release, or its table is not as its manifest says.
-        MismatchError: the unfinished fetch is of another release.
-        InputError: not one picture came as it was released.
+        MismatchError: what is resumed is of another release.
+        InputError: not one picture came as it was released, or other datasets link to the images of
+            the one that would be replaced.
     """
     release, path = Path(release), Path(path)
     table = _open_table(release)
@@ -123,15 +120,19 @@ def fetch_release(
             "pictures, if it has any, are in the folders of its layouts"
         )
     unfinished = refuse_unfinished(path, resume=resume, overwrite=overwrite)
-    if not unfinished and path.exists() and not overwrite:
+    earlier = _read_earlier(path, table, unfinished=unfinished) if resume else None
+    if earlier is None and path.exists() and not unfinished and not overwrite:
         raise DestinationExists(path)
+    check_links(path)
+    earlier = earlier or Earlier()
     work = _open_work(unfinished_folder(path), table, keep=unfinished and resume)
-    done = _read_outcomes(work)
-    todo = {url: job for url, job in jobs.items() if url not in done}
+    done = earlier.settled | read_outcomes(work)
+    todo = [(url, jobs[url]) for url in take_turns(jobs) if url not in done]
     count = len(jobs) - len(todo)
-    fetch = functools.partial(_fetch, work, known, allow)
+    source = _Source(HostTurns(per_host), allow, earlier.pictures)
+    fetch = functools.partial(_fetch, work, known, source)
     with (work / "outcomes.jsonl").open("a", encoding="utf-8") as log:
-        for url, outcome in map_in_order(fetch, todo.items(), workers=workers, ahead=workers):
+        for url, outcome in map_in_order(fetch, todo, workers=workers, ahead=workers):
             done[url] = outcome
             log.write(json.dumps({"url": url, **dataclasses.asdict(outcome)}) + "\n")
             log.flush()
@@ -162,8 +163,17 @@ def _open_table(release: Path) -> Dataset:
     return open_dataset(folder)
 
 
+def _read_earlier(path: Path, table: Dataset, *, unfinished: bool) -> Earlier | None:
+    try:
+        return read_earlier(path, table)
+    except MismatchError:
+        if unfinished:  # it was about to replace what is there
+            return None
+        raise
+
+
 def _open_work(folder: Path, table: Dataset, *, keep: bool) -> Path:
-    plan = {"content": table.info.content}
+    plan = name_release(table)
     if keep:
         before = read_json(folder / "plan.json", dict[str, Any])
         if before != plan:
@@ -179,20 +189,19 @@ def _open_work(folder: Path, table: Dataset, *, keep: bool) -> Path:
     return folder
 
 
-def _read_outcomes(work: Path) -> dict[str, Outcome]:
-    """What an earlier call has brought; what failed is tried again, and so is a line cut off."""
-    path = work / "outcomes.jsonl"
-    found: dict[str, Outcome] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            row = decode_json(line, dict[str, str], str(path))
-        except FormatError:
-            continue
-        outcome = Outcome(row["outcome"], row["detail"], row["file"])
-        there = not outcome.file or (work / "files" / outcome.file).is_file()
-        if outcome.outcome != "failed" and there:
-            found[row["url"]] = outcome
-    return found
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where pictures come from.
+
+    Attributes:
+        turns: at the hosts of their addresses.
+        allow: see `fetch_release`.
+        pictures: that an earlier fetch brought, by address.
+    """
+
+    turns: HostTurns
+    allow: Allowed
+    pictures: dict[str, Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,21 +235,32 @@ def _withdrawn(row: dict[str, Any], known: Withdrawals) -> str | None:
 
 
 def _fetch(
-    work: Path, known: Withdrawals, allow: Allowed, item: tuple[str, _Job]
+    work: Path, known: Withdrawals, source: _Source, item: tuple[str, _Job]
 ) -> tuple[str, Outcome]:
     url, job = item
     try:
-        data = download(url, max_bytes=MAX_BYTES, seconds=_SECONDS, allow=allow)
+        data = _read_picture(source, url)
         outcome = _judge(data, job, known)
         suffix = suffix_of_format(data[:32])
     except (DownloadError, ImageError) as error:
         return url, Outcome("failed", str(error))
-    if outcome.outcome not in _TAKEN:
+    if outcome.outcome not in TAKEN:
         return url, outcome
     name = f"{hashlib.sha256(data).hexdigest()}.{suffix}"
     with atomic_file(work / "files" / name) as temporary:
         temporary.write_bytes(data)
     return url, dataclasses.replace(outcome, file=name)
+
+
+def _read_picture(source: _Source, url: str) -> bytes:
+    """The picture that an earlier fetch brought, if it is still as it came, or what the address gives."""
+    path = source.pictures.get(url)
+    if path is not None and path.is_file():
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() == path.stem:
+            return data
+    with source.turns.turn(url):
+        return download(url, max_bytes=MAX_BYTES, seconds=_SECONDS, allow=source.allow)
 
 
 def _judge(data: bytes, job: _Job, known: Withdrawals) -> Outcome:
@@ -282,7 +302,7 @@ def _write(
     ]
     ends = [(row, _outcome_of(row, known, done)) for row in _rows(table)]
     summary.outcomes.update(outcome.outcome for _, outcome in ends)
-    summary.faces = sum(summary.outcomes[name] for name in _TAKEN)
+    summary.faces = sum(summary.outcomes[name] for name in TAKEN)
     if not summary.faces:
         first = next((one.detail for _, one in ends if one.detail), "")
         counts = ", ".join(f"{name} {count}" for name, count in summary.outcomes.most_common())
@@ -297,16 +317,19 @@ def _write(
         license=table.info.license,
         shareable=table.info.shareable,
         source=f"fetched from {table.info.source}",
+        legal=table.info.legal,
         hard_links=True,
         overwrite=overwrite or unfinished_folder(path).exists(),
     ) as writer:
         writer.add_columns(pa.schema(others))
+        text = json.dumps(name_release(table)) + "\n"
+        (writer.folder / RELEASE).write_text(text, encoding="utf-8")
         with (writer.folder / FILE).open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["face_id", "url", "outcome", "detail"])
             for row, outcome in ends:
                 rows.writerow([row["face_id"], row["url"], outcome.outcome, outcome.detail])
-                if outcome.outcome in _TAKEN:
+                if outcome.outcome in TAKEN:
                     columns = {one.name: row[one.name] for one in others}
                     digest = outcome.file.partition(".")[0]
                     columns |= {"sha256": digest} if "sha256" in columns else {}
@@ -326,6 +349,12 @@ def _outcome_of(row: dict[str, Any], known: Withdrawals, done: dict[str, Outcome
 
 
 def _face_row(row: dict[str, Any], columns: dict[str, Any]) -> FaceRow:
-    known = {name: row[name] for name in schemas.FACES.names if name not in ("expression", "extra")}
-    name = row["expression"]
-    return FaceRow(**known, expression=None if name is None else Expression(name), columns=columns)
+    apart = ("landmarks", "expression", "extra")
+    known = {name: row[name] for name in schemas.FACES.names if name not in apart}
+    name, points = row["expression"], row["landmarks"]
+    return FaceRow(
+        **known,
+        landmarks=None if points is None else np.array(points, np.float32),
+        expression=None if name is None else Expression(name),
+        columns=columns,
+    )

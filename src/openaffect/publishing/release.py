@@ -42,6 +42,7 @@ from openaffect.faces.signatures import HASH_VERSION, sign_face
 from openaffect.formats import picture_path
 from openaffect.image_links import record_release
 from openaffect.images import read_image, read_image_file
+from openaffect.legal import list_missing_legal
 from openaffect.licenses import has_personality_rights, parse_license, refuse_pixels
 from openaffect.parallel import map_in_order
 from openaffect.progress import OnProgress
@@ -136,7 +137,8 @@ def release_dataset(
     Raises:
         DestinationExists: `path` exists and `overwrite` is false.
         UnknownName: no such layout.
-        InputError: no face is left, none may be shown as asked, or the dataset was changed meanwhile.
+        InputError: no face is left, none may be shown as asked, the dataset was changed meanwhile, or
+            pictures are asked for and the project that it was frozen from left `[legal]` empty.
         FormatError: no dataset, release or list of withdrawals where one is named.
         ImageError: an image that cannot be read.
     """
@@ -146,6 +148,8 @@ def release_dataset(
     if path.exists() and not overwrite:
         raise DestinationExists(path)
     opened = open_dataset(dataset)
+    if options.pixels != "none":
+        _check_legal(opened)
     before = opened.content()
     summary = ReleaseSummary()
     gone = find_withdrawn(dataset, *withdrawn)
@@ -202,6 +206,18 @@ def _check_options(options: ReleaseOptions) -> None:
         )
     if not re.fullmatch(r"\d+(\.\d+){0,2}", options.version):
         raise InputError(f"expected a version such as 1.0, but got '{options.version[:50]}'")
+
+
+def _check_legal(dataset: Dataset) -> None:
+    """Refuse pictures of people for whom nobody has said that he is responsible, and why he may."""
+    legal = dataset.info.legal
+    missing = () if legal is None else list_missing_legal(legal)
+    if missing:
+        raise InputError(
+            f"{dataset.path} was frozen from a project with nothing under {', '.join(missing)}, which a "
+            "release with pictures needs: write it under [legal] of project.toml and freeze again, or "
+            "release labels alone with --pixels none; docs/collecting.md says what they mean"
+        )
 
 
 def _gate(rest: Dataset, options: ReleaseOptions, summary: ReleaseSummary) -> Any:
