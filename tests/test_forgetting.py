@@ -462,7 +462,7 @@ def test_images_that_were_not_searched_or_failed_can_be_forgotten(sqlite_project
     done = forget(sqlite_project, hashes, because="asked")
     assert done.images == 2
     status = sqlite_project.status()
-    assert status["images"] == {"total": 0, "bytes": 0, "without_faces": 0}
+    assert set(status["images"].values()) == {0}
     assert status["steps"]["detect"] == {"pending": 0, "done": 0, "failed": {}, "refused": {}}
 
 

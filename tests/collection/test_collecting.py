@@ -376,10 +376,18 @@ def test_what_was_forgotten_does_not_come_back(asking: Project, engine: Engine, 
     host.asked.clear()
     done = collect(asking, engine, host)
     assert done.downloads is not None
-    assert sum(done.downloads.refused.values()) == 3
-    assert {reason.split()[0] for reason in done.downloads.refused} == {"withdrawn"}
+    assert done.search is not None
+    assert done.search.withdrawn == 1
+    assert done.downloads.refused == {"withdrawn": 2}
     assert set(host.images()) == {"/elsewhere.jpg", "/again.png"}
-    assert count(asking, schema.images) == 3
+    assert count(asking, schema.images) == count(asking, schema.urls) == 3
+    texts = [url for (url,) in read(asking, schema.hits.c.url)]
+    assert not any(name in url for url in texts for name in names)  # only their hashes are kept
+    set_queries(asking, [Query("sad woman", "es", "sad")])
+    again_asked = collect(asking, engine, host)
+    assert again_asked.search is not None
+    assert again_asked.search.withdrawn == 3
+    assert set(host.images().values()) == {1}
     check_whole(asking)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import os
 import time
 from collections import Counter
@@ -19,11 +20,11 @@ from dataclasses import dataclass, field, replace
 from openaffect.collection.examination import Examined, examine_image
 from openaffect.collection.fetcher import ImageFetcher
 from openaffect.collection.license_filter import LicenseFilter
-from openaffect.project import Project, counters, tombstones, work
+from openaffect.project import Project, counters, forgotten, tombstones, work
 from openaffect.project.database import Connection
 from openaffect.project.rows import ImageRow
 from openaffect.project.urls import STEP, Attempt, Candidate, HitRow, claim_urls, finish_urls
-from openaffect.withdrawals import Withdrawals
+from openaffect.withdrawals import Withdrawals, describe_withdrawal
 
 _IN_FLIGHT = 1_024  # addresses that are claimed at the same time
 _PER_HOST = 64  # of them, of one host, or as many as its pace takes in half a minute:
@@ -34,6 +35,7 @@ _BATCH_BYTES = 64_000_000
 _BATCH_S = 0.5  # no result waits for longer
 _GATHER_S = 0.02  # between two looks for results that come into the same transaction
 _RENEW_S = 240.0
+_WITHDRAWN = "withdrawn"  # as reasons begin that `withdrawals.Match` gives
 _PAUSE_S = 0.2  # between two looks at a queue that was empty
 
 
@@ -66,6 +68,7 @@ class _Result:
     """One address that has come to its end, with the bytes that are to be stored."""
 
     attempt: Attempt
+    url: str
     data: bytes = b""
 
 
@@ -201,7 +204,7 @@ class ImageDownloader:
         hit, reason = self._choose_hit(candidate)
         if hit is None:
             attempt = Attempt(candidate.id, "refused", reason)
-            await self._results.put(_Result(attempt))
+            await self._results.put(_Result(attempt, candidate.url))
             return
         async with self._fetcher.fetch(candidate.url) as found:
             attempt = Attempt(
@@ -220,12 +223,12 @@ class ImageDownloader:
                 examined = await loop.run_in_executor(pool, self._examine, found.data, row)
                 attempt = _join(attempt, examined)
             data = found.data if attempt.image is not None else None
-            await self._results.put(_Result(attempt, data or b""))
+            await self._results.put(_Result(attempt, candidate.url, data or b""))
 
     def _choose_hit(self, candidate: Candidate) -> tuple[HitRow | None, str | None]:
         """The first hit that may be downloaded, or why none may."""
         if len(self._withdrawn) and self._withdrawn.find(url=candidate.url) is not None:
-            return None, "withdrawn: by address"
+            return None, f"{_WITHDRAWN}: by address"
         reason = None
         for hit in candidate.hits:
             why = self._licenses.refuse(hit.license or hit.rights, hit.license_url)
@@ -271,6 +274,7 @@ class ImageDownloader:
         )
         with self._project.database.write() as connection:
             ended = finish_urls(connection, self._owner, [one.attempt for one in batch])
+            _forget_withdrawn(connection, batch)
             self._read_pending(connection)
         for one in ended:
             kind = (one.reason or "").split(":", maxsplit=1)[0]
@@ -339,6 +343,20 @@ def make_image_row(hit: HitRow, url: str | None, name: str | None = None) -> Ima
         license_url=hit.license_url,
         restrictions=hit.restrictions,
     )
+
+
+def _forget_withdrawn(connection: Connection, batch: list[_Result]) -> None:
+    """Keep of the addresses of forgotten images their hashes alone."""
+    gone = {
+        one.attempt.url_id: one.url
+        for one in batch
+        if (one.attempt.reason or "").startswith(_WITHDRAWN)
+    }
+    if gone:
+        today = datetime.datetime.now(datetime.UTC).date()
+        rows = describe_withdrawal(today, urls=gone.values())
+        tombstones.add_tombstones(connection, rows, "the address of a forgotten image")
+        forgotten.delete_urls(connection, list(gone))
 
 
 def _join(attempt: Attempt, examined: Examined) -> Attempt:

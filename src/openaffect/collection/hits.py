@@ -22,7 +22,8 @@ from openaffect.collection.providers import (
 from openaffect.collection.queries import list_excluded
 from openaffect.collection.search import Searcher
 from openaffect.licenses import parse_license
-from openaffect.project import Project, searches, urls
+from openaffect.project import Project, searches, tombstones, urls
+from openaffect.project.database import Connection
 from openaffect.project.searches import OpenSearch
 from openaffect.project.urls import HitRow
 
@@ -40,6 +41,7 @@ class SearchSummary:
         hits: results that were written down.
         urls: of their addresses, those that are new.
         dropped: results without an address that can be used.
+        withdrawn: results whose address was forgotten; nothing of them is written down.
         refused: queries that the provider would not take, each with the reason.
         ended: why it ended before all queries were asked, or None.
     """
@@ -49,6 +51,7 @@ class SearchSummary:
     hits: int = 0
     urls: int = 0
     dropped: int = 0
+    withdrawn: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     ended: str | None = None
 
@@ -156,12 +159,14 @@ class QuerySearch:
             hits=search.hits + len(rows),
         )
         with self._project.database.write() as connection:
-            added = urls.add_hits(connection, rows)
+            wanted = _leave_out_withdrawn(connection, rows)
+            added = urls.add_hits(connection, wanted)
             searches.save_search(connection, name, self._options, search, state=state)
             searches.keep_search(connection, name, self._owner)
         self.summary.hits += added.hits
         self.summary.urls += added.urls
         self.summary.dropped += page.dropped
+        self.summary.withdrawn += len(rows) - len(wanted)
         return search
 
     def _end(self, search: OpenSearch, state: str, reason: str | None) -> None:
@@ -213,14 +218,22 @@ def add_listed(
             if item.url is not None and item.error is None
         ]
         with project.database.write() as connection:
-            added = urls.add_hits(connection, rows)
+            wanted = _leave_out_withdrawn(connection, rows)
+            added = urls.add_hits(connection, wanted)
         wrong = [item for item in batch if item.url is None or item.error is not None]
         project.reject((provider, item.name, item.error or "no address") for item in wrong)
         summary.hits += added.hits
         summary.urls += added.urls
         summary.dropped += len(wrong)
+        summary.withdrawn += len(rows) - len(wanted)
         on_page(summary)
     return summary
+
+
+def _leave_out_withdrawn(connection: Connection, rows: list[HitRow]) -> list[HitRow]:
+    """The hits whose address was not forgotten."""
+    withdrawn = tombstones.read_tombstones(connection)
+    return [row for row in rows if withdrawn.find(url=row.url) is None] if withdrawn else rows
 
 
 def describe_item(item: Item) -> dict[str, Any]:

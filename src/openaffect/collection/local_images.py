@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from openaffect.project import Project, tombstones, urls
 from openaffect.project.rows import ImageRow
 from openaffect.project.settings import CollectSettings
 from openaffect.project.urls import HitRow
-from openaffect.withdrawals import Withdrawals
+from openaffect.withdrawals import Withdrawals, hash_text, normalize_url
 
 _BATCH = 64  # images of one transaction
 
@@ -91,7 +92,7 @@ def add_local_images(
         for item, one in zip(batch, found, strict=True):
             if one.reason:
                 summary.rejected[one.reason.split(":", maxsplit=1)[0]] += 1
-                rejected.append((provider, item.name, one.reason))
+                rejected.append((provider, one.withdrawn or item.name, one.reason))
         _write(project, kept, summary)
         project.reject(rejected)
         on_batch(summary)
@@ -100,12 +101,21 @@ def add_local_images(
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """An image that can be kept, or the reason why it cannot."""
+    """An image that can be kept, or the reason why it cannot.
+
+    Attributes:
+        hit: what is known of it.
+        data: its bytes.
+        examined: its row.
+        reason: why it cannot be kept.
+        withdrawn: the hash of its address or file, where that was forgotten: its name may say who it is.
+    """
 
     hit: HitRow
     data: bytes = b""
     examined: Examined = field(default_factory=Examined)
     reason: str | None = None
+    withdrawn: str = ""
 
 
 def _look(
@@ -126,8 +136,9 @@ def _look(
     opt_out = find_in_headers(item.headers)
     if reason is None and opt_out is not None:
         reason = f"{opt_out.kind}: {opt_out.text}"
-    if reason is None and withdrawn.find(url=item.url) is not None:
-        reason = "withdrawn: by address"
+    if reason is None and item.url is not None and withdrawn.find(url=item.url) is not None:
+        gone = hash_text(normalize_url(item.url))
+        return _Looked(hit, reason="withdrawn: by address", withdrawn=gone)
     if reason is not None or item.read is None:
         return _Looked(hit, reason=reason or "no image")
     try:
@@ -138,7 +149,10 @@ def _look(
         return _Looked(hit, reason=f"too large: {len(data):,} bytes")
     row = make_image_row(hit, item.url, item.name)
     examined = examine_image(data, row, settings, withdrawn)
-    return _Looked(hit, data, examined, examined.refused or examined.failed)
+    if examined.refused is not None:
+        gone = hashlib.sha256(data).hexdigest()
+        return _Looked(hit, reason=examined.refused, withdrawn=gone)
+    return _Looked(hit, data, examined, examined.failed)
 
 
 def _write(project: Project, kept: list[tuple[Item, _Looked]], summary: LocalSummary) -> None:
