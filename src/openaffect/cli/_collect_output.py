@@ -59,9 +59,11 @@ def print_collected(done: CollectSummary, project: Path) -> None:
         facts["images that were there"] = done.local.known
     if done.downloads is not None:
         facts["new images"] = done.downloads.stored
-        facts["addresses of images that were there"] = done.downloads.known
+        facts["images that were there"] = done.downloads.known
         facts["refused"] = done.downloads.refused.total()
         facts["failed"] = done.downloads.failed.total()
+    if done.copies is not None:
+        facts["copies of other images"] = done.copies.new
     if done.retried:
         facts["tried again"] = done.retried
     console.print_facts(facts)
@@ -87,6 +89,10 @@ def _note_search(done: CollectSummary, project: Path) -> None:
         console.note(f"without a usable address: {counted(search.dropped, 'result')}")
     for query, reason in list(search.refused.items())[:5] if search is not None else ():
         console.warn(f"'{query}': {reason}")
+    if search is not None and search.withdrawn:
+        console.note(f"forgotten addresses were found again: {search.withdrawn:,}")
+    if done.copies is not None and not done.copies.complete:
+        console.warn("very many images look alike: copies among these may be missing")
     if done.local is not None and done.local.rejected:
         console.note(f"{project}/rejected.csv names what was not taken")
 

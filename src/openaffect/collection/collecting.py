@@ -18,6 +18,7 @@ from typing import Any
 
 from openaffect.addresses import Allowed
 from openaffect.collection import providers, sessions
+from openaffect.collection.copies import CopySummary, find_image_copies
 from openaffect.collection.downloads import DownloadSummary, ImageDownloader
 from openaffect.collection.fetcher import ImageFetcher
 from openaffect.collection.hits import (
@@ -60,6 +61,7 @@ class CollectSummary:
         searching_elsewhere: whether another process is asking this provider, so that this one has not.
         local: of a folder or an archive.
         downloads: of the queue.
+        copies: of the search for copies, where images have come.
         retried: addresses that were put back into the queue.
     """
 
@@ -67,11 +69,22 @@ class CollectSummary:
     searching_elsewhere: bool = False
     local: LocalSummary | None = None
     downloads: DownloadSummary | None = None
+    copies: CopySummary | None = None
     retried: int = 0
+
+    @property
+    def stored(self) -> int:
+        """How many images are new."""
+        return sum(part.stored for part in (self.local, self.downloads) if part is not None)
 
     def describe(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
-        parts = {"search": self.search, "local": self.local, "downloads": self.downloads}
+        parts = {
+            "search": self.search,
+            "local": self.local,
+            "downloads": self.downloads,
+            "copies": self.copies,
+        }
         found: dict[str, Any] = {
             name: None if part is None else _describe_part(part) for name, part in parts.items()
         }
@@ -246,7 +259,9 @@ class _Asked:
         return self.provider is not None and providers.is_engine(self.provider)
 
 
-def _describe_part(part: SearchSummary | LocalSummary | DownloadSummary) -> dict[str, Any]:
+def _describe_part(
+    part: SearchSummary | LocalSummary | DownloadSummary | CopySummary,
+) -> dict[str, Any]:
     # Not `asdict`, which makes something else of a Counter.
     values = {one.name: getattr(part, one.name) for one in fields(part)}
     return {
@@ -339,6 +354,8 @@ class _Collecting:
             self._read_source(self._asked.source)
         if not self._stopping and not _has_bytes(self._asked.provider):
             self._go_online()
+        if not self._stopping and self._summary.stored:
+            self._summary.copies = find_image_copies(self._project, on_progress=self._on_progress)
 
     def _read_source(self, source: Path) -> None:
         assert self._asked.provider is not None

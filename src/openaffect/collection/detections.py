@@ -27,7 +27,7 @@ from openaffect.images import Pixels, read_image
 from openaffect.lookup import load
 from openaffect.parallel import map_in_order
 from openaffect.progress import OnProgress, Progress
-from openaffect.project import Project, counters, rows, schema, work
+from openaffect.project import Project, copies, counters, rows, schema, work
 from openaffect.project.rows import StoredFace
 from openaffect.project.settings import DetectSettings
 from openaffect.project.store import open_store
@@ -79,6 +79,7 @@ class Found:
     Attributes:
         image_id: its id.
         image: what is now known of it; the columns of the table of images.
+        thumb: its 256 gray pixels.
         faces: those that were found.
         measures: of the faces that came with it; the columns of the table of faces.
         small: finds dropped for their size.
@@ -87,6 +88,7 @@ class Found:
 
     image_id: int
     image: dict[str, Any] = field(default_factory=dict)
+    thumb: bytes | None = None
     faces: tuple[StoredFace, ...] = ()
     measures: tuple[dict[str, Any], ...] = ()
     small: int = 0
@@ -188,9 +190,10 @@ def search_image(task: Task) -> Found:
         "mirrored": to_signed(signature.mirrored),
         "hash_version": HASH_VERSION,
     }
+    thumb = signature.thumb.tobytes()
     if task.faces:
         measures = (_measure(image, *face, task.settings.landmarker) for face in task.faces)
-        return Found(task.image_id, facts, measures=tuple(measures))
+        return Found(task.image_id, facts, thumb, measures=tuple(measures))
     settings = task.settings
     found = find_faces(
         image,
@@ -201,7 +204,7 @@ def search_image(task: Task) -> Found:
     large = [face for face in found if max(face.box.w, face.box.h) >= settings.min_size]
     kept = large[: settings.max_faces]
     faces = tuple(_describe(image, face, number, task) for number, face in enumerate(kept))
-    return Found(task.image_id, facts, faces, small=len(found) - len(large))
+    return Found(task.image_id, facts, thumb, faces, small=len(found) - len(large))
 
 
 class _Claims:
@@ -246,6 +249,7 @@ def _write(project: Project, owner: str, results: list[Found], summary: DetectSu
         mine = work.finish(connection, STEP, owner, ends)
         good = [found for found in results if found.image_id in mine and found.error is None]
         rows.update_rows(connection, schema.images, [found.image for found in good])
+        copies.add_thumbnails(connection, {found.image_id: found.thumb for found in good})
         rows.insert_faces(connection, [face for found in good for face in found.faces])
         measures = [measure for found in good for measure in found.measures]
         rows.update_rows(connection, schema.faces, measures)

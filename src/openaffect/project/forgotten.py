@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openaffect.project import accounts, answers, counters, work
+from openaffect.project import accounts, answers, copies, counters, work
 from openaffect.project.schema import (
     annotations,
     annotators,
@@ -60,6 +60,8 @@ def delete_image(connection: sa.Connection, number: int, settings: Settings) -> 
     changes["faces"] -= len(found)
     _delete_search(connection, number, has_faces=bool(found), changes=changes)
     _delete_urls(connection, number, image.url)
+    changes["images.copies"] -= image.copy_of is not None
+    copies.free_copies(connection, copies.find_copies_of(connection, number))
     connection.execute(sa.delete(thumbnails).where(thumbnails.c.image_id == number))
     connection.execute(sa.delete(images).where(images.c.id == number))
     changes["images"] -= 1

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 
 from openaffect.project import counters, work
+from openaffect.project.copies import add_thumbnails
 from openaffect.project.rows import ImageRow, insert, insert_images, read_fields
 from openaffect.project.schema import (
     attempts,
@@ -16,7 +17,6 @@ from openaffect.project.schema import (
     hits,
     hosts,
     queries,
-    thumbnails,
     urls,
 )
 from openaffect.project.schema import work as work_table
@@ -244,13 +244,7 @@ def add_images(
         unique.setdefault(row.sha256, row)
     ids, new = insert_images(connection, [unique[sha256] for sha256 in sorted(unique)])
     work.enqueue(connection, "detect", sorted(ids[sha256] for sha256 in new))
-    values = [
-        {"image_id": ids[sha256], "thumb": thumb}
-        for sha256 in new
-        if (thumb := thumbs.get(sha256)) is not None
-    ]
-    if values:
-        connection.execute(insert(connection, thumbnails).on_conflict_do_nothing(), values)
+    add_thumbnails(connection, {ids[sha256]: thumbs.get(sha256) for sha256 in new})
     return ids, new
 
 

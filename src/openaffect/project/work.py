@@ -163,14 +163,25 @@ def renew(connection: sa.Connection, step: str, owner: str) -> None:
 
 
 def retry(connection: sa.Connection, step: str, state: str = "failed") -> int:
-    """Make what has failed, or was `refused`, pending again; how many items."""
-    ended = work.c.step == step, work.c.state == state
-    reasons = connection.execute(
-        sa.select(work.c.reason, sa.func.count()).where(*ended).group_by(work.c.reason)
+    """Make all that has failed, or was `refused`, pending again; how many items."""
+    return _reopen(connection, step, work.c.state == state)
+
+
+def reopen(connection: sa.Connection, step: str, items: Sequence[int]) -> int:
+    """Make those of the items pending again that were refused; how many there were."""
+    return _reopen(connection, step, work.c.state == "refused", work.c.item.in_(items))
+
+
+def _reopen(connection: sa.Connection, step: str, *which: sa.ColumnElement[bool]) -> int:
+    ended = work.c.step == step, *which
+    rows = connection.execute(
+        sa.select(work.c.state, work.c.reason, sa.func.count())
+        .where(*ended)
+        .group_by(work.c.state, work.c.reason)
     ).all()
-    total: int = sum(count for _, count in reasons)
+    total: int = sum(count for _, _, count in rows)
     changes = Counter({f"{step}.pending": total})
-    for why, count in reasons:
+    for state, why, count in rows:
         changes[_counter(step, state, why)] -= count
     connection.execute(sa.update(work).where(*ended).values(state="pending", reason=None))
     counters.add(connection, changes)
