@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
@@ -225,6 +226,17 @@ def test_a_second_run_asks_nothing_again(asking: Project, engine: Engine, host: 
     assert more.downloads is not None
     assert (more.search.hits, more.search.urls, more.downloads.stored) == (10, 5, 5)
     check_whole(asking)
+
+
+def test_it_works_in_a_notebook(asking: Project, engine: Engine, host: Site) -> None:
+    fill_host(host, engine, "happy man", range(3))
+
+    async def cell() -> CollectSummary:
+        return collect(asking, engine, host)
+
+    done = asyncio.run(cell())
+    assert done.downloads is not None
+    assert done.downloads.stored == 3
 
 
 def test_equal_bytes_are_stored_once(asking: Project, engine: Engine, host: Site) -> None:

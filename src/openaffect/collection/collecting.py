@@ -404,7 +404,7 @@ class _Collecting:
                 self._summary.searching_elsewhere = not free
                 if not free:
                     self._searcher = None
-            asyncio.run(self._search_and_download())
+            sessions.run(self._search_and_download())
         finally:
             if self._searcher is not None:
                 with self._project.database.write() as connection:

@@ -206,7 +206,7 @@ def try_search(
         ) as searcher:
             return await searcher.ask(query, list_excluded(query.language))
 
-    return asyncio.run(ask())
+    return sessions.run(ask())
 
 
 class Searcher:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import openaffect
 from openaffect.addresses import Allowed, check_number, check_url
@@ -22,6 +24,7 @@ with needs("collect", "collecting from the web"):
 
 _is_mail = re.compile(r"[^@\s<>()]+@[^@\s<>()]+\.[^@\s<>()]+").fullmatch
 _is_page = re.compile(r"https?://[^\s<>()/]+\.[^\s<>()]+").fullmatch
+_Result = TypeVar("_Result")
 _FIRST = 32  # bytes that tell what a body is
 
 
@@ -39,6 +42,16 @@ def check_contact(contact: str) -> str:
             f"but got '{contact[:50]}'"
         )
     return contact
+
+
+def run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """What a coroutine returns; also where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def open_session(
