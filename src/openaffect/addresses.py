@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Collection
 from typing import TypeAlias
 
-from openaffect.errors import AddressRefused
+from openaffect.errors import AddressRefused, shorten
 
 Allowed: TypeAlias = Collection[tuple[str, int]]
 """Numbers and ports that may be opened although they are not public: `{("127.0.0.1", 8000)}`."""
@@ -48,6 +48,34 @@ def hide_password(address: str) -> str:
     return f"{scheme}{sign}{host.rpartition('@')[2]}{slash}{path}"
 
 
+def check_shape(url: str) -> tuple[str, int]:
+    """Refuse what is no web address as it is written; the host and the port of one that is.
+
+    Args:
+        url: the address.
+
+    Raises:
+        AddressRefused: no address, another scheme than http and https, or a name and password; the
+            message does not repeat the address.
+
+    >>> check_shape("https://example.org/a.jpg")
+    ('example.org', 443)
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets that do not close, a port that is no number
+        raise AddressRefused("expected an address such as https://example.org/a.jpg") from None
+    scheme = parts.scheme.lower()
+    if scheme not in SCHEMES:
+        raise AddressRefused(f"expected an http or https address, but got {shorten(scheme, 20)}://")
+    if not host or not url.isprintable() or " " in url:
+        raise AddressRefused("expected an address such as https://example.org/a.jpg")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused("an address with a name or a password in it is not opened")
+    return host, SCHEMES[scheme] if port is None else port
+
+
 def check_url(url: str, allow: Allowed = ()) -> None:
     """Refuse an address by what is written in it; `check_number` judges what its name stands for.
 
@@ -59,19 +87,7 @@ def check_url(url: str, allow: Allowed = ()) -> None:
         AddressRefused: no address, another scheme than http and https, a name and password, a
             port of another service, or a number that is not public.
     """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # brackets that do not close, a port that is no number
-        raise AddressRefused("expected an address such as https://example.org/a.jpg") from None
-    scheme = parts.scheme.lower()
-    if scheme not in SCHEMES:
-        raise AddressRefused(f"expected an http or https address, but got {scheme}://")
-    if not host or not url.isprintable() or " " in url:
-        raise AddressRefused("expected an address such as https://example.org/a.jpg")
-    if parts.username is not None or parts.password is not None:
-        raise AddressRefused("an address with a name or a password in it is not opened")
-    port = SCHEMES[scheme] if port is None else port
+    host, port = check_shape(url)
     number = _read_number(host)
     if number is not None:
         check_number(host, port, allow)

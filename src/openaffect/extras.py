@@ -25,7 +25,7 @@ MODULES = {
     "video": ("av",),
     "project": _PROJECT,
     "annotate": (*_PROJECT, *_WEB, "argon2"),
-    "collect": (*_PROJECT, "aiohttp", "protego"),
+    "collect": (*_PROJECT, "aiohttp", "protego", "warcio", "six"),
     "postgres": ("psycopg",),
     "scale": ("ray",),
     "web": _WEB,

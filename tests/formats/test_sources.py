@@ -185,7 +185,7 @@ def refuse(archive, match):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, method):
-    monkeypatch.setattr("openaffect.formats._archives._FREE_BYTES", 1_000_000)
+    monkeypatch.setattr("openaffect.formats._archives.FREE_BYTES", 1_000_000)
     with (
         zipfile.ZipFile(tmp_path / "a.zip", "w", method) as file,
         file.open("happy/a.png", "w", force_zip64=True) as entry,
@@ -196,7 +196,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, method):
 
 
 def test_entries_that_nobody_wants_are_counted_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("openaffect.formats._archives._FREE_BYTES", 1_000_000)
+    monkeypatch.setattr("openaffect.formats._archives.FREE_BYTES", 1_000_000)
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as file:
         for number in range(4):
             info = tarfile.TarInfo(f"__MACOSX/{number}.png")

@@ -126,17 +126,22 @@ def list_providers(
     ] = 1_250,
     json: AsJson = False,
 ) -> None:
-    """Show every provider: its keys, what it allows, and what your queries would take.
+    """Show every provider: its keys, what it allows, and what your queries would take; and what reads files.
 
     Keys are read from the environment; whether one is set is all that is shown of it.
 
     Example: openaffect providers list
     """
-    from openaffect.collection.search import describe_providers
+    from openaffect.collection.search import describe_providers, describe_sources
 
-    found = describe_providers(queries)
+    found, sources = describe_providers(queries), describe_sources()
     if json:
-        console.print_json([dataclasses.asdict(one) for one in found])
+        console.print_json(
+            {
+                "engines": [dataclasses.asdict(one) for one in found],
+                "sources": [dataclasses.asdict(one) for one in sources],
+            }
+        )
         return
     console.print_table(
         ("provider", "licenses", "key", "per minute", "per day", "per query"),
@@ -166,6 +171,8 @@ def list_providers(
             for one in found
         ],
     )
+    console.say("")
+    console.print_table(("source", "reads"), [(one.name, one.reads) for one in sources])
     console.note("requests, results and days are the most that the caps allow; fewer are found")
 
 

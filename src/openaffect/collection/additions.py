@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,19 +19,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from openaffect import schemas, tables
+from openaffect.collection.image_files import walk_images
 from openaffect.dataset import Dataset
 from openaffect.documents import decode_json
 from openaffect.errors import ImageError, InputError
 from openaffect.face_row import is_plain
 from openaffect.faces.signatures import sign_face
-from openaffect.image_headers import foreign_format, sniff_format
-from openaffect.images import SUFFIXES, read_image
+from openaffect.images import read_image
 from openaffect.parallel import map_in_order
 from openaffect.progress import OnProgress, Progress
 from openaffect.project import Project, rows, tombstones, work
 from openaffect.project.rows import ImageRow, StoredAnnotation, StoredFace
 from openaffect.project.store import Store, read_file
-from openaffect.storage import open_file
 from openaffect.withdrawals import Match, Withdrawals, hash_text, normalize_url
 
 _BATCH = 256  # rows of one transaction
@@ -146,7 +144,7 @@ def add_images(
     base = folder if folder.is_dir() else folder.parent
     summary = AddSummary()
     done = 0
-    files = _walk(folder) if folder.is_dir() else iter([folder])
+    files = walk_images(folder) if folder.is_dir() else iter([folder])
     for batch in _batches(files):
         adding = _Adding(project, source, summary)
         found: list[ImageRow] = []
@@ -404,24 +402,3 @@ def _judgment(row: dict[str, Any], source: str, prefix: str, count: bool) -> Sto
     }
     counted = count and given["origin"] == "human" and not given["void"]
     return StoredAnnotation(**given, counted=counted)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """The files below a folder that are images, by their suffix or by their first bytes."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and (
-                path.suffix.lower() in SUFFIXES or _looks_like_image(path)
-            ):
-                yield path
-
-
-def _looks_like_image(path: Path) -> bool:
-    try:
-        with open_file(path) as file:
-            head = file.read(32)
-    except (InputError, OSError):
-        return False
-    return (sniff_format(head) or foreign_format(head)) is not None

@@ -127,7 +127,7 @@ def plan_addresses(
 
 @dataclass(frozen=True, slots=True)
 class ProviderFacts:
-    """A provider as `openaffect providers list` shows it.
+    """A search engine as `openaffect providers list` shows it.
 
     Attributes:
         name, title: of the provider.
@@ -150,7 +150,7 @@ class ProviderFacts:
 
 
 def describe_providers(queries: int) -> list[ProviderFacts]:
-    """All providers, and what a number of queries would ask of each; nothing is asked."""
+    """All search engines, and what a number of queries would ask of each; nothing is asked."""
     found = []
     for name in providers.engine_names():
         engine = providers.load_engine(name)
@@ -169,6 +169,26 @@ def describe_providers(queries: int) -> list[ProviderFacts]:
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """A source as `openaffect providers list` shows it.
+
+    Attributes:
+        name, title: of the source.
+        reads: what it reads.
+    """
+
+    name: str
+    title: str
+    reads: str
+
+
+def describe_sources() -> list[SourceFacts]:
+    """All sources, and what each reads."""
+    loaded = {name: providers.load_source(name) for name in providers.source_names()}
+    return [SourceFacts(name, source.TITLE, source.READS) for name, source in loaded.items()]
 
 
 def try_search(

@@ -13,9 +13,10 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn, cast
 
 from openaffect.errors import FormatError, reason
+from openaffect.formats._gzip import FREE_BYTES, MAX_RATIO
 from openaffect.images import SUFFIXES, check_header
 from openaffect.storage import open_file
 
@@ -24,11 +25,6 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _MAX_ENTRIES = 4_000_000
 """AffectNet's 8-label release has 1.5 million files."""
-
-_FREE_BYTES, _MAX_RATIO = 200_000_000, 100
-"""What an archive may unpack to: so many bytes, and so many times its own size on top.
-
-Pictures hardly shrink, tables by 3 to 10; a bomb grows by a thousand and more."""
 
 _MAX_DEPTH = 64  # folders inside each other
 _EXTENSIONS = (
@@ -43,7 +39,7 @@ _COPIED_AT_ONCE = 1 << 16  # bytes; LZMA unpacks as many at once, and makes 7,00
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)
 """Not bzip2: zipfile unpacks 64 kB of it at once, however many gigabytes they make."""
 
-_BROKEN = (
+BROKEN = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     tarfile.TarError,
@@ -57,6 +53,7 @@ _BROKEN = (
     OverflowError,
     MemoryError,  # a dictionary of LZMA that is larger than the memory
 )
+"""What the decoders of archives raise for damaged ones."""
 
 
 def is_archive(path: Path) -> bool:
@@ -73,14 +70,14 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     with open_file(archive, "an archive") as raw:
         size = os.fstat(raw.fileno()).st_size
-        unpacking = _Unpacking(archive, folder, _FREE_BYTES + _MAX_RATIO * size)
+        unpacking = _Unpacking(archive, folder, FREE_BYTES + MAX_RATIO * size)
         try:
             with io.BufferedReader(cast(io.FileIO, raw), 1 << 16) as file:
                 if archive.name.lower().endswith(".zip"):
                     _unzip(file, unpacking)
                 else:
                     _untar(file, unpacking)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise FormatError(f"{archive} is no whole archive: {reason(error)}") from error
         except OSError as error:
             # Of a decoder, or of a seek to a place that a damaged header names; a full disk has
@@ -161,7 +158,7 @@ def _untar(archive: io.BufferedReader[io.FileIO], unpacking: _Unpacking) -> None
     # Not tarfile's own decoder: it fails with a TypeError where the header of gzip is cut short.
     packed = archive.peek(2)[:2] == b"\x1f\x8b"
     data: Any = gzip.GzipFile(fileobj=archive) if packed else archive
-    with tarfile.open(fileobj=data, mode="r|", tarinfo=_BoundedInfo) as file:
+    with tarfile.open(fileobj=data, mode="r|", tarinfo=BoundedInfo) as file:
         for member in file:
             vars(file)["members"].clear()  # every member that was seen is kept there
             if not (member.isfile() or member.isdir()) or member.issparse():
@@ -174,17 +171,25 @@ def _untar(archive: io.BufferedReader[io.FileIO], unpacking: _Unpacking) -> None
                 unpacking.store(member.name, data, target, member.size)
 
 
-class _BoundedInfo(tarfile.TarInfo):
-    """A member whose header claims no more than can be."""
+class BoundedInfo(tarfile.TarInfo):
+    """A member whose header is whole and claims no more than can be."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedInfo:
-        info = super().frombuf(buf, encoding, errors)
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> BoundedInfo:
+        try:
+            info = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):  # else tarfile takes it for the end, and says nothing
+                raise tarfile.ReadError(str(error)) from error
+            raise
         if info.type in _EXTENSIONS and info.size > _MAX_EXTENSION:
             raise tarfile.ReadError(f"a header claims {info.size:,} bytes")
         if info.type == tarfile.GNUTYPE_SPARSE or info.size < 0:
             raise tarfile.ReadError("it has a sparse file, or a negative size")
         return info
+
+    def _proc_gnusparse_10(self, *_: object) -> NoReturn:
+        raise tarfile.ReadError("it has a sparse file")  # its map may fill the memory
 
 
 def keep_pictures_only(folder: Path) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from openaffect import tables
 from openaffect.documents import decode_json
 from openaffect.errors import FormatError, reason
 from openaffect.face_row import RejectRow
-from openaffect.storage import open_file
+from openaffect.formats._gzip import open_unpacked
 
 Cells: TypeAlias = "list[str] | RejectRow"
 
@@ -48,23 +48,26 @@ class Table:
     first_line: str = ""
 
     def rows(self) -> Iterator[tuple[str, Cells]]:
-        """The place of every row, such as `labels.csv line 3`, and its cells.
+        """The place of every row, such as `labels.csv line 3`, and its cells; see `numbered_rows`."""
+        unit = "row" if self.path.suffix.lower() == ".parquet" else "line"
+        for number, cells in self.numbered_rows():
+            yield f"{self.path.name} {unit} {number}", cells
+
+    def numbered_rows(self) -> Iterator[tuple[int, Cells]]:
+        """The line of every row, or its number in a Parquet file, and its cells.
 
         There are as many cells as the header has; a short row of a CSV file is filled up.
         """
-        name = self.path.name
-        if self.path.suffix.lower() == ".parquet":
-            found = ((f"{name} row {n}", record) for n, record in _parquet_records(self.path))
-            for where, record in found:
-                yield where, self._arrange(record)
-        elif self.path.suffix.lower() == ".jsonl":
-            for line, record in _json_records(self.path):
-                yield f"{name} line {line}", self._arrange(record)
+        suffix = self.path.suffix.lower()
+        if suffix in (".parquet", ".jsonl"):
+            read = _parquet_records if suffix == ".parquet" else _json_records
+            for number, record in read(self.path):
+                yield number, self._arrange(record)
         else:
             lines = read_lines(self.path, self.delimiter)
             next(lines, None)
-            for line, cells in lines:
-                yield f"{name} line {line}", self._fill(cells)
+            for number, cells in lines:
+                yield number, self._fill(cells)
 
     def _arrange(self, record: dict[str, str] | RejectRow) -> Cells:
         if isinstance(record, RejectRow):
@@ -123,12 +126,12 @@ def _open_csv(path: Path) -> Table:
 def read_lines(path: Path, delimiter: str = ",") -> Iterator[tuple[int, Cells]]:
     """The number and the fields of every line of a CSV file that is not empty, one at a time.
 
-    The file is UTF-8, or UTF-16 with its mark; lines end in any way. A row that is no CSV, or has
-    bytes that are not UTF-8, comes as a `RejectRow`.
+    The file is UTF-8, or UTF-16 with its mark, and may be packed with gzip; lines end in any way. A row
+    that is no CSV, or has bytes that are not UTF-8, comes as a `RejectRow`.
 
     Raises:
         InputError: it cannot be opened.
-        FormatError: UTF-16 that is broken.
+        FormatError: UTF-16 or gzip that is broken.
     """
     lines = _Lines(path)
     with lines.file:
@@ -150,15 +153,40 @@ def read_lines(path: Path, delimiter: str = ",") -> Iterator[tuple[int, Cells]]:
                 yield lines.number, fields
 
 
+def read_text_lines(path: Path) -> Iterator[tuple[int, str | RejectRow]]:
+    """The number and the text of every line that is not empty, one at a time, without blanks at its ends.
+
+    The file is as `read_lines` reads it. A line that is too long or not UTF-8 comes as a `RejectRow`.
+
+    Raises:
+        InputError: it cannot be opened.
+        FormatError: UTF-16 or gzip that is broken.
+    """
+    lines = _Lines(path)
+    with lines.file:
+        while True:
+            lines.start_row()
+            try:
+                line = next(lines).strip()
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield lines.number, RejectRow(f"line that is too long: {reason(error)}")
+                continue
+            if not _is_text(line):
+                yield lines.number, RejectRow("line that is not UTF-8; save the file as UTF-8")
+            elif line:
+                yield lines.number, line
+
+
 class _Lines:
     """The lines of a text file for a CSV reader; one that is too long is an error, and is skipped."""
 
     def __init__(self, path: Path) -> None:
-        raw = open_file(path, "a table")
         self._path = path
         self.number = 0
         self._row = 0
-        buffered = io.BufferedReader(cast(io.FileIO, raw), 1 << 16)
+        buffered = open_unpacked(path, "a table")
         utf16 = buffered.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
         self.file = io.TextIOWrapper(
             buffered,
@@ -205,25 +233,16 @@ def _is_text(text: str) -> bool:
 
 
 def _json_records(path: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]]:
-    lines = _Lines(path)
-    with lines.file:
-        while True:
-            lines.start_row()
-            try:
-                line = next(lines)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield lines.number, RejectRow(f"line that is no JSON object: {reason(error)}")
-                continue
-            if not line.strip():
-                continue
-            try:
-                record = decode_json(line, dict[str, Any], "it")
-            except FormatError as error:
-                yield lines.number, RejectRow(f"line that is no JSON object: {error}")
-            else:
-                yield lines.number, _flatten(record)
+    for number, line in read_text_lines(path):
+        if isinstance(line, RejectRow):
+            yield number, RejectRow(f"line that is no JSON object: {line}")
+            continue
+        try:
+            record = decode_json(line, dict[str, Any], "it")
+        except FormatError as error:
+            yield number, RejectRow(f"line that is no JSON object: {error}")
+        else:
+            yield number, _flatten(record)
 
 
 def _parquet_records(path: Path) -> Iterator[tuple[int, dict[str, str] | RejectRow]]:

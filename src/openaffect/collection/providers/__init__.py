@@ -240,7 +240,7 @@ class Item:
     """
 
     name: str
-    read: Callable[[], bytes] | None = None
+    read: Callable[[], bytes] | None = field(default=None, repr=False)
     url: str | None = None
     query: str | None = None
     intended: str | None = None
@@ -266,6 +266,8 @@ class Source(Protocol):
     def read_items(self, path: Path) -> Iterator[Item]:
         """The images there, one at a time; what is wrong with one of them is its `error`.
 
+        Nothing is opened before the first of them is asked for, so errors come then or later.
+
         Raises:
             InputError: there is nothing of the kind at the path.
             FormatError: it cannot be read at all.
@@ -285,6 +287,15 @@ def provider_names() -> tuple[str, ...]:
 def engine_names() -> tuple[str, ...]:
     """The names of the search engines."""
     return tuple(name for name in provider_names() if is_engine(name))
+
+
+def source_names() -> tuple[str, ...]:
+    """The names of the sources.
+
+    >>> source_names()
+    ('archive', 'folder', 'urls')
+    """
+    return tuple(name for name in provider_names() if not is_engine(name))
 
 
 def is_engine(name: str) -> bool:

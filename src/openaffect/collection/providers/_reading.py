@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from html.parser import HTMLParser
 from typing import Any
 
-from openaffect.addresses import SCHEMES
+from openaffect.addresses import check_shape
 from openaffect.collection.answers import Answer
 from openaffect.collection.providers import BadAnswer, Cursor, Hit, ResultPage
 from openaffect.documents import decode_json
-from openaffect.errors import FormatError
+from openaffect.errors import DownloadError, FormatError
 from openaffect.licenses import parse_license
 
-_LONGEST_URL = 2_000
+LONGEST_URL = 2_000
+"""Characters of an address."""
 
 
 def read_json(answer: Answer) -> dict[str, Any]:
@@ -64,14 +64,13 @@ def read_number(item: dict[str, Any], name: str) -> int | None:
 def read_url(item: dict[str, Any], name: str) -> str | None:
     """An address of http or https without a name and password, or None; the download checks more."""
     value = item.get(name)
-    if not isinstance(value, str) or len(value) > _LONGEST_URL:
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
         return None
     try:
-        parts = urllib.parse.urlsplit(value)
-        usable = parts.scheme.lower() in SCHEMES and parts.hostname and parts.username is None
-    except ValueError:
+        check_shape(value)
+    except DownloadError:
         return None
-    return value if usable and value.isprintable() and " " not in value else None
+    return value
 
 
 def make_page(found: list[Hit | None], following: Cursor | None) -> ResultPage:
