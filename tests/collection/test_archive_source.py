@@ -107,11 +107,14 @@ def deflate(data: bytes) -> bytes:
     [
         ({"Transfer-Encoding": "chunked"}, chunk(PNG)),
         ({"Transfer-Encoding": "chunked"}, PNG),  # unpacked by the crawler
-        ({"Content-Encoding": "gzip"}, gzip.compress(PNG)),
+        ({"Content-Encoding": "gzip"}, gzip.compress(PNG, mtime=0)),
         ({"Content-Encoding": "gzip"}, PNG),
         ({"Content-Encoding": "deflate"}, zlib.compress(PNG)),
         ({"Content-Encoding": "deflate"}, deflate(PNG)),
-        ({"Transfer-Encoding": "chunked", "Content-Encoding": "gzip"}, chunk(gzip.compress(PNG))),
+        (
+            {"Transfer-Encoding": "chunked", "Content-Encoding": "gzip"},
+            chunk(gzip.compress(PNG, mtime=0)),
+        ),
         ({"Transfer-Encoding": "chunked", "Content-Encoding": "gzip"}, chunk(PNG)),
         ({"Content-Encoding": "identity"}, PNG),
     ],
@@ -129,7 +132,9 @@ def test_chunks_and_compression_are_taken_off_as_warcio_does(
 
 def test_an_address_and_a_compression_may_be_spelled_in_another_way(crawl: Crawl) -> None:
     crawl.respond(
-        "HTTPS://a.example/", gzip.compress(PNG), headers=[("content-encoding", " X-GZIP ")]
+        "HTTPS://a.example/",
+        gzip.compress(PNG, mtime=0),
+        headers=[("content-encoding", " X-GZIP ")],
     )
     assert data_of(read(crawl.path)) == [PNG]
 
@@ -150,7 +155,7 @@ def test_a_body_without_chunks_or_ends_of_lines_stays_in_its_record(crawl: Crawl
         ({"WARC_Segment_Number": "1"}, "a part of its image only .WARC-Segment-Number"),
         ({"headers": [("Content-Encoding", "br")], "body": b"abc"}, "compression is not read: br"),
         (
-            {"headers": [("Content-Encoding", "gzip")], "body": gzip.compress(PNG)[:-9]},
+            {"headers": [("Content-Encoding", "gzip")], "body": gzip.compress(PNG, mtime=0)[:-9]},
             "compressed body is cut short",
         ),
         (
@@ -525,9 +530,9 @@ def test_a_tar_that_is_cut_short_says_how_far_it_came(tmp_path: Path, name: str)
         (PNG * 20, "is no WARC and no whole tar"),
         (b"", "is no WARC and no whole tar: empty file"),
         (b"\x1f\x8b", "no whole gzip file"),
-        (gzip.compress(bytes(99))[:10] + b"\xff" * 99, "no whole gzip file: Error -3"),
+        (gzip.compress(bytes(99), mtime=0)[:10] + b"\xff" * 99, "no whole gzip file: Error -3"),
         (b"\x1f\x8b\x07" + bytes(99), "no whole gzip file: Unknown compression"),
-        (gzip.compress(b""), "is no WARC and no whole tar: empty file"),
+        (gzip.compress(b"", mtime=0), "is no WARC and no whole tar: empty file"),
         (bytes(10_240), "expected images in .*, but it holds none"),
     ],
 )
