@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from freezing_builders import draw_picture
 from openaffect.collection import add_images, detect_faces
-from openaffect.collection.copies import choose_originals, find_image_copies
+from openaffect.collection.copies import choose_originals, find_image_copies, is_compared
 from openaffect.collection.examination import examine_image
 from openaffect.forgetting import forget
 from openaffect.images import encode_image
-from openaffect.project import Project, schema, urls
+from openaffect.project import Project, forgotten, schema, urls
 from openaffect.project.copies import Looks, open_looks
 from openaffect.project.rows import ImageRow
 from openaffect.project.settings import CollectSettings
@@ -71,6 +71,23 @@ def test_the_largest_stays_and_its_copies_leave_the_queue(project: Project) -> N
     assert other not in known_copies(project)
 
 
+def test_it_is_known_whether_all_were_compared(project: Project) -> None:
+    assert is_compared(project)
+    small, _ = add(project, half(draw(1)), draw(1))
+    assert not is_compared(project)
+    find_image_copies(project)
+    assert is_compared(project)
+    (other,) = add(project, draw(2))
+    assert not is_compared(project)
+    find_image_copies(project)
+    for number in (small, other):
+        with project.database.write() as connection:
+            forgotten.delete_image(connection, number, project.settings)
+    assert not is_compared(project)
+    find_image_copies(project)
+    assert is_compared(project)
+
+
 def test_what_was_searched_is_no_copy_whatever_comes_later(project: Project) -> None:
     (small,) = add(project, half(draw(1)))
     assert detect_faces(project, workers=1).images == 1
@@ -114,8 +131,6 @@ def test_a_copy_of_what_is_forgotten_and_kept_is_searched_after_all(project: Pro
     small, large = add(project, half(draw(1)), draw(1))
     find_image_copies(project)
     with project.database.write() as connection:  # somebody has said that it is another picture
-        from openaffect.project import forgotten
-
         forgotten.delete_image(connection, large, project.settings)
     assert known_copies(project) == {}
     status = project.status()

@@ -99,6 +99,7 @@ COMMANDS |= {
     ),
     "new": PROJECT,
     "add": ADD,
+    "collect": ("collect", "out/p", "--provider", "folder", "--source", "in/images"),
     "detect": ("detect", "out/p", "--workers", "1"),
     "backup": ("backup", "out/p", "out/b.zip", "--with-store"),
     "restore": ("new", "out/q", "--from", "out/b.zip"),
@@ -115,13 +116,14 @@ BEFORE: dict[str, Sequence[Sequence[str]]] = {
     "label-project": (PROJECT, ("add", "out/p", "in/half")),
     "freeze": (PROJECT, ("add", "out/p", "in/faces"), ("detect", "out/p", "--workers", "1")),
     "forget": (PROJECT, ("add", "out/p", "in/faces")),
+    "collect": (PROJECT,),
     "queries": (PROJECT,),
     "backup": (PROJECT, ADD),
     "restore": (PROJECT, ADD, COMMANDS["backup"]),
 }
 """What is done, whole, before a command is killed."""
 
-# What is no command here: `fetch` needs a server (tests/publishing/test_fetch.py kills it), `weights` and `info` write nothing of their own (the download is tested
+# What is no command here: `fetch` needs a server (tests/publishing/test_fetch.py kills it; so does tests/collection/test_collect_kills.py with downloads), `weights` and `info` write nothing of their own (the download is tested
 # with `atomic_file`), `serve`, `status` and `providers` write nothing, the other publication differs in its recipes, and
 # `upgrade` has nothing to do before there is a second version of the tables.
 OTHERS = {

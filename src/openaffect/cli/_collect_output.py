@@ -49,11 +49,13 @@ def print_list_plan(plan: ListPlan) -> None:
 def print_collected(done: CollectSummary, project: Path) -> None:
     """What a run has brought, and what it has not, with the reasons."""
     facts: dict[str, object] = {}
-    if done.search is not None:
-        facts["queries asked to their end"] = done.search.queries
-        facts["requests"] = done.search.requests
-        facts["results"] = done.search.hits
-        facts["new addresses"] = done.search.urls
+    search = done.search
+    if search is not None and search.requests:
+        facts["queries asked to their end"] = search.queries
+        facts["requests"] = search.requests
+        facts["results"] = search.hits
+    if search is not None:
+        facts["new addresses"] = search.urls
     if done.local is not None:
         facts["new images"] = done.local.stored
         facts["images that were there"] = done.local.known
@@ -76,6 +78,12 @@ def print_collected(done: CollectSummary, project: Path) -> None:
     if reasons:
         console.print_table(("end", "because", "count"), reasons)
     _note_search(done, project)
+    unlicensed = 0 if done.downloads is None else done.downloads.refused["no license"]
+    if unlicensed:
+        console.note(
+            f"without a license: {counted(unlicensed, 'image')}; `--licenses any --because TEXT "
+            "--retry refused` takes them"
+        )
     console.note(f"next: `openaffect detect {project}`; `openaffect status {project}` shows all")
 
 
@@ -86,7 +94,8 @@ def _note_search(done: CollectSummary, project: Path) -> None:
     if search is not None and search.ended is not None:
         console.note(search.ended)
     if search is not None and search.dropped:
-        console.note(f"without a usable address: {counted(search.dropped, 'result')}")
+        where = "" if search.requests else f"; {project}/rejected.csv names them"
+        console.note(f"without a usable address: {counted(search.dropped, 'result')}{where}")
     for query, reason in list(search.refused.items())[:5] if search is not None else ():
         console.warn(f"'{query}': {reason}")
     if search is not None and search.withdrawn:

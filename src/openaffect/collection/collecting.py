@@ -18,7 +18,7 @@ from typing import Any
 
 from openaffect.addresses import Allowed
 from openaffect.collection import providers, sessions
-from openaffect.collection.copies import CopySummary, find_image_copies
+from openaffect.collection.copies import CopySummary, find_image_copies, is_compared
 from openaffect.collection.downloads import DownloadSummary, ImageDownloader
 from openaffect.collection.fetcher import ImageFetcher
 from openaffect.collection.hits import (
@@ -61,7 +61,7 @@ class CollectSummary:
         searching_elsewhere: whether another process is asking this provider, so that this one has not.
         local: of a folder or an archive.
         downloads: of the queue.
-        copies: of the search for copies, where images have come.
+        copies: of the search for copies, where images have come since the last one.
         retried: addresses that were put back into the queue.
     """
 
@@ -71,11 +71,6 @@ class CollectSummary:
     downloads: DownloadSummary | None = None
     copies: CopySummary | None = None
     retried: int = 0
-
-    @property
-    def stored(self) -> int:
-        """How many images are new."""
-        return sum(part.stored for part in (self.local, self.downloads) if part is not None)
 
     def describe(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
@@ -354,7 +349,7 @@ class _Collecting:
             self._read_source(self._asked.source)
         if not self._stopping and not _has_bytes(self._asked.provider):
             self._go_online()
-        if not self._stopping and self._summary.stored:
+        if not self._stopping and not is_compared(self._project):
             self._summary.copies = find_image_copies(self._project, on_progress=self._on_progress)
 
     def _read_source(self, source: Path) -> None:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from openaffect.collection.duplicates import find_near_copies
 from openaffect.progress import OnProgress
 from openaffect.project import Project
-from openaffect.project.copies import Looks, free_copies, mark_copies, open_looks
+from openaffect.project.copies import (
+    Looks,
+    free_copies,
+    mark_copies,
+    needs_comparison,
+    note_comparison,
+    open_looks,
+)
 
 _ROWS = 1_000  # of one transaction
 
@@ -58,11 +65,17 @@ def find_image_copies(project: Project, *, on_progress: OnProgress | None = None
         part = dict(list(changed.items())[start : start + _ROWS])
         with project.database.write() as connection:
             mark_copies(connection, part)
-    if freed:
-        with project.database.write() as connection:
-            free_copies(connection, freed)
+    with project.database.write() as connection:
+        free_copies(connection, freed)
+        note_comparison(connection, len(before))
     new = sum(before[number] == 0 for number in changed)
     return CopySummary(len(looks.ids), len(wanted), new, found.complete)
+
+
+def is_compared(project: Project) -> bool:
+    """Whether all images were compared since the last of them came or went."""
+    with project.database.read() as connection:
+        return not needs_comparison(connection)
 
 
 def choose_originals(looks: Looks, labels: NDArray[np.int64]) -> dict[int, int]:

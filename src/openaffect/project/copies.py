@@ -21,6 +21,7 @@ from openaffect.project.schema import work as work_table
 STEP = "detect"
 """The queue that copies leave."""
 
+_COMPARED = "images.compared"
 _ROWS = 10_000  # that are read or written at a time
 
 
@@ -69,6 +70,19 @@ def open_looks(database: Database) -> Iterator[Looks]:
             np.array(searched, bool),
             np.array(copy_of, np.int64),
         )
+
+
+def needs_comparison(connection: sa.Connection) -> bool:
+    """Whether there are other images than when all were compared the last time."""
+    statement = sa.select(sa.func.count()).select_from(_signed())
+    known = counters.read(connection, _COMPARED).get(_COMPARED, 0)
+    return connection.execute(statement).scalar_one() != known
+
+
+def note_comparison(connection: sa.Connection, count: int) -> None:
+    """Note that all images, so many, have been compared."""
+    known = counters.read(connection, _COMPARED).get(_COMPARED, 0)
+    counters.add(connection, {_COMPARED: count - known})
 
 
 def add_thumbnails(connection: sa.Connection, thumbs: Mapping[int, bytes | None]) -> None:
@@ -143,6 +157,16 @@ def _select() -> sa.Select[Any]:
             thumbnails.c.thumb,
         )
         .join(thumbnails, thumbnails.c.image_id == images.c.id)
-        .where(images.c.hash_version == HASH_VERSION, images.c.pixels.is_not(None))
+        .where(*_is_signed())
         .order_by(images.c.id)
     )
+
+
+def _signed() -> Any:
+    """The images whose look is known, in the version of now."""
+    joined = sa.select(images.c.id).join(thumbnails, thumbnails.c.image_id == images.c.id)
+    return joined.where(*_is_signed()).subquery()
+
+
+def _is_signed() -> tuple[sa.ColumnElement[bool], ...]:
+    return images.c.hash_version == HASH_VERSION, images.c.pixels.is_not(None)
