@@ -384,3 +384,11 @@ def test_links_in_a_folder_of_this_machine_are_pictures_like_any_other(tmp_path)
     export_dataset("folders", dataset, tmp_path / "links", images="link")
     linked, _ = import_dataset("folders", tmp_path / "links", tmp_path / "linked")
     assert export_dataset("folders", linked, tmp_path / "out").rows == 6
+
+
+def test_a_damaged_header_does_not_pass_for_the_end_of_a_tar(tmp_path):
+    info = tarfile.TarInfo("happy/a.png")
+    info.size = 512
+    whole = info.tobuf() + bytes(512)
+    (tmp_path / "a.tar").write_bytes(whole + b"x" * 512 + whole)
+    refuse(tmp_path / "a.tar", "no whole archive: ")
