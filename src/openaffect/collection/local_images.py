@@ -24,6 +24,7 @@ from openaffect.project.urls import HitRow
 from openaffect.withdrawals import Withdrawals, hash_text, normalize_url
 
 _BATCH = 64  # images of one transaction
+_BATCH_BYTES = 64_000_000
 
 
 @dataclass(slots=True)
@@ -73,30 +74,73 @@ def add_local_images(
         DatabaseError: the database does not answer.
     """
     summary = LocalSummary()
-    settings = project.settings.collect
-    rest = items if limit is None else islice(items, limit)
-    while batch := list(islice(rest, _BATCH)):
-        with project.database.read() as connection:
-            withdrawn = tombstones.read_tombstones(connection)
-        look = partial(_look, provider, licenses, settings, withdrawn)
-        found = list(map_in_order(look, batch))
-        kept = [(item, one) for item, one in zip(batch, found, strict=True) if not one.reason]
-        project.store.put_all(
-            {
-                (image.sha256, image.suffix): one.data
-                for _, one in kept
-                if (image := one.examined.image) is not None
-            }
-        )
-        rejected = []
-        for item, one in zip(batch, found, strict=True):
-            if one.reason:
-                summary.rejected[one.reason.split(":", maxsplit=1)[0]] += 1
-                rejected.append((provider, one.withdrawn or item.name, one.reason))
-        _write(project, kept, summary)
-        project.reject(rejected)
+    for batch in _gather(items if limit is None else islice(items, limit)):
+        _add(project, provider, batch, licenses, summary)
         on_batch(summary)
     return summary
+
+
+def _gather(items: Iterator[Item]) -> Iterator[list[tuple[Item, bytes | str]]]:
+    """Images with their bytes, or why they have none; a batch holds some number and not too many bytes.
+
+    What was gathered before the source could not be read on is given first.
+    """
+    batch: list[tuple[Item, bytes | str]] = []
+    size = 0
+    broken: InputError | None = None
+    while True:
+        try:
+            item = next(items, None)
+        except InputError as error:
+            item, broken = None, error
+        if item is not None:
+            found = _read(item)
+            batch.append((item, found))
+            size += len(found)
+        if batch and (item is None or len(batch) == _BATCH or size >= _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        if broken is not None:
+            raise broken
+        if item is None:
+            return
+
+
+def _read(item: Item) -> bytes | str:
+    if item.error is not None or item.read is None:
+        return item.error or "no image"
+    try:
+        return item.read()
+    except InputError as error:
+        return str(error)
+
+
+def _add(
+    project: Project,
+    provider: str,
+    batch: list[tuple[Item, bytes | str]],
+    licenses: LicenseFilter,
+    summary: LocalSummary,
+) -> None:
+    with project.database.read() as connection:
+        withdrawn = tombstones.read_tombstones(connection)
+    look = partial(_look, provider, licenses, project.settings.collect, withdrawn)
+    found = list(map_in_order(look, batch))
+    kept = [(item, one) for (item, _), one in zip(batch, found, strict=True) if not one.reason]
+    project.store.put_all(
+        {
+            (image.sha256, image.suffix): one.data
+            for _, one in kept
+            if (image := one.examined.image) is not None
+        }
+    )
+    rejected = []
+    for (item, _), one in zip(batch, found, strict=True):
+        if one.reason:
+            summary.rejected[one.reason.split(":", maxsplit=1)[0]] += 1
+            rejected.append((provider, one.withdrawn or item.name, one.reason))
+    _write(project, kept, summary)
+    project.reject(rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +167,9 @@ def _look(
     licenses: LicenseFilter,
     settings: CollectSettings,
     withdrawn: Withdrawals,
-    item: Item,
+    given: tuple[Item, bytes | str],
 ) -> _Looked:
+    item, data = given
     hit = HitRow(
         provider,
         item.url or "",
@@ -132,19 +177,17 @@ def _look(
         intended=item.intended,
         **describe_item(item),
     )
-    reason = item.error or licenses.refuse(item.license, item.license_url)
+    if isinstance(data, str):
+        return _Looked(hit, reason=data)
+    reason = licenses.refuse(item.license, item.license_url)
     opt_out = find_in_headers(item.headers)
     if reason is None and opt_out is not None:
         reason = f"{opt_out.kind}: {opt_out.text}"
     if reason is None and item.url is not None and withdrawn.find(url=item.url) is not None:
         gone = hash_text(normalize_url(item.url))
         return _Looked(hit, reason="withdrawn: by address", withdrawn=gone)
-    if reason is not None or item.read is None:
-        return _Looked(hit, reason=reason or "no image")
-    try:
-        data = item.read()
-    except InputError as error:
-        return _Looked(hit, reason=str(error))
+    if reason is not None:
+        return _Looked(hit, reason=reason)
     if len(data) > settings.max_bytes:
         return _Looked(hit, reason=f"too large: {len(data):,} bytes")
     row = make_image_row(hit, item.url, item.name)
