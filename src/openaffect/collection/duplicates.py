@@ -54,7 +54,7 @@ CROWD = 60_000
 
 The largest cell of 1,800,000 windows of photographs has a third of it."""
 
-CANDIDATES = 10
+CANDIDATES = 30
 """How many candidates of a cell are looked at, for each of its images, at most; on windows of
 photographs it is less than one."""
 
@@ -130,13 +130,16 @@ def find_near_copies(
     components.join_equal(pixels, np.arange(len(pixels)))
     firsts = components.labels == np.arange(len(pixels))
     complete = True
+    measured: dict[View, Floats] = {}
     for way, views in enumerate(_WAYS):
-        detail = [measure_detail(thumbs, view) for view in views]
+        for view in views:
+            if view not in measured:
+                measured[view] = measure_detail(thumbs, view)
         left, right = (
-            _sort(thumbs, np.flatnonzero(firsts & (seen >= PLAIN)), view)
-            for seen, view in zip(detail, views, strict=True)
+            _sort(thumbs, np.flatnonzero(firsts & (measured[view] >= PLAIN)), view)
+            for view in views
         )
-        judge = _Judge(components, thumbs, views, (detail[0], detail[1]))
+        judge = _Judge(components, thumbs, views, (measured[views[0]], measured[views[1]]))
         for cell in range(CELLS):
             complete &= _search_cell(left, right, cell, judge)
             if on_progress is not None and cell % 64 == 0:
@@ -161,6 +164,7 @@ class _Judge:
         self._views = views
         self._detail = detail
         self._waiting: list[tuple[Rows, Rows]] = []
+        self._count = 0
 
     def add(self, left: Rows, right: Rows, outlines: Floats) -> int:
         """Take candidates whose outlines correlate so; returns how many there are to look at."""
@@ -168,16 +172,18 @@ class _Judge:
         possible = labels[left] != labels[right]
         possible &= outlines >= self._least(left, right) - SLACK
         self._waiting.append((left[possible], right[possible]))
-        if sum(len(rows) for rows, _ in self._waiting) > _WAITING:
+        count = int(possible.sum())
+        self._count += count
+        if self._count > _WAITING:
             self.decide()
-        return int(possible.sum())
+        return count
 
     def decide(self) -> None:
         """Compare those that wait, and join the copies."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
+        if not self._count:
             return
-        left, right = (np.concatenate(rows) for rows in zip(*waiting, strict=True))
+        left, right = (np.concatenate(rows) for rows in zip(*self._waiting, strict=True))
+        self._waiting, self._count = [], 0
         for start in range(0, len(left), _PORTION):
             a, b = left[start : start + _PORTION], right[start : start + _PORTION]
             apart = self._components.labels[a] != self._components.labels[b]

@@ -27,6 +27,7 @@ A cut of 3 % on one side is half a pixel."""
 
 _RIDGE = 0.02  # the share of a mean gradient that keeps directions without edges from moving
 _COARSE, _FINE = 6, 12  # the highest sum of two frequencies
+_MOVES = 4  # to the side, down, and a stretch in each of these directions
 _PORTION = 8192  # thumbnails that become floats at a time
 
 
@@ -88,7 +89,7 @@ def find_outlines(thumbs: Thumbs, rows: NDArray[np.int64], view: View) -> Floats
 
 
 def compare_aligned(left: Thumbs, right: Thumbs, left_view: View, right_view: View) -> Floats:
-    """How alike pairs of images are, after the left one was shifted and stretched a little.
+    """How alike pairs of images are, once they are shifted and stretched a little to meet.
 
     The shift and the stretch, each in two directions, are those of the least squared difference
     to first order.
@@ -102,16 +103,18 @@ def compare_aligned(left: Thumbs, right: Thumbs, left_view: View, right_view: Vi
     """
     a = _scale(left.astype(np.float32) @ _spectrum(left_view, _FINE))
     b = _scale(right.astype(np.float32) @ _spectrum(right_view, _FINE))
-    # The gradients of both, so that neither counts as the better one.
-    moves = (((a + b) / 2) @ _moves()).reshape(len(a), -1, a.shape[1])
-    products = moves @ moves.transpose(0, 2, 1)
-    kinds = np.arange(products.shape[1])
-    ridge = _RIDGE * np.trace(products, axis1=1, axis2=2) / len(kinds)
+    gradients = [(side @ _moves()).reshape(len(a), _MOVES, a.shape[1]) for side in (a, b)]
+    slopes = (gradients[0] + gradients[1]) / 2
+    products = slopes @ slopes.transpose(0, 2, 1)
+    kinds = np.arange(_MOVES)
+    ridge = _RIDGE * np.trace(products, axis1=1, axis2=2) / _MOVES
     products[:, kinds, kinds] += ridge[:, None] + 1e-9
-    wanted = moves @ (b - a)[:, :, None]
-    by = np.clip(np.linalg.solve(products, wanted), -MOVE, MOVE)
-    moved = _scale(a + (by.transpose(0, 2, 1) @ moves)[:, 0])
-    result: Floats = (moved * b).sum(axis=1)
+    by = np.linalg.solve(products, slopes @ (b - a)[:, :, None])
+    # Each side goes half of the way: that turns every wave as it should and keeps its height.
+    half = np.clip(by, -MOVE, MOVE).transpose(0, 2, 1) / 2
+    moved = _scale(a + (half @ gradients[0])[:, 0])
+    met = _scale(b - (half @ gradients[1])[:, 0])
+    result: Floats = (moved * met).sum(axis=1)
     return result
 
 
