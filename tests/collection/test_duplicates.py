@@ -155,6 +155,59 @@ def test_copies_of_equal_pixels_are_in_the_cluster_of_their_first() -> None:
     assert find([draw(5), copy, picture, copy, picture]) == [0, 1, 1, 1, 1]
 
 
+def crowd(count: int, noise: float) -> tuple[NDArray[np.uint64], Gray]:
+    """Digests that differ, and one thumbnail so many times, with noise."""
+    _, thumbs = sign([draw(11)])
+    changed = thumbs[0] + np.random.default_rng(2).normal(0, noise, (count, 256))
+    return np.arange(count, dtype=np.uint64), np.clip(changed, 0, 255).astype(np.uint8)
+
+
+def alike_by(value: float) -> Callable[..., NDArray[np.float32]]:
+    return lambda left, *_: np.full(len(left), value, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("details", "alike", "copies"),
+    [
+        ((12, 12), 0.991, True),
+        ((12, 12), 0.989, False),
+        ((11.9, 12), 1, False),
+        ((12, 11.9), 1, False),
+        ((16, 16), (duplicates.ALIKE_PLAIN + duplicates.ALIKE_RICH) / 2 + 0.001, True),
+        ((16, 16), (duplicates.ALIKE_PLAIN + duplicates.ALIKE_RICH) / 2 - 0.001, False),
+        ((20, 60), duplicates.ALIKE_RICH + 0.001, True),
+        ((60, 20), duplicates.ALIKE_RICH - 0.001, False),
+        ((12, 60), 0.989, False),
+        ((60, 12), 0.989, False),
+    ],
+)
+def test_the_plainer_of_two_images_says_how_alike_copies_must_be(
+    details: tuple[float, float], alike: float, copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = np.array(details, np.float32)
+    monkeypatch.setattr(duplicates, "measure_detail", lambda *_: measured)
+    monkeypatch.setattr(duplicates, "compare_aligned", alike_by(alike))
+    found = find_near_copies(*crowd(2, 0.5))
+    assert found.labels.tolist() == ([0, 0] if copies else [0, 1])
+
+
+@pytest.mark.parametrize(("cut", "candidates"), [(4, True), (12, False)])
+def test_low_frequencies_that_are_a_little_apart_make_candidates(
+    cut: int, candidates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "compare_aligned", alike_by(1))
+    pixels, thumbs = sign([*UNRELATED[:8], *(each[cut:-cut, cut:-cut] for each in UNRELATED[:8])])
+    rows = np.arange(8)
+    looks = [find_outlines(thumbs, side, View()) for side in (rows, rows + 8)]
+    similar = (looks[0] * looks[1]).sum(axis=1)
+    least = duplicates.ALIKE_RICH - duplicates.SLACK
+    assert ((similar > least) & (similar < duplicates.ALIKE_RICH)).any() == candidates
+    assert (similar > least).all() == candidates
+    monkeypatch.setattr(duplicates, "_WAYS", duplicates._WAYS[:1])
+    labels = find_near_copies(pixels, thumbs).labels
+    assert labels[8:].tolist() == ([*range(8)] if candidates else [*range(8, 16)])
+
+
 # The search in cells
 
 
@@ -225,12 +278,6 @@ def test_the_memory_map_is_never_copied(tmp_path: Path, monkeypatch: pytest.Monk
     assert guarded.taken > len(thumbs) // 16
 
 
-def crowd(count: int, noise: float) -> tuple[NDArray[np.uint64], Gray]:
-    _, thumbs = sign([draw(11)])
-    changed = thumbs[0] + np.random.default_rng(2).normal(0, noise, (count, 256))
-    return np.arange(count, dtype=np.uint64), np.clip(changed, 0, 255).astype(np.uint8)
-
-
 def test_a_crowd_of_copies_is_one_cluster_and_costs_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -241,11 +288,21 @@ def test_a_crowd_of_copies_is_one_cluster_and_costs_little(
         return compare_aligned(left, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(duplicates, "compare_aligned", count)
-    monkeypatch.setattr(duplicates, "CANDIDATES", 10**9)
+    monkeypatch.setattr(duplicates, "_BLOCK", (16, 64))
+    monkeypatch.setattr(duplicates, "_WAITING", 500)
+    monkeypatch.setattr(duplicates, "_PORTION", 64)
     copies = find_near_copies(*crowd(600, 0.5))
     assert copies.complete
     assert (copies.labels == 0).all()
     assert 0 < sum(compared) < 600 * 599 / 4  # all pairs are twice as many
+
+
+def test_a_crowd_of_equal_pixels_is_no_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "CROWD", 20)
+    _, thumbs = crowd(200, 0)
+    copies = find_near_copies(np.full(200, 4, np.uint64), thumbs)
+    assert copies.complete
+    assert (copies.labels == 0).all()
 
 
 @pytest.mark.parametrize(("name", "limit"), [("CROWD", 20), ("CANDIDATES", 2)])
@@ -258,7 +315,16 @@ def test_a_crowd_that_is_not_searched_to_the_end_is_said(
     assert found.complete
     assert found.labels.tolist() == list(range(200))
     monkeypatch.setattr(duplicates, name, limit)
+    compared: list[int] = []
+
+    def count(left: Gray, *_: object) -> NDArray[np.float32]:
+        compared.append(len(left))
+        return np.zeros(len(left), np.float32)
+
+    monkeypatch.setattr(duplicates, "_BLOCK", (8, 8))
+    monkeypatch.setattr(duplicates, "compare_aligned", count)
     assert not find_near_copies(pixels, thumbs).complete
+    assert 0 < sum(compared) < 200 * 199 * len(duplicates._WAYS) * duplicates.NEAREST / 4
 
 
 def test_a_cell_of_as_many_as_allowed_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:

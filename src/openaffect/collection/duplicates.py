@@ -35,7 +35,7 @@ and edges of one thing look like those of another."""
 RICH = 20.0
 """The detail from which on `ALIKE_RICH` is enough."""
 
-ALIKE_PLAIN, ALIKE_RICH = 0.99, 0.97
+ALIKE_PLAIN, ALIKE_RICH = 0.99, 0.965
 """The least correlation of the spectra of copies, at a detail of `PLAIN` and from `RICH` on.
 
 Chosen on other photographs than those on which it is measured (docs/duplicates.md)."""
