@@ -159,6 +159,15 @@ class Pace:
         self._last_turn = max(turn, self._last_turn)
         return turn - now
 
+    def begin(self, now: float) -> None:
+        """Count the next turns from a request that begins only now, later than its turn.
+
+        Args:
+            now: seconds.
+        """
+        self._full_at = max(self._full_at, now + self._interval)
+        self._last_turn = max(self._last_turn, now)
+
     def slow_down(self, delay_s: float) -> None:
         """Leave at least so many seconds between two turns; a host is never asked faster for it.
 
