@@ -35,8 +35,7 @@ from openaffect.project.urls import (
 from openaffect.withdrawals import Withdrawals, describe_withdrawal
 
 _IN_FLIGHT = 1_024  # addresses that are claimed at the same time
-_PER_HOST = 64  # of them, of one host, or as many as its pace takes in half a minute:
-_AHEAD_S = 30.0  # the rest of its addresses wait in the queue
+_AHEAD_S = 30.0  # of one host so many as its pace takes in this time: the rest waits in the queue
 _CLAIM = 128
 _BATCH = 128  # results of one transaction
 _BATCH_BYTES = 64_000_000
@@ -120,7 +119,6 @@ class ImageDownloader:
         )
         self._hosts: dict[asyncio.Task[None], str] = {}  # of the downloads that have begun
         self._per_host: Counter[str] = Counter()
-        self._most_per_host = max(_PER_HOST, int(_AHEAD_S * project.settings.collect.per_host))
         self._wake = asyncio.Event()
         self._stopping = False
         self._error: BaseException | None = None
@@ -310,10 +308,10 @@ class ImageDownloader:
         matches = withdrawn.find_rows(
             face_ids=[None] * len(batch),
             urls=[one.url for one in batch],
-            files=[image and image.sha256 for image in images],
-            pixels=[image and image.pixels for image in images],
-            dhash=[image and image.dhash for image in images],
-            mirrored=[image and image.mirrored for image in images],
+            files=[None if image is None else image.sha256 for image in images],
+            pixels=[None if image is None else image.pixels for image in images],
+            dhash=[None if image is None else image.dhash for image in images],
+            mirrored=[None if image is None else image.mirrored for image in images],
         )
         left: list[_Result] = []
         for one, image, match in zip(batch, images, matches, strict=True):
@@ -334,7 +332,12 @@ class ImageDownloader:
         room = room if self._left is None else min(room, self._left)
         if room <= 0:
             return []
-        busy = [host for host, count in self._per_host.items() if count >= self._most_per_host]
+        # A host that is slow would else come to have all the downloads, and keep the others waiting.
+        busy = [
+            host
+            for host, count in self._per_host.items()
+            if count and count >= self._fetcher.count_turns(host, _AHEAD_S)
+        ]
         with self._project.database.write() as connection:
             found = claim_urls(connection, self._owner, room, busy)
             self._read_pending(connection)

@@ -44,6 +44,7 @@ _ROBOTS_BYTES = 512_000  # as many as RFC 9309 asks for
 _TDM_BYTES = 262_144
 _RULES_S = 30.0
 _MOST_SITES = 10_000  # that are remembered: many more than are asked at the same time
+_UNKNOWN_TURNS = 16  # of a host that may be a slow one
 _TRIES = 3  # where a host asks to wait
 _WAIT_S = 30.0  # where it does not say how long
 _NOT_OPENED = "address not opened"
@@ -124,12 +125,20 @@ class ImageFetcher:
         self._clock = clock
         self._sleep = sleep
         self._sites: dict[str, _Site] = {}
+        self._asked_hosts: dict[str, _Turns] = {}  # whose rules were asked for
         self._connections = asyncio.Semaphore(settings.connections)
         self._asking: set[asyncio.Task[Any] | None] = set()
 
     def is_asking(self, task: asyncio.Task[Any]) -> bool:
         """Whether a task waits for a server's answer, and not for its turn."""
         return task in self._asking
+
+    def count_turns(self, host: str, seconds: float) -> int:
+        """About how many addresses of a host can be asked for within some time, 1 or more."""
+        turns = self._asked_hosts.get(host)
+        if turns is None:
+            return _UNKNOWN_TURNS
+        return max(1, turns.pace.count_turns(self._clock(), seconds))
 
     @contextlib.asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Fetched]:
@@ -216,7 +225,8 @@ class ImageFetcher:
             site = _Site(origin, host, twin.turns if twin else _Turns(self._settings.per_host))
         self._sites[origin] = site  # the last used is the last
         if len(self._sites) > _MOST_SITES:
-            del self._sites[next(iter(self._sites))]
+            oldest = self._sites.pop(next(iter(self._sites)))
+            self._asked_hosts.pop(oldest.host, None)
         return site
 
     async def _ask_rules(self, site: _Site, url: str) -> OptOut | None:
@@ -224,6 +234,7 @@ class ImageFetcher:
         async with site.lock:
             if self._clock() >= site.rules_until:
                 await self._read_rules(site)
+                self._asked_hosts[site.host] = site.turns
         if site.robots is None:
             raise _failed(f"robots.txt not readable: {site.robots_problem}")
         return site.robots.find_opt_out(url)
