@@ -12,7 +12,8 @@ class Answer:
 
     Attributes:
         status: of HTTP.
-        headers: names in lower case; of a repeated one all values, with commas.
+        headers: names in lower case; of a repeated one all values, with commas; bytes that are no UTF-8
+            as `%FF`.
         body: its bytes, or as many as were asked for.
         raw_headers: the headers as they came, each by itself.
         whole: whether the body is whole.

@@ -12,6 +12,7 @@ import datetime
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ ADDRESSES = 1_800_000
 RETRIED = ("failed", "refused")
 """Ends of a download after which it may be tried again."""
 
+_THREADS = 8  # for the database
 _LOOK_S = 0.5  # an interruption is noticed after so long
 _LONGEST_REASON = 1_000  # characters
 
@@ -407,6 +409,10 @@ class _Collecting:
 
     async def _search_and_download(self) -> None:
         settings = self._project.settings
+        # Names are looked up in these threads, too: a slow one must not keep the database waiting.
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(settings.collect.connections + _THREADS)
+        )
         async with sessions.open_session(
             settings.contact, self._allow, connections=settings.collect.connections
         ) as session:

@@ -23,12 +23,19 @@ from openaffect.collection.license_filter import LicenseFilter
 from openaffect.project import Project, counters, forgotten, tombstones, work
 from openaffect.project.database import Connection
 from openaffect.project.rows import ImageRow
-from openaffect.project.urls import STEP, Attempt, Candidate, HitRow, claim_urls, finish_urls
+from openaffect.project.urls import (
+    STEP,
+    Attempt,
+    Candidate,
+    HitRow,
+    claim_urls,
+    finish_urls,
+    has_image,
+)
 from openaffect.withdrawals import Withdrawals, describe_withdrawal
 
 _IN_FLIGHT = 1_024  # addresses that are claimed at the same time
-_PER_HOST = 64  # of them, of one host, or as many as its pace takes in half a minute:
-_AHEAD_S = 30.0  # the rest of its addresses wait in the queue
+_AHEAD_S = 30.0  # of one host so many as its pace takes in this time: the rest waits in the queue
 _CLAIM = 128
 _BATCH = 128  # results of one transaction
 _BATCH_BYTES = 64_000_000
@@ -112,7 +119,6 @@ class ImageDownloader:
         )
         self._hosts: dict[asyncio.Task[None], str] = {}  # of the downloads that have begun
         self._per_host: Counter[str] = Counter()
-        self._most_per_host = max(_PER_HOST, int(_AHEAD_S * project.settings.collect.per_host))
         self._wake = asyncio.Event()
         self._stopping = False
         self._error: BaseException | None = None
@@ -145,6 +151,8 @@ class ImageDownloader:
             await self._drain()
             await self._results.put(None)
             await writer
+            if self._error is not None:
+                raise self._error
         finally:
             tasks = [*self._hosts, writer]
             for task in tasks:
@@ -175,7 +183,8 @@ class ImageDownloader:
 
     async def _drain(self) -> None:
         """Wait for the downloads that have begun; when stopping, only for those that are answered."""
-        while self._hosts:
+        # While the results are many, the writer may still fail: nobody else would take the last one.
+        while self._hosts or self._results.full():
             if self._stopping:
                 for task in self._hosts:
                     if not self._fetcher.is_asking(task):
@@ -194,6 +203,8 @@ class ImageDownloader:
         host = self._hosts.pop(task, None)
         if host is not None:
             self._per_host[host] -= 1
+            if not self._per_host[host]:
+                del self._per_host[host]  # there may be very many hosts
         if not task.cancelled() and task.exception() is not None:
             self._error = self._error or task.exception()
         if self._error or len(self._hosts) <= _IN_FLIGHT - _CLAIM:
@@ -265,6 +276,8 @@ class ImageDownloader:
                 self._on_batch()
 
     def _save(self, batch: list[_Result]) -> None:
+        with self._project.database.read() as connection:
+            batch = self._leave_out_withdrawn(connection, batch)
         self._project.store.put_all(
             {
                 (image.sha256, image.suffix): one.data
@@ -273,6 +286,7 @@ class ImageDownloader:
             }
         )
         with self._project.database.write() as connection:
+            batch = self._leave_out_withdrawn(connection, batch)
             ended = finish_urls(connection, self._owner, [one.attempt for one in batch])
             _forget_withdrawn(connection, batch)
             self._read_pending(connection)
@@ -287,12 +301,45 @@ class ImageDownloader:
                 counts = self.summary.refused if one.status == "refused" else self.summary.failed
                 counts[kind] += 1
 
+    def _leave_out_withdrawn(self, connection: Connection, batch: list[_Result]) -> list[_Result]:
+        """The results without images that somebody has had forgotten since they were examined."""
+        withdrawn = tombstones.read_tombstones(connection)
+        if not len(withdrawn):
+            return batch
+        images = [one.attempt.image for one in batch]
+        matches = withdrawn.find_rows(
+            face_ids=[None] * len(batch),
+            urls=[one.url for one in batch],
+            files=[None if image is None else image.sha256 for image in images],
+            pixels=[None if image is None else image.pixels for image in images],
+            dhash=[None if image is None else image.dhash for image in images],
+            mirrored=[None if image is None else image.mirrored for image in images],
+        )
+        left: list[_Result] = []
+        for one, image, match in zip(batch, images, matches, strict=True):
+            if match is None or image is None:
+                left.append(one)
+                continue
+            # By its address alone: the same bytes may just now come from another one.
+            if match.kind != "url" and not has_image(connection, image.sha256):
+                self._project.store.delete(image.sha256, image.suffix)
+            attempt = replace(
+                one.attempt, status="refused", reason=str(match), image=None, thumb=None
+            )
+            left.append(replace(one, attempt=attempt))
+        return left
+
     def _claim(self) -> list[Candidate]:
         room = min(_CLAIM, _IN_FLIGHT - len(self._hosts))
         room = room if self._left is None else min(room, self._left)
         if room <= 0:
             return []
-        busy = [host for host, count in self._per_host.items() if count >= self._most_per_host]
+        # A host that is slow would else come to have all the downloads, and keep the others waiting.
+        busy = [
+            host
+            for host, count in self._per_host.items()
+            if count >= self._fetcher.count_turns(host, _AHEAD_S)
+        ]
         with self._project.database.write() as connection:
             found = claim_urls(connection, self._owner, room, busy)
             self._read_pending(connection)

@@ -44,8 +44,10 @@ _ROBOTS_BYTES = 512_000  # as many as RFC 9309 asks for
 _TDM_BYTES = 262_144
 _RULES_S = 30.0
 _MOST_SITES = 10_000  # that are remembered: many more than are asked at the same time
+_UNKNOWN_TURNS = 16  # of a host that may be a slow one
 _TRIES = 3  # where a host asks to wait
 _WAIT_S = 30.0  # where it does not say how long
+_NOT_OPENED = "address not opened"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -123,12 +125,20 @@ class ImageFetcher:
         self._clock = clock
         self._sleep = sleep
         self._sites: dict[str, _Site] = {}
-        self._turns = asyncio.Semaphore(settings.connections)
+        self._asked_hosts: dict[str, _Turns] = {}  # whose rules were asked for
+        self._connections = asyncio.Semaphore(settings.connections)
         self._asking: set[asyncio.Task[Any] | None] = set()
 
     def is_asking(self, task: asyncio.Task[Any]) -> bool:
         """Whether a task waits for a server's answer, and not for its turn."""
         return task in self._asking
+
+    def count_turns(self, host: str, seconds: float) -> int:
+        """About how many addresses of a host can be asked for within some time, 1 or more."""
+        turns = self._asked_hosts.get(host)
+        if turns is None:
+            return _UNKNOWN_TURNS
+        return max(1, turns.pace.count_turns(self._clock(), seconds))
 
     @contextlib.asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Fetched]:
@@ -169,7 +179,6 @@ class ImageFetcher:
             if opt_out is not None:
                 passed_over.append(self._refuse(site, opt_out))
             await self._take_turn(site)
-            await self._turns.acquire()
             self._asking.add(asyncio.current_task())
             began = self._clock()
             try:
@@ -184,7 +193,7 @@ class ImageFetcher:
                 if wait > LONGEST_WAIT_S or tried == _TRIES:
                     reason = f"asked to wait: HTTP {told.status}"
                     raise _failed(reason, http_status=told.status) from None
-                site.pause(self._clock() + wait)
+                site.turns.pause(self._clock() + wait)
             except BaseException:
                 self._end_turn()
                 raise
@@ -195,23 +204,29 @@ class ImageFetcher:
 
     def _end_turn(self) -> None:
         self._asking.discard(asyncio.current_task())
-        self._turns.release()
+        self._connections.release()
 
     def _open_site(self, url: str) -> _Site:
         try:
             check_url(url, self._allow)
         except AddressRefused as error:
-            raise _failed(f"address not opened: {error}") from None
+            raise _failed(f"{_NOT_OPENED}: {error}") from None
         parts = urllib.parse.urlsplit(url)
         host = parts.hostname or ""
         listed = self._lists.find(host)
         if listed is not None:
             raise _refused(f"host list {listed}: {host}")
         origin = f"{parts.scheme}://{parts.netloc}"
-        site = self._sites.pop(origin, None) or _Site(origin, host, self._settings.per_host)
+        site = self._sites.pop(origin, None)
+        if site is None:
+            # http and https are one host, which is asked at one pace.
+            other = "http" if parts.scheme == "https" else "https"
+            twin = self._sites.get(f"{other}://{parts.netloc}")
+            site = _Site(origin, host, twin.turns if twin else _Turns(self._settings.per_host))
         self._sites[origin] = site  # the last used is the last
         if len(self._sites) > _MOST_SITES:
-            del self._sites[next(iter(self._sites))]
+            oldest = self._sites.pop(next(iter(self._sites)))
+            self._asked_hosts.pop(oldest.host, None)
         return site
 
     async def _ask_rules(self, site: _Site, url: str) -> OptOut | None:
@@ -219,6 +234,7 @@ class ImageFetcher:
         async with site.lock:
             if self._clock() >= site.rules_until:
                 await self._read_rules(site)
+                self._asked_hosts[site.host] = site.turns
         if site.robots is None:
             raise _failed(f"robots.txt not readable: {site.robots_problem}")
         return site.robots.find_opt_out(url)
@@ -232,7 +248,7 @@ class ImageFetcher:
             site.rules_until = self._clock() + _ASK_AGAIN_S
             return
         if site.robots.delay_s is not None:
-            site.pace.slow_down(site.robots.delay_s)
+            site.turns.pace.slow_down(site.robots.delay_s)
         status, body, _ = await self._read_rule_file(site, "/.well-known/tdmrep.json", _TDM_BYTES)
         site.tdm = parse_tdm_file(body if status == 200 else b"")
         site.rules_until = self._clock() + RULES_HOLD_S
@@ -244,22 +260,28 @@ class ImageFetcher:
         url = first = site.origin + path
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                await self._wait(site)
-                answer = await sessions.fetch(
-                    self._session,
-                    url,
-                    max_bytes=max_bytes,
-                    seconds=_RULES_S,
-                    allow=self._allow,
-                    cut=True,
-                )
+                # A redirect leads to a host with a pace of its own.
+                await self._wait(self._open_site(url).turns)
+                try:
+                    answer = await sessions.fetch(
+                        self._session,
+                        url,
+                        max_bytes=max_bytes,
+                        seconds=_RULES_S,
+                        allow=self._allow,
+                        cut=True,
+                    )
+                finally:
+                    self._connections.release()
                 location = answer.headers.get("location")
                 if answer.status not in _REDIRECTS or location is None:
                     return answer.status, answer.body, f"HTTP {answer.status}"
                 url = _join(url, location)
+        except _Ended as ended:
+            return None, b"", (ended.found.reason or "").removeprefix(f"{_NOT_OPENED}: ")
         except AddressRefused as error:
             if url == first:
-                raise _failed(f"address not opened: {error}") from None
+                raise _failed(f"{_NOT_OPENED}: {error}") from None
             return None, b"", str(error)
         except DownloadError as error:
             return None, b"", str(error)
@@ -297,7 +319,7 @@ class ImageFetcher:
                 site.breaker.note_success()
             raise
         except AddressRefused as error:
-            raise _failed(f"address not opened: {error}") from None
+            raise _failed(f"{_NOT_OPENED}: {error}") from None
         except DownloadError as error:
             raise self._explain(site, error) from None
         site.breaker.note_success()
@@ -320,41 +342,53 @@ class ImageFetcher:
     async def _take_turn(self, site: _Site) -> None:
         """Wait for the turn of a host's next request; a host that fails is not asked."""
         if not site.breaker.is_open(self._clock()):
-            await self._wait(site)
+            await self._wait(site.turns)
             if site.breaker.allow(self._clock()):
                 return
+            self._connections.release()
         raise _failed("host left alone: it has failed several times in a row")
 
-    async def _wait(self, site: _Site) -> None:
-        while (wait := site.reserve(self._clock())) > 0:
-            await self._sleep(wait)
-            if self._clock() >= site.paused_until:
-                return
+    async def _wait(self, turns: _Turns) -> None:
+        """Wait for a host's next turn, and take one of the connections for it."""
+        async with turns.lock:  # turns that pass while all connections are in use are not saved up
+            while True:
+                wait = turns.pace.reserve(self._clock())
+                if wait > 0:
+                    await self._sleep(wait)
+                await self._connections.acquire()
+                if self._clock() >= turns.paused_until:
+                    break
+                self._connections.release()
+            turns.pace.begin(self._clock())
+
+
+class _Turns:
+    """When a host may be asked; one of its downloads waits at a time, the others behind it."""
+
+    def __init__(self, rate: float) -> None:
+        self.pace = Pace(rate)
+        self.lock = asyncio.Lock()
+        self.paused_until = float("-inf")
+
+    def pause(self, until: float) -> None:
+        """Let nobody ask before a time."""
+        self.paused_until = max(self.paused_until, until)
+        self.pace.pause(until)
 
 
 class _Site:
-    """What is known of a host: its rules, its pace, and whether it answers."""
+    """What is known of a host: its rules, its turns, and whether it answers."""
 
-    def __init__(self, origin: str, host: str, rate: float) -> None:
+    def __init__(self, origin: str, host: str, turns: _Turns) -> None:
         self.origin = origin
         self.host = host
-        self.pace = Pace(rate)
+        self.turns = turns
         self.breaker = Breaker()
         self.lock = asyncio.Lock()
         self.robots: Robots | None = None
         self.robots_problem = ""
         self.tdm: TdmFile = parse_tdm_file(b"")
         self.rules_until = float("-inf")
-        self.paused_until = float("-inf")
-
-    def reserve(self, now: float) -> float:
-        """Seconds until the turn that is taken with this."""
-        return self.pace.reserve(now)
-
-    def pause(self, until: float) -> None:
-        """Let nobody ask before a time."""
-        self.paused_until = max(self.paused_until, until)
-        self.pace.pause(until)
 
 
 def _check_status(answer: Answer, url: str) -> None:
@@ -382,7 +416,7 @@ def _join(url: str, location: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise _failed(f"address not opened: a redirect to {hide_password(location)[:100]!r}")
+        raise _failed(f"{_NOT_OPENED}: a redirect to {hide_password(location)[:100]!r}")
     return normalize_url(joined)
 
 

@@ -159,6 +159,26 @@ class Pace:
         self._last_turn = max(turn, self._last_turn)
         return turn - now
 
+    def count_turns(self, now: float, seconds: float) -> int:
+        """How many turns come within some time; nothing is booked.
+
+        Args:
+            now, seconds: as the clock counts.
+        """
+        lead = (self._burst - 1) * self._interval
+        first = max(now, self._full_at - lead, self._paused_until)
+        left = now + seconds - first
+        return 0 if left < 0 else 1 + int(left / self._interval)
+
+    def begin(self, now: float) -> None:
+        """Count the next turns from a request that begins only now, later than its turn.
+
+        Args:
+            now: seconds.
+        """
+        self._full_at = max(self._full_at, now + self._interval)
+        self._last_turn = max(self._last_turn, now)
+
     def slow_down(self, delay_s: float) -> None:
         """Leave at least so many seconds between two turns; a host is never asked faster for it.
 

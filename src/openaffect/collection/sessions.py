@@ -25,6 +25,7 @@ with needs("collect", "collecting from the web"):
 _is_mail = re.compile(r"[^@\s<>()]+@[^@\s<>()]+\.[^@\s<>()]+").fullmatch
 _is_page = re.compile(r"https?://[^\s<>()/]+\.[^\s<>()]+").fullmatch
 _Result = TypeVar("_Result")
+_is_no_utf8 = re.compile("[\udc80-\udcff]")  # as aiohttp decodes such bytes
 _FIRST = 32  # bytes that tell what a body is
 
 
@@ -188,6 +189,11 @@ def _read_headers(answer: aiohttp.ClientResponse) -> Answer:
     raw = tuple((name, value) for name, value in answer.headers.items())
     found: dict[str, str] = {}
     for name, value in raw:
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
+        key, text = name.lower(), _is_no_utf8.sub(_escape, value)
+        found[key] = f"{found[key]}, {text}" if key in found else text
     return Answer(answer.status, found, b"", raw)
+
+
+def _escape(found: re.Match[str]) -> str:
+    """A byte as addresses write it; no database takes half a surrogate pair."""
+    return f"%{ord(found[0]) - 0xDC00:02X}"

@@ -19,6 +19,7 @@ from openaffect.project.schema import (
     queries,
     urls,
 )
+from openaffect.project.schema import images as image_table
 from openaffect.project.schema import work as work_table
 from openaffect.withdrawals import normalize_url
 
@@ -246,6 +247,12 @@ def add_images(
     work.enqueue(connection, "detect", sorted(ids[sha256] for sha256 in new))
     add_thumbnails(connection, {ids[sha256]: thumbs.get(sha256) for sha256 in new})
     return ids, new
+
+
+def has_image(connection: sa.Connection, sha256: str) -> bool:
+    """Whether an image with these bytes is in the project."""
+    statement = sa.select(sa.exists().where(image_table.c.sha256 == sha256))
+    return bool(connection.execute(statement).scalar())
 
 
 def list_hosts(connection: sa.Connection, limit: int) -> list[tuple[str, int]]:
