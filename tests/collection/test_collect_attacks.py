@@ -16,7 +16,7 @@ import pytest
 
 from collection.sites import Page, Site, open_site
 from collection.test_collecting import check_whole, count, draw, read
-from collection.test_fetcher import CONTACT, IMAGE
+from collection.test_fetcher import CONTACT, IMAGE, Clock
 from openaffect.collection import downloads, fetcher, sessions
 from openaffect.collection.answers import Answer
 from openaffect.collection.collecting import collect_images
@@ -132,6 +132,19 @@ def test_both_schemes_of_a_host_are_asked_at_one_pace(web: Web) -> None:
     gaps = web.gaps("a.example")
     assert len(gaps) == 2 * 4 + 2 * 2 - 1
     assert min(gaps) > 0.035
+
+
+def test_who_asks_to_wait_is_not_asked_by_those_who_wait_for_a_connection(web: Web) -> None:
+    # One host has a connection for .2 s and asks to wait; the other host has the second for .5 s.
+    web.answers["http://a.example/0.jpg"] = Answer(429, {"retry-after": "1"}, b"")
+    web.takes = lambda url: {"/0.jpg": 0.2, "/slow.jpg": 0.5}.get(urlsplit(url).path, 0.0)
+    settings = CollectSettings(per_host=100.0, connections=2)
+    addresses = ("http://a.example/0.jpg", "http://b.example/slow.jpg", "http://a.example/1.jpg")
+    web.fetch(*addresses, settings=settings)
+    times = {}
+    for url, at in web.asked:
+        times.setdefault(url, at)
+    assert times["http://a.example/1.jpg"] - times["http://a.example/0.jpg"] >= 1.1
 
 
 def test_another_port_is_another_host(web: Web) -> None:
@@ -284,19 +297,31 @@ def test_an_error_of_the_last_download_is_not_lost(waiting: Project) -> None:
     check_whole(waiting)
 
 
-def test_what_is_forgotten_while_it_is_downloaded_is_not_kept(
-    waiting: Project, monkeypatch: pytest.MonkeyPatch, site: Site
+@pytest.mark.parametrize("moment", ["while it is asked for", "when it is on disk"])
+def test_what_is_forgotten_meanwhile_is_not_kept(
+    moment: str, waiting: Project, monkeypatch: pytest.MonkeyPatch, site: Site
 ) -> None:
     site.pages["/1.jpg"] = Page(draw(1))
     queue(waiting, f"{site.base}/1.jpg")
     collect(waiting, site)
 
-    def forget_it(_: int) -> Page:
+    def forget_it(*_: object) -> Page:
         # The first run has it; its twin is on its way when somebody asks.
         forget(waiting, [f"{site.base}/1.jpg"], because="asked by the person")
         return Page(draw(1))
 
-    site.pages["/twin.jpg"] = forget_it
+    site.pages["/twin.jpg"] = Page(draw(1))
+    if moment == "while it is asked for":
+        site.pages["/twin.jpg"] = forget_it
+    else:
+        put_all = FolderStore.put_all
+
+        def put_and_forget(store: FolderStore, images: Any) -> None:
+            forget_it()
+            put_all(store, images)
+            assert len(list(store.iterate())) == 1
+
+        monkeypatch.setattr(FolderStore, "put_all", put_and_forget)
     queue(waiting, f"{site.base}/twin.jpg")
     done = collect(waiting, site)
     assert (done.stored, dict(done.refused)) == (0, {"withdrawn": 1})
@@ -368,9 +393,12 @@ def test_slow_hosts_do_not_come_to_have_all_the_downloads(
     monkeypatch.setattr(downloads, "_CLAIM", 8)
     look_up(monkeypatch, lambda _: "127.0.0.1")
     site.pages |= {f"/{n}.jpg": Page(draw(n)) for n in range(60)}
-    slow = {"/robots.txt": Page(b"User-agent: *\nCrawl-delay: 20")}
-    with open_site(slow) as other:
+    waiting = change_settings(
+        waiting, {"collect.per_host": 30.0}
+    )  # the slow ones know theirs first
+    with open_site() as other:
         other.pages |= site.pages
+        other.pages["/robots.txt"] = Page(b"User-agent: *\nCrawl-delay: 20")
         names = [f"http://slow{n}.example:{other.port}" for n in range(4)]
         queue(waiting, *(f"{base}/{n}.jpg" for base in [*names, site.base] for n in range(60)))
         began = time.monotonic()
@@ -384,6 +412,31 @@ def test_slow_hosts_do_not_come_to_have_all_the_downloads(
         assert len(site.images()) == 60
         assert other.images().total() == 0  # the first turn is 20 s after that of robots.txt
     check_whole(waiting)
+
+
+def test_of_a_host_that_is_known_so_many_are_downloaded_as_its_pace_takes(site: Site) -> None:
+    site.pages |= {"/a.jpg": Page(IMAGE), "/robots.txt": Page(b"User-agent: *\nCrawl-delay: 12")}
+
+    async def run() -> tuple[int, int]:
+        clock = Clock()
+        async with sessions.open_session(CONTACT, site.allow) as session:
+            one = ImageFetcher(
+                session,
+                FAST,
+                lists=HostLists({}),
+                allow=site.allow,
+                clock=clock,
+                sleep=clock.sleep,
+            )
+            before = one.count_turns("127.0.0.1", 30.0)
+            async with one.fetch(f"{site.base}/a.jpg") as found:
+                assert found.status == "stored"
+            assert (
+                one.count_turns("127.0.0.1", 5.0) == 1
+            )  # none in truth, but it must not be left out
+            return before, one.count_turns("127.0.0.1", 30.0)
+
+    assert asyncio.run(run()) == (16, 2)
 
 
 def test_turns_within_a_time_are_counted() -> None:
