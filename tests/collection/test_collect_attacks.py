@@ -141,7 +141,7 @@ def test_who_asks_to_wait_is_not_asked_by_those_who_wait_for_a_connection(web: W
     settings = CollectSettings(per_host=100.0, connections=2)
     addresses = ("http://a.example/0.jpg", "http://b.example/slow.jpg", "http://a.example/1.jpg")
     web.fetch(*addresses, settings=settings)
-    times = {}
+    times: dict[str, float] = {}
     for url, at in web.asked:
         times.setdefault(url, at)
     assert times["http://a.example/1.jpg"] - times["http://a.example/0.jpg"] >= 1.1
