@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
 import hashlib
 import json
 from collections import Counter
@@ -23,10 +24,12 @@ from openaffect.errors import InputError, StoreError, UnknownName
 from openaffect.forgetting import forget
 from openaffect.images import encode_image
 from openaffect.progress import Progress
-from openaffect.project import Project, schema, work
+from openaffect.project import Project, schema, tombstones, work
 from openaffect.project.project import change_settings
 from openaffect.project.queries import Query, set_queries
 from openaffect.project.store import FolderStore
+from openaffect.project.urls import HitRow, add_hits, claim_urls
+from openaffect.withdrawals import describe_withdrawal
 
 QUERIES = [Query("happy man", "en", "happy"), Query("sad woman", "en", "sad")]
 CC_BY = {"license": "by", "license_version": "4.0"}
@@ -419,6 +422,66 @@ def test_addresses_that_wait_are_forgotten_too(asking: Project, engine: Engine, 
     check_whole(asking)
 
 
+def test_an_address_that_was_forgotten_while_it_waited_is_not_asked_for(
+    asking: Project, engine: Engine, host: Site
+) -> None:
+    fill_host(host, engine, "happy man", range(4))
+    collect(asking, engine, host, limit=1)
+    today = datetime.date(2026, 11, 26)
+    with asking.database.write() as connection:  # as a restored list of withdrawals may do
+        gone = describe_withdrawal(today, urls=[f"{host.base}/{n}.jpg" for n in range(4)])
+        tombstones.add_tombstones(connection, gone, "asked")
+    before = host.images()
+    done = collect(asking, engine, host)
+    assert done.downloads is not None
+    assert done.downloads.refused == {"withdrawn": 3}
+    assert host.images() == before
+    assert count(asking, schema.urls) == 1
+
+
+def test_a_redirect_and_the_rights_are_written_down(
+    asking: Project, engine: Engine, host: Site
+) -> None:
+    host.pages["/a.jpg"] = Page(status=301, headers=(("Location", "/b.jpg"),))
+    host.pages["/b.jpg"] = Page(draw(1))
+    with asking.database.write() as connection:
+        hit = HitRow(
+            "x",
+            f"{host.base}/a.jpg",
+            license_url="https://creativecommons.org/licenses/by/4.0/",
+            restrictions="personality",
+        )
+        odd = HitRow("x", f"{host.base}/odd.jpg", rights="All rights reserved")
+        add_hits(connection, [hit, odd])
+    host.pages["/odd.jpg"] = Page(draw(2))
+    done = collect_images(asking, allow=host.allow)
+    assert done.downloads is not None
+    assert done.downloads.refused == {"unknown license": 1}
+    assert done.downloads.bytes == len(draw(1))
+    assert done.copies is not None
+    attempts = schema.attempts.c
+    rows = read(asking, attempts.final_url, attempts.seconds, attempts.status)
+    (stored,) = [row for row in rows if row[2] == "stored"]
+    assert stored[0] == f"{host.base}/b.jpg"
+    assert 0 <= stored[1] < 10
+    images = schema.images.c
+    assert read(asking, images.license_url, images.restrictions) == [
+        ("https://creativecommons.org/licenses/by/4.0/", "personality")
+    ]
+    collect_images(asking, allow=host.allow, licenses="any", because="a test", retry=["refused"])
+    assert ("All rights reserved",) in read(asking, images.license)
+
+
+def test_the_callback_hears_how_much_is_left(asking: Project, engine: Engine, host: Site) -> None:
+    fill_host(host, engine, "happy man", range(25))
+    events: list[Progress] = []
+    collect(asking, engine, host, on_progress=events.append)
+    last = [event for event in events if event.phase == "downloading"][-1]
+    assert (last.done, last.total) == (25, 25)
+    totals = [event.total for event in events if event.phase == "downloading"]
+    assert max(total or 0 for total in totals) == 25
+
+
 def test_the_limit_ends_search_and_downloads(asking: Project, engine: Engine, host: Site) -> None:
     fill_host(host, engine, "happy man", range(50))
     done = collect(asking, engine, host, limit=25)
@@ -691,8 +754,6 @@ def test_a_key_is_written_nowhere(
 
 
 def test_the_queue_goes_round_the_hosts(asking: Project) -> None:
-    from openaffect.project.urls import HitRow, add_hits, claim_urls
-
     names = ["a", "a", "a", "b", "a", "c", "b"]
     rows = [HitRow("x", f"https://{name}.example/{n}") for n, name in enumerate(names)]
     with asking.database.write() as connection:
