@@ -1,6 +1,6 @@
-"""How fast a project answers whose queue of downloads is as long as AffectNet's.
+"""How fast a project answers whose queue of downloads is long.
 
-    python benchmarks/collect_queue.py [--urls 1800000] [--database postgresql://…]
+    python benchmarks/collect_queue.py [--urls 200000] [--database postgresql://…]
 
 Addresses are generated: 3,000 hosts, of which one has a third of all addresses and others have few. Prints how
 long adding took, and the median and the slowest of 30 calls in a warm process: `Project.status()`; taking 128
@@ -30,7 +30,7 @@ OWNER = "benchmark.1.1"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--urls", type=int, default=1_800_000)
+    parser.add_argument("--urls", type=int, default=200_000)
     parser.add_argument("--database")
     options = parser.parse_args()
     with (
