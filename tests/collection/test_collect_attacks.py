@@ -234,7 +234,13 @@ def test_a_redirect_in_another_encoding_is_followed(waiting: Project, site: Site
     assert read(waiting, schema.attempts.c.final_url) == [(f"{site.base}/caf%E9.jpg",)]
 
 
-def run_downloads(project: Project, found: Callable[[str], Fetched], *, seconds: float) -> None:
+def run_downloads(
+    project: Project,
+    found: Callable[[str], Fetched],
+    *,
+    seconds: float,
+    count_turns: Callable[[str, float], int] = lambda _host, _seconds: 9,
+) -> None:
     """Download with a fetcher that opens nothing; longer than `seconds` is an error."""
 
     class Fake:
@@ -243,16 +249,13 @@ def run_downloads(project: Project, found: Callable[[str], Fetched], *, seconds:
             return True
 
         @staticmethod
-        def count_turns(_host: str, _seconds: float) -> int:
-            return 9
-
-        @staticmethod
         @asynccontextmanager
         async def fetch(url: str) -> Any:
             await asyncio.sleep(0)
             yield found(url)
 
     fake: Any = Fake()
+    fake.count_turns = count_turns
 
     async def run() -> None:
         one = ImageDownloader(project, fake, parse_licenses("open"), owner="this")
@@ -458,3 +461,21 @@ def test_a_request_that_begins_late_moves_the_next_turns() -> None:
     assert pace.reserve(105.5) == 0.5
     pace.slow_down(10.0)
     assert pace.reserve(106.0) == 10.0
+
+
+def test_downloads_may_end_while_others_are_claimed(
+    waiting: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "_CLAIM", 4)
+    queue(waiting, *(f"http://h{n}.example/{n}.jpg" for n in range(60)))
+
+    def count_slowly(_host: str, _seconds: float) -> int:
+        time.sleep(0.002)  # meanwhile the loop goes on
+        return 9
+
+    def fail(_: str) -> Fetched:
+        return Fetched("failed", "HTTP 404")
+
+    run_downloads(waiting, fail, seconds=20.0, count_turns=count_slowly)
+    assert waiting.status()["steps"]["download"]["failed"] == {"HTTP 404": 60}
+    check_whole(waiting)

@@ -337,7 +337,7 @@ class ImageDownloader:
         # A host that is slow would else come to have all the downloads, and keep the others waiting.
         busy = [
             host
-            for host, count in self._per_host.items()
+            for host, count in list(self._per_host.items())  # the loop changes it meanwhile
             if count >= self._fetcher.count_turns(host, _AHEAD_S)
         ]
         with self._project.database.write() as connection:
