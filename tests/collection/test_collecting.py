@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +26,7 @@ from openaffect.forgetting import forget
 from openaffect.images import encode_image
 from openaffect.progress import Progress
 from openaffect.project import Project, schema, tombstones, work
+from openaffect.project.database import Connection
 from openaffect.project.project import change_settings
 from openaffect.project.queries import Query, set_queries
 from openaffect.project.store import FolderStore
@@ -482,6 +484,27 @@ def test_the_callback_hears_how_much_is_left(asking: Project, engine: Engine, ho
     assert max(total or 0 for total in totals) == 25
 
 
+def test_an_address_that_no_index_takes_is_dropped(
+    asking: Project, engine: Engine, host: Site, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    letters = "".join(random.choice(list("abcdefghij0123456789"), 1_999))
+    longest = f"{host.base}/{letters}"[:1_996] + ".jpg"
+    umlauts = f"{host.base}/{'ä' * 990}{letters[:900]}.jpg"  # of fewer characters than bytes
+    host.pages[longest.removeprefix(host.base)] = Page(draw(1))
+    engine.results["happy man"] = [{"url": url, **CC_BY} for url in (longest, umlauts)]
+    done = collect(asking, engine, host)
+    assert done.search is not None
+    assert done.downloads is not None
+    assert (done.search.urls, done.search.dropped, done.downloads.stored) == (1, 1, 1)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{umlauts}\n{longest}\n")
+    again = collect_images(asking, "urls", source=listed, allow=host.allow)
+    assert again.search is not None
+    assert (again.search.hits, again.search.dropped) == (1, 1)
+    assert "too long" in (asking.path / "rejected.csv").read_text()
+
+
 def test_the_limit_ends_search_and_downloads(asking: Project, engine: Engine, host: Site) -> None:
     fill_host(host, engine, "happy man", range(50))
     done = collect(asking, engine, host, limit=25)
@@ -661,6 +684,26 @@ def test_one_process_at_a_time_asks_an_engine(asking: Project, engine: Engine, h
         searches.end_search(connection, "openverse", f"{process_name()}.other")
     assert not collect(asking, engine, host).searching_elsewhere
     assert len(engine.asked) == 2
+
+
+def test_claims_are_kept_while_an_answer_is_awaited(
+    asking: Project, engine: Engine, host: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_host(host, engine, "happy man", range(1))
+    host.pages["/0.jpg"] = Page(status=404, pause=1.5)
+    renewed: list[str] = []
+    renew = work.renew
+
+    def note(connection: Connection, step: str, owner: str) -> None:
+        renewed.append(step)
+        renew(connection, step, owner)
+
+    monkeypatch.setattr(work, "renew", note)
+    monkeypatch.setattr("openaffect.collection.downloads._RENEW_S", 0.1)
+    monkeypatch.setattr("openaffect.collection.collecting._RENEW_S", 0.1)
+    collect(asking, engine, host, limit=1)  # with the limit reached, nothing more is claimed
+    assert renewed.count("download") >= 2
+    assert renewed.count("search.openverse") >= 2 + 1  # and once for its page
 
 
 def test_what_a_dead_process_had_claimed_is_downloaded_at_once(

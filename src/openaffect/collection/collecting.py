@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -50,6 +51,7 @@ RETRIED = ("failed", "refused")
 """Ends of a download after which it may be tried again."""
 
 _THREADS = 8  # for the database
+_RENEW_S = 240.0  # a right that is not renewed ends after a quarter of an hour
 _LOOK_S = 0.5  # an interruption is noticed after so long
 _LONGEST_REASON = 1_000  # characters
 
@@ -461,9 +463,19 @@ class _Collecting:
 
     async def _watch(self) -> None:
         """Tell how far it is even while nothing happens: only then is an interruption noticed."""
+        renewed = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_S)
             self._tell_downloads()
+            if time.monotonic() - renewed > _RENEW_S:
+                renewed = time.monotonic()
+                await asyncio.to_thread(self._keep_search)
+
+    def _keep_search(self) -> None:
+        """Keep the right to ask the provider, which may let us wait for long."""
+        if self._searcher is not None:
+            with self._project.database.write() as connection:
+                searches.keep_search(connection, self._searcher.name, self._owner)
 
     def _note_page(self) -> None:
         if self._downloader is not None:

@@ -120,6 +120,7 @@ class ImageDownloader:
         self._hosts: dict[asyncio.Task[None], str] = {}  # of the downloads that have begun
         self._per_host: Counter[str] = Counter()
         self._wake = asyncio.Event()
+        self._renewed = time.monotonic()
         self._stopping = False
         self._error: BaseException | None = None
 
@@ -163,7 +164,6 @@ class ImageDownloader:
 
     async def _feed(self, pool: ThreadPoolExecutor, is_growing: Callable[[], bool]) -> None:
         """Claim addresses as long as there are any, and begin their downloads."""
-        renewed = time.monotonic()
         while not self._stopping and self._left != 0:
             grows = is_growing()
             self._wake.clear()
@@ -175,9 +175,7 @@ class ImageDownloader:
                 self._hosts[task] = candidate.host
                 self._per_host[candidate.host] += 1
                 task.add_done_callback(self._note_end)
-            if time.monotonic() - renewed > _RENEW_S:
-                await asyncio.to_thread(self._renew)
-                renewed = time.monotonic()
+            await self._keep_claims()
             if not batch or len(self._hosts) > _IN_FLIGHT - _CLAIM:
                 await self._rest(_PAUSE_S if not batch else _RENEW_S)
 
@@ -191,6 +189,13 @@ class ImageDownloader:
                         task.cancel()
             self._wake.clear()
             await self._rest(_PAUSE_S)
+            await self._keep_claims()
+
+    async def _keep_claims(self) -> None:
+        """Renew the claims now and then: a host may keep its addresses waiting for long."""
+        if time.monotonic() - self._renewed > _RENEW_S:
+            self._renewed = time.monotonic()
+            await asyncio.to_thread(self._renew)
 
     async def _rest(self, seconds: float) -> None:
         """Wait until there is something to do, at most for some time."""

@@ -149,7 +149,8 @@ class QuerySearch:
     def _save(self, search: OpenSearch, page: ResultPage) -> OpenSearch:
         """Write down a page, and where the query goes on."""
         name = self._searcher.name
-        rows = [_make_row(name, hit, search.query_id) for hit in page.hits]
+        short = [hit for hit in page.hits if not urls.is_too_long(hit.url)]
+        rows = [_make_row(name, hit, search.query_id) for hit in short]
         state = "open" if page.next is not None else "done"
         following = page.next or Cursor(search.page, search.start)
         search = replace(
@@ -165,7 +166,7 @@ class QuerySearch:
             searches.keep_search(connection, name, self._owner)
         self.summary.hits += added.hits
         self.summary.urls += added.urls
-        self.summary.dropped += page.dropped
+        self.summary.dropped += page.dropped + len(page.hits) - len(short)
         self.summary.withdrawn += len(rows) - len(wanted)
         return search
 
@@ -206,6 +207,7 @@ def add_listed(
     """
     summary = SearchSummary()
     while (limit is None or summary.urls < limit) and (batch := list(islice(items, _LINES))):
+        found = [(item, _find_fault(item)) for item in batch]
         rows = [
             HitRow(
                 provider,
@@ -214,14 +216,14 @@ def add_listed(
                 intended=item.intended,
                 **describe_item(item),
             )
-            for item in batch
-            if item.url is not None and item.error is None
+            for item, fault in found
+            if fault is None and item.url is not None
         ]
         with project.database.write() as connection:
             wanted = _leave_out_withdrawn(connection, rows)
             added = urls.add_hits(connection, wanted)
-        wrong = [item for item in batch if item.url is None or item.error is not None]
-        project.reject((provider, item.name, item.error or "no address") for item in wrong)
+        wrong = [(provider, item.name, fault) for item, fault in found if fault is not None]
+        project.reject(wrong)
         summary.hits += added.hits
         summary.urls += added.urls
         summary.dropped += len(wrong)
@@ -234,6 +236,15 @@ def _leave_out_withdrawn(connection: Connection, rows: list[HitRow]) -> list[Hit
     """The hits whose address was not forgotten."""
     withdrawn = tombstones.read_tombstones(connection)
     return [row for row in rows if withdrawn.find(url=row.url) is None] if withdrawn else rows
+
+
+def _find_fault(item: Item) -> str | None:
+    """Why an item of a list cannot be downloaded, or None."""
+    if item.error is not None or item.url is None:
+        return item.error or "no address"
+    if urls.is_too_long(item.url):
+        return f"too long: an address of more than {urls.LONGEST:,} bytes"
+    return None
 
 
 def describe_item(item: Item) -> dict[str, Any]:

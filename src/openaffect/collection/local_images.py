@@ -214,7 +214,9 @@ def _write(project: Project, kept: list[tuple[Item, _Looked]], summary: LocalSum
         for item, one in kept:
             if item.url is not None and one.examined.image is not None:
                 named[item.url] = ids[one.examined.image.sha256]
-        hits = [one.hit for item, one in kept if item.url is not None]
+        hits = [
+            one.hit for item, one in kept if item.url is not None and not urls.is_too_long(item.url)
+        ]
         urls.add_hits(connection, hits, images=named)
     summary.stored += len(new)
     summary.known += len(kept) - len(new)

@@ -26,6 +26,9 @@ from openaffect.withdrawals import normalize_url
 STEP = "download"
 """The queue of the addresses."""
 
+LONGEST = 2_000
+"""Bytes of an address in UTF-8: no longer one fits into an index of PostgreSQL."""
+
 End: TypeAlias = Literal["stored", "known", "refused", "failed"]
 """How an attempt ends; `known`: its bytes are an image that is there already."""
 
@@ -259,6 +262,11 @@ def list_hosts(connection: sa.Connection, limit: int) -> list[tuple[str, int]]:
     """The hosts with most addresses, each with their number."""
     statement = sa.select(hosts).order_by(hosts.c.urls.desc(), hosts.c.name).limit(limit)
     return [(row.name, row.urls) for row in connection.execute(statement)]
+
+
+def is_too_long(url: str) -> bool:
+    """Whether an address is too long to be kept."""
+    return len(normalize_url(url).encode("utf-8", "surrogatepass")) > LONGEST
 
 
 def find_host(url: str) -> str:
