@@ -46,7 +46,7 @@ def test_a_new_project_counts_nothing(project: Project) -> None:
     status = project.status()
     assert status["images"]["total"] == status["faces"]["total"] == 0
     assert status["annotations"]["total"] == 0
-    assert status["steps"]["detect"] == {"pending": 0, "done": 0, "failed": {}}
+    assert status["steps"]["detect"] == {"pending": 0, "done": 0, "failed": {}, "refused": {}}
     assert [event["kind"] for event in project.events()] == ["new"]
 
 

@@ -45,10 +45,10 @@ def test_a_project_from_its_beginning_to_its_copy(
     state = run_json(capsys, "status", folder)
     assert state["images"]["total"] == 9
     assert state["faces"]["total"] == state["annotations"]["total"] == 8
-    assert state["steps"]["detect"] == {"pending": 0, "done": 9, "failed": {}}
+    assert state["steps"]["detect"] == {"pending": 0, "done": 9, "failed": {}, "refused": {}}
     status, out, _ = run(capsys, "status", folder)
     assert status == 0
-    assert "detect        0     9       0" in out
+    assert "detect          0     9        0       0" in out
     assert run(capsys, "backup", folder, tmp_path / "b.zip", "--with-store")[0] == 0
     assert run(capsys, "new", tmp_path / "copy", "--from", tmp_path / "b.zip")[0] == 0
     copied = run_json(capsys, "status", tmp_path / "copy")

@@ -265,7 +265,7 @@ def test_a_project_in_a_bucket_from_its_beginning_to_its_copies(
     assert status == 0, err
     assert (json.loads(out)["images"], json.loads(out)["measured"]) == (9, 8)
     state = json.loads(run(capsys, "status", folder, "--json")[1])
-    assert state["steps"]["detect"] == {"pending": 0, "done": 9, "failed": {}}
+    assert state["steps"]["detect"] == {"pending": 0, "done": 9, "failed": {}, "refused": {}}
     # By reference, into the same bucket's images; and whole, into a folder and another prefix.
     assert run(capsys, "backup", folder, tmp_path / "r.zip")[0] == 0
     assert run(capsys, "new", tmp_path / "r", "--from", tmp_path / "r.zip")[0] == 0
