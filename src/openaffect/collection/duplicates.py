@@ -132,13 +132,14 @@ def find_near_copies(
     complete = True
     measured: dict[View, Floats] = {}
     for way, views in enumerate(_WAYS):
+        sides: dict[View, _Cells] = {}
         for view in views:
             if view not in measured:
                 measured[view] = measure_detail(thumbs, view)
-        left, right = (
-            _sort(thumbs, np.flatnonzero(firsts & (measured[view] >= PLAIN)), view)
-            for view in views
-        )
+            if view not in sides:
+                rows = np.flatnonzero(firsts & (measured[view] >= PLAIN))
+                sides[view] = _sort(thumbs, rows, view)
+        left, right = (sides[view] for view in views)
         judge = _Judge(components, thumbs, views, (measured[views[0]], measured[views[1]]))
         for cell in range(CELLS):
             complete &= _search_cell(left, right, cell, judge)
@@ -231,21 +232,25 @@ def _search_cell(left: _Cells, right: _Cells, cell: int, judge: _Judge) -> bool:
     """Give the candidates of one cell to the judge; returns whether all of them were given."""
     a, b = (side.order[side.starts[cell] : side.starts[cell + 1]] for side in (left, right))
     allowed = CANDIDATES * (len(a) + len(b))
-    for near, far in _blocks(len(a), min(len(b), CROWD)):
+    # Where both sides are the same, each pair is looked at from its earlier member.
+    for near, far in _blocks(min(len(a), CROWD), len(b), halve=left is right):
         similar = left.outlines[a[near]] @ right.outlines[b[far]].T
         found = np.flatnonzero(similar >= ALIKE_RICH - SLACK)
         i, j = np.divmod(found, similar.shape[1])
         rows, others = left.rows[a[near][i]], right.rows[b[far][j]]
-        # Where both views are the same each pair comes twice, and is joined after the first.
         new = rows != others
         allowed -= judge.add(rows[new], others[new], similar.reshape(-1)[found[new]])
         if allowed < 0:
             return False
-    return len(b) <= CROWD
+    return len(a) <= CROWD
 
 
-def _blocks(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(height: int, width: int, *, halve: bool) -> Iterator[tuple[slice, slice]]:
+    """Blocks of a table, or of its half above the diagonal, with some of what is below it.
+
+    The first row of blocks is whole: it joins a crowd of copies before all of it is looked at.
+    """
     rows, columns = _BLOCK
     for top in range(0, height, rows):
-        for start in range(0, width, columns):
-            yield slice(top, top + rows), slice(start, start + columns)
+        for start in range(top if halve else 0, width, columns):
+            yield slice(top, min(height, top + rows)), slice(start, start + columns)
