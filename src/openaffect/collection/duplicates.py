@@ -129,20 +129,15 @@ def find_near_copies(
     components = Components(len(pixels))
     components.join_equal(pixels, np.arange(len(pixels)))
     firsts = components.labels == np.arange(len(pixels))
+    detail: dict[View, Floats] = {}
     complete = True
-    measured: dict[View, Floats] = {}
     for way, views in enumerate(_WAYS):
-        sides: dict[View, _Cells] = {}
         for view in views:
-            if view not in measured:
-                measured[view] = measure_detail(thumbs, view)
-            if view not in sides:
-                rows = np.flatnonzero(firsts & (measured[view] >= PLAIN))
-                sides[view] = _sort(thumbs, rows, view)
-        left, right = (sides[view] for view in views)
-        judge = _Judge(components, thumbs, views, (measured[views[0]], measured[views[1]]))
-        for cell in range(CELLS):
-            complete &= _search_cell(left, right, cell, judge)
+            if view not in detail:
+                detail[view] = measure_detail(thumbs, view)
+        judge = _Judge(components, thumbs, views, (detail[views[0]], detail[views[1]]))
+        for cell, searched in enumerate(_search(thumbs, firsts, judge)):
+            complete &= searched
             if on_progress is not None and cell % 64 == 0:
                 done = way * CELLS + cell
                 on_progress(Progress("copies", done=done, total=len(_WAYS) * CELLS))
@@ -160,10 +155,10 @@ class _Judge:
         views: tuple[View, View],
         detail: tuple[Floats, Floats],
     ) -> None:
+        self.views = views
+        self.detail = detail
         self._components = components
         self._thumbs = thumbs
-        self._views = views
-        self._detail = detail
         self._waiting: list[tuple[Rows, Rows]] = []
         self._count = 0
 
@@ -189,15 +184,26 @@ class _Judge:
             a, b = left[start : start + _PORTION], right[start : start + _PORTION]
             apart = self._components.labels[a] != self._components.labels[b]
             a, b = a[apart], b[apart]
-            alike = compare_aligned(self._thumbs[a], self._thumbs[b], *self._views)
+            alike = compare_aligned(self._thumbs[a], self._thumbs[b], *self.views)
             same = alike >= self._least(a, b)
             self._components.join(a[same], b[same])
 
     def _least(self, left: Rows, right: Rows) -> Floats:
         """The correlation that makes pairs copies: the higher, the less there is to compare."""
-        detail = np.minimum(self._detail[0][left], self._detail[1][right])
+        detail = np.minimum(self.detail[0][left], self.detail[1][right])
         least = np.interp(detail, [PLAIN, RICH], [ALIKE_PLAIN, ALIKE_RICH])
         return least.astype(np.float32)
+
+
+def _search(thumbs: Thumbs, firsts: NDArray[np.bool_], judge: _Judge) -> Iterator[bool]:
+    """Give the candidates to the judge; whether all were given, a cell at a time."""
+    sides: dict[View, _Cells] = {}
+    for view, detail in zip(judge.views, judge.detail, strict=True):
+        if view not in sides:
+            sides[view] = _sort(thumbs, np.flatnonzero(firsts & (detail >= PLAIN)), view)
+    left, right = (sides[view] for view in judge.views)
+    for cell in range(CELLS):
+        yield _search_cell(left, right, cell, judge)
 
 
 def _sort(thumbs: Thumbs, rows: Rows, view: View) -> _Cells:
