@@ -208,7 +208,7 @@ def _search(thumbs: Thumbs, firsts: NDArray[np.bool_], judge: _Judge) -> Iterato
 
 def _sort(thumbs: Thumbs, rows: Rows, view: View) -> _Cells:
     outlines = find_outlines(thumbs, rows, view)
-    directions = _directions(outlines.shape[1])
+    directions = _directions(outlines.shape[1], CELLS)
     nearest = np.empty((len(rows), NEAREST), np.int16)
     for start in range(0, len(rows), _PORTION):
         near = outlines[start : start + _PORTION] @ directions
@@ -223,13 +223,13 @@ def _sort(thumbs: Thumbs, rows: Rows, view: View) -> _Cells:
 
 
 @functools.cache
-def _directions(dimensions: int) -> Floats:
-    """Directions that are spread evenly and never change, (dimensions, CELLS).
+def _directions(dimensions: int, count: int) -> Floats:
+    """Directions that are spread evenly and never change, (dimensions, count).
 
     They do not depend on the images, so that two copies are found or missed whatever else there
     is; the weights of a spectrum make the images lie about evenly in every direction.
     """
-    drawn = np.random.default_rng(0).normal(size=(dimensions, CELLS))
+    drawn = np.random.default_rng(0).normal(size=(dimensions, count))
     drawn /= np.linalg.norm(drawn, axis=0)
     return drawn.astype(np.float32)
 
