@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -392,7 +393,7 @@ def test_arrays_that_do_not_fit_are_refused(
 # Spectra
 
 
-def weighted(thumb: Gray) -> NDArray[np.float64]:
+def weighted(thumb: NDArray[Any]) -> NDArray[np.float64]:
     frequency = np.hypot(np.arange(16)[:, None], np.arange(16))
     return fft.dctn(thumb.reshape(16, 16).astype(float), norm="ortho") * frequency
 
@@ -524,3 +525,19 @@ def test_a_small_move_is_undone(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_comparison_of_a_blank_thumbnail_is_a_number() -> None:
     blank = np.zeros((2, 256), np.uint8)
     assert compare_aligned(blank, blank, View(), View()).tolist() == [0, 0]
+
+
+def test_the_moves_are_central_differences_with_repeated_edges() -> None:
+    vertical, horizontal = np.mgrid[:16, :16]
+    fine = (vertical + horizontal <= 12) & (vertical < 12) & (horizontal < 12)
+    fine[0, 0] = False
+    spectrum = np.where(fine, np.random.default_rng(0).normal(size=(16, 16)), 0)
+    picture = fft.idctn(spectrum / np.maximum(1, np.hypot(vertical, horizontal)), norm="ortho")
+    padded = np.pad(picture, 1, mode="edge")
+    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
+    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    from_middle = (np.arange(16) - 7.5) / 7.5
+    expected = [across, down, across * from_middle, down * from_middle[:, None]]
+    found = (spectrum[fine] @ spectra._moves()).reshape(4, -1)
+    for move, change in zip(found, expected, strict=True):
+        assert move == pytest.approx(weighted(change)[fine], abs=1e-4)
