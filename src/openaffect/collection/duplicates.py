@@ -129,19 +129,15 @@ def find_near_copies(
     components = Components(len(pixels))
     components.join_equal(pixels, np.arange(len(pixels)))
     firsts = components.labels == np.arange(len(pixels))
+    detail: dict[View, Floats] = {}
     complete = True
-    measured: dict[View, Floats] = {}
     for way, views in enumerate(_WAYS):
         for view in views:
-            if view not in measured:
-                measured[view] = measure_detail(thumbs, view)
-        left, right = (
-            _sort(thumbs, np.flatnonzero(firsts & (measured[view] >= PLAIN)), view)
-            for view in views
-        )
-        judge = _Judge(components, thumbs, views, (measured[views[0]], measured[views[1]]))
-        for cell in range(CELLS):
-            complete &= _search_cell(left, right, cell, judge)
+            if view not in detail:
+                detail[view] = measure_detail(thumbs, view)
+        judge = _Judge(components, thumbs, views, (detail[views[0]], detail[views[1]]))
+        for cell, searched in enumerate(_search(thumbs, firsts, judge)):
+            complete &= searched
             if on_progress is not None and cell % 64 == 0:
                 done = way * CELLS + cell
                 on_progress(Progress("copies", done=done, total=len(_WAYS) * CELLS))
@@ -159,10 +155,10 @@ class _Judge:
         views: tuple[View, View],
         detail: tuple[Floats, Floats],
     ) -> None:
+        self.views = views
+        self.detail = detail
         self._components = components
         self._thumbs = thumbs
-        self._views = views
-        self._detail = detail
         self._waiting: list[tuple[Rows, Rows]] = []
         self._count = 0
 
@@ -188,20 +184,31 @@ class _Judge:
             a, b = left[start : start + _PORTION], right[start : start + _PORTION]
             apart = self._components.labels[a] != self._components.labels[b]
             a, b = a[apart], b[apart]
-            alike = compare_aligned(self._thumbs[a], self._thumbs[b], *self._views)
+            alike = compare_aligned(self._thumbs[a], self._thumbs[b], *self.views)
             same = alike >= self._least(a, b)
             self._components.join(a[same], b[same])
 
     def _least(self, left: Rows, right: Rows) -> Floats:
         """The correlation that makes pairs copies: the higher, the less there is to compare."""
-        detail = np.minimum(self._detail[0][left], self._detail[1][right])
+        detail = np.minimum(self.detail[0][left], self.detail[1][right])
         least = np.interp(detail, [PLAIN, RICH], [ALIKE_PLAIN, ALIKE_RICH])
         return least.astype(np.float32)
 
 
+def _search(thumbs: Thumbs, firsts: NDArray[np.bool_], judge: _Judge) -> Iterator[bool]:
+    """Give the candidates to the judge; whether all were given, a cell at a time."""
+    sides: dict[View, _Cells] = {}
+    for view, detail in zip(judge.views, judge.detail, strict=True):
+        if view not in sides:
+            sides[view] = _sort(thumbs, np.flatnonzero(firsts & (detail >= PLAIN)), view)
+    left, right = (sides[view] for view in judge.views)
+    for cell in range(CELLS):
+        yield _search_cell(left, right, cell, judge)
+
+
 def _sort(thumbs: Thumbs, rows: Rows, view: View) -> _Cells:
     outlines = find_outlines(thumbs, rows, view)
-    directions = _directions(outlines.shape[1])
+    directions = _directions(outlines.shape[1], CELLS)
     nearest = np.empty((len(rows), NEAREST), np.int16)
     for start in range(0, len(rows), _PORTION):
         near = outlines[start : start + _PORTION] @ directions
@@ -216,13 +223,13 @@ def _sort(thumbs: Thumbs, rows: Rows, view: View) -> _Cells:
 
 
 @functools.cache
-def _directions(dimensions: int) -> Floats:
-    """Directions that are spread evenly and never change, (dimensions, CELLS).
+def _directions(dimensions: int, count: int) -> Floats:
+    """Directions that are spread evenly and never change, (dimensions, count).
 
     They do not depend on the images, so that two copies are found or missed whatever else there
     is; the weights of a spectrum make the images lie about evenly in every direction.
     """
-    drawn = np.random.default_rng(0).normal(size=(dimensions, CELLS))
+    drawn = np.random.default_rng(0).normal(size=(dimensions, count))
     drawn /= np.linalg.norm(drawn, axis=0)
     return drawn.astype(np.float32)
 
@@ -231,21 +238,25 @@ def _search_cell(left: _Cells, right: _Cells, cell: int, judge: _Judge) -> bool:
     """Give the candidates of one cell to the judge; returns whether all of them were given."""
     a, b = (side.order[side.starts[cell] : side.starts[cell + 1]] for side in (left, right))
     allowed = CANDIDATES * (len(a) + len(b))
-    for near, far in _blocks(len(a), min(len(b), CROWD)):
+    # Where both sides are the same, each pair is looked at from its earlier member.
+    for near, far in _blocks(min(len(a), CROWD), len(b), halve=left is right):
         similar = left.outlines[a[near]] @ right.outlines[b[far]].T
         found = np.flatnonzero(similar >= ALIKE_RICH - SLACK)
         i, j = np.divmod(found, similar.shape[1])
         rows, others = left.rows[a[near][i]], right.rows[b[far][j]]
-        # Where both views are the same each pair comes twice, and is joined after the first.
         new = rows != others
         allowed -= judge.add(rows[new], others[new], similar.reshape(-1)[found[new]])
         if allowed < 0:
             return False
-    return len(b) <= CROWD
+    return len(a) <= CROWD
 
 
-def _blocks(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(height: int, width: int, *, halve: bool) -> Iterator[tuple[slice, slice]]:
+    """Blocks of a table, or of its half above the diagonal, with some of what is below it.
+
+    The first row of blocks is whole: it joins a crowd of copies before all of it is looked at.
+    """
     rows, columns = _BLOCK
     for top in range(0, height, rows):
-        for start in range(0, width, columns):
-            yield slice(top, top + rows), slice(start, start + columns)
+        for start in range(top if halve else 0, width, columns):
+            yield slice(top, min(height, top + rows)), slice(start, start + columns)
